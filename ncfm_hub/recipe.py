@@ -1,0 +1,108 @@
+"""The schema of a recipe: every value that decides what a run does, with its type.
+
+A recipe is what a pipeline file, the defaults file, a user's own defaults and the command line together resolve to.
+It is read by the stages and unpacked there into plain values; the mathematics never sees it. Unknown keys and wrong
+types are refused (`ncfm_hub.pipeline` turns that into a line naming file, key and nearest valid key).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Switch = Literal["auto", "on", "off"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SourceRecipe(_Section):
+    """Where the images come from and how they are made into tensors."""
+
+    dataset: str  # Hub id (`{user}` stands for the logged-in user), or a local folder
+    config: str | None = None
+    revision: str | None = None
+    image_column: str | None = None  # None: the only Image column
+    label_column: str | None = None  # None: the only label column
+    train_split: str = "train"
+    test_split: str = "test"
+    classes: list[str | int] | None = None  # names or indices, in the order wanted; None: all
+    resolution: Positive = 32
+    channels: Literal[1, 3] = 3
+    flip: bool = True  # False where a mirrored image is another class or none (digits)
+
+
+class PoolRecipe(_Section):
+    """The (init, trained) pairs of extractors."""
+
+    backbone: str | None = None  # timm name; None: the ConvNet whose depth fits the resolution
+    pretrained: str | None = None  # Hub weights as timm names them: `hf-hub:owner/name`, `local-dir:folder`, or a timm tag
+    init_head_only: bool = True  # with `pretrained`: init = the same weights with a fresh head; False: all fresh
+    size: Positive
+    epochs: Positive
+    optimizer: Literal["sgd", "adamw"]
+    lr: PositiveFloat
+    momentum: Fraction = 0.9  # of sgd
+    weight_decay: NotNegative = 5e-4
+    schedule: Literal["steps", "one-cycle"]  # steps: x0.2 at 2/3 and 5/6
+    batch_size: Positive = 128
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class DistillationRecipe(_Section):
+    """NCFM itself."""
+
+    steps: Positive
+    real_batch: Positive  # real images of a class in a step
+    frequencies: Positive
+    frequency_scale: PositiveFloat = 1.0
+    alpha: Fraction = 0.5  # weight of the amplitude difference
+    normalize_features: bool = True
+    factor: Positive = 2  # a stored image is a factor x factor tiling
+    optimizer: Literal["adam", "adamw"]
+    lr: PositiveFloat
+    weight_decay: NotNegative
+    schedule: Literal["constant", "cosine", "plateau"]
+    calibration: NotNegative  # w; 0 is the pure minmax
+    sampling_network: bool  # psi
+    sampling_lr: PositiveFloat = 1e-3
+    sampling_momentum: Fraction = 0.5
+    classes_at_once: Positive | None = None  # None: chosen for the device; a unit of work
+    images_at_once: Positive = 128  # real images in one forward pass
+    checkpoint_every: Positive = 50
+
+
+class EvaluationRecipe(_Section):
+    """How students are trained on a set; the same for every row of a table."""
+
+    students: Annotated[int, Field(ge=0)] = 5
+    updates: Positive | None = None  # optimiser updates; None: from epochs
+    epochs: Positive | None = None  # of the distilled set; gives the updates used for every row
+    batch_size: Positive = 128
+    lr: PositiveFloat = 1e-3
+    weight_decay: NotNegative = 5e-4
+    schedule: Literal["fifths", "one-cycle"]  # fifths: x0.5 after each fifth
+    cutmix: Fraction = 0.5  # probability; 0: none
+    soft_labels: bool = True  # also a row with soft labels
+    whole: bool = False  # also the whole training split, as the ceiling
+
+
+class EngineRecipe(_Section):
+    """How the same mathematics is carried out."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Switch = "auto"
+
+
+class Recipe(_Section):
+    """A whole run, resolved."""
+
+    source: SourceRecipe
+    pool: PoolRecipe
+    distillation: DistillationRecipe
+    evaluation: EvaluationRecipe
+    engine: EngineRecipe = EngineRecipe()

@@ -1,0 +1,60 @@
+"""What a source dataset is once it has been read: uint8 tensors and where they come from."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one split.
+
+    images: uint8 (N, channels, H, W), H = W = the recipe's resolution
+    labels: int64 (N,), positions in the class list (0..C-1, after the class filter), in the split's row order
+    """
+
+    images: "torch.Tensor"
+    labels: "torch.Tensor"
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """Everything that identifies a source, known before a single image is decoded."""
+
+    dataset: str  # Hub id, or the folder as the user named it
+    is_local: bool
+    config: str | None
+    revision: str | None  # the Hub commit (40 hex digits); None for folders
+    image_column: str
+    label_column: str
+    train_split: str
+    test_split: str
+    class_names: tuple[str, ...]  # of the classes used, in order
+    class_ids: tuple[int, ...]  # their labels in the source
+    resolution: int
+    channels: int
+    license: str | None  # as the source's card states it
+    citation: str | None
+    train_examples: int | None  # rows before the class filter, where known
+    test_examples: int | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source read whole.
+
+    fingerprint: hex digest of everything that determines the tensors (content, columns, classes, resolution)
+    notes: lines a user should see (for example: a class smaller than asked, grey images repeated)
+    """
+
+    info: SourceInfo
+    train: ImageSet
+    test: ImageSet
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+    def class_indices(self) -> "list[torch.Tensor]":
+        """Row numbers (int64) of every class in `train`."""
+        return [(self.train.labels == c).nonzero().flatten() for c in range(len(self.info.class_names))]
