@@ -1,0 +1,174 @@
+"""From what a user names (`cifar10`, a file, a Hub id, a folder) to one resolved recipe.
+
+Layers, later wins: `pipelines/defaults.yaml`, its preset, the pipeline's file, the preset in it, the user's own
+defaults (the file that `NCFM_HUB_CONFIG` names), the preset in them, the command line.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.errors import PipelineError
+from ncfm_hub.pipeline_files import SECTIONS, check_value, expected, nearest, parse_yaml, read_file
+from ncfm_hub.recipe import Recipe
+from ncfm_hub.resources import data_folder
+
+_DEFAULTS = "defaults"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# Two ways of saying one thing: a layer that gives one of them takes back what earlier layers said with the other.
+_ALTERNATIVES = {"evaluation": ("updates", "epochs")}
+
+
+@dataclass(frozen=True)
+class ResolvedPipeline:
+    """A recipe and where it came from.
+
+    name: the pipeline's name, or one made of the file, the Hub id or the folder; fit for a repo name
+    described_by: the files (and "command line") that had a say, first to last
+    """
+
+    name: str
+    preset: str
+    recipe: Recipe
+    described_by: tuple[str, ...]
+
+
+def pipeline_path(name: str) -> Path:
+    """The file of the shipped pipeline `name`; PipelineError with the nearest name if there is none."""
+    names = pipeline_names()
+    if name not in names:
+        raise PipelineError(f"unknown pipeline {name!r}{nearest(name, names, 'pipelines')}")
+    return data_folder("pipelines") / f"{name}.yaml"
+
+
+def pipeline_names() -> list[str]:
+    """Names of the shipped pipelines, sorted."""
+    return sorted(path.stem for path in data_folder("pipelines").glob("*.yaml") if path.stem != _DEFAULTS)
+
+
+def pipeline_description(name: str) -> str:
+    """The one-line description in a shipped pipeline's file; empty if it has none."""
+    return str(read_file(pipeline_path(name)).get("description", ""))
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`distillation.steps=100` as (dotted key, YAML value); what `--set` takes. PipelineError if there is no `=`."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise PipelineError(f"--set {text!r}: expected section.key=value, for example distillation.steps=100")
+    return key.strip(), parse_yaml(value, f"--set {key.strip()}")
+
+
+def load_pipeline(
+    dataset: str,
+    *,
+    preset: str | None = None,
+    device: str = "cpu",
+    user_file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> ResolvedPipeline:
+    """Resolve what `--dataset` names into a checked recipe.
+
+    dataset: the first that fits of: a shipped pipeline's name, a path ending in .yaml, an existing folder, a Hub id
+    preset: `paper` or `cpu`; None takes `cpu` on a CPU device and `paper` elsewhere
+    user_file: the user's own defaults; None takes the file that `NCFM_HUB_CONFIG` names, if any
+    overrides: dotted keys, for example {"distillation.steps": 100}
+    Raises PipelineError, one line that names file, key, what was found and what was expected.
+    """
+    name, own = _find(dataset)
+    files = [data_folder("pipelines") / f"{_DEFAULTS}.yaml"]
+    if own is not None:
+        files.append(own)
+    if user_file is None and os.environ.get("NCFM_HUB_CONFIG"):
+        user_file = Path(os.environ["NCFM_HUB_CONFIG"]).expanduser()
+    contents = [(str(path), read_file(path)) for path in files]
+    if own is None:
+        contents.append((f"--dataset {dataset}", {"source": {"dataset": dataset}}))
+    if user_file is not None:
+        contents.append((str(user_file), read_file(user_file)))
+    chosen = _choose_preset(contents, preset, device)
+    layers = [layer for where, content in contents for layer in _layers(where, content, chosen)]
+    if overrides:
+        layers.append(("command line", _nest(overrides)))
+    recipe = _recipe(_merge(layers), name, chosen)
+    return ResolvedPipeline(name, chosen, recipe, tuple(dict.fromkeys(where for where, _ in layers)))
+
+
+def _find(dataset: str) -> tuple[str, Path | None]:
+    """(name, pipeline file or None for a Hub id or folder, which have no file of their own)."""
+    if dataset in pipeline_names():
+        return dataset, pipeline_path(dataset)
+    if dataset.endswith((".yaml", ".yml")):
+        path = Path(dataset).expanduser()
+        return _slug(path.stem), path
+    if Path(dataset).expanduser().is_dir():
+        return _slug(Path(dataset).expanduser().resolve().name), None
+    if _HUB_ID.fullmatch(dataset):
+        return _slug(dataset.split("/")[1]), None
+    close = nearest(dataset, pipeline_names(), "pipelines")
+    raise PipelineError(f"--dataset {dataset!r} is no pipeline, .yaml file, folder or Hub id (owner/name){close}")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9._]+|\.\.+|--+", "-", text.lower()).strip("-._") or "dataset"
+
+
+def _choose_preset(contents: list[tuple[str, dict[str, Any]]], preset: str | None, device: str) -> str:
+    known = list(contents[0][1]["presets"])
+    for where, content in contents[1:]:
+        for name in content.get("presets", {}):
+            if name not in known:
+                raise PipelineError(f"{where}: unknown preset `presets.{name}`{nearest(name, known, 'presets')}")
+    chosen = preset or ("cpu" if device.startswith("cpu") else "paper")
+    if chosen not in known:
+        raise PipelineError(f"unknown preset {chosen!r}{nearest(chosen, known, 'presets')}")
+    return chosen
+
+
+def _layers(where: str, content: dict[str, Any], preset: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield where, {key: value for key, value in content.items() if key in SECTIONS}
+    yield where, content.get("presets", {}).get(preset, {})
+
+
+def _nest(overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    nested: dict[str, dict[str, Any]] = {}
+    for dotted, value in overrides.items():
+        section, _, key = dotted.partition(".")
+        if section not in SECTIONS:
+            raise PipelineError(f"--set {dotted}: unknown section{nearest(section, SECTIONS, 'sections')}")
+        keys = SECTIONS[section].model_fields
+        if key not in keys:
+            raise PipelineError(f"--set {dotted}: unknown key{nearest(key, keys, f'valid keys of {section}')}")
+        check_value(f"--set {dotted}", section, key, value)
+        nested.setdefault(section, {})[key] = value
+    return nested
+
+
+def _merge(layers: list[tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for where, layer in layers:
+        for section, values in layer.items():
+            given = [key for key in _ALTERNATIVES.get(section, ()) if values.get(key) is not None]
+            if len(given) > 1:
+                raise PipelineError(f"{where}: give `{section}.{given[0]}` or `{section}.{given[1]}`, not both")
+            if given:
+                merged[section].update(dict.fromkeys(_ALTERNATIVES[section]))
+            merged[section].update(values)
+    return merged
+
+
+def _recipe(merged: dict[str, dict[str, Any]], name: str, preset: str) -> Recipe:
+    for section, model in SECTIONS.items():
+        for key, field in model.model_fields.items():
+            if field.is_required() and key not in merged[section]:
+                raise PipelineError(
+                    f"pipeline {name!r}, preset {preset!r}: `{section}.{key}` is missing; "
+                    f"expected {expected(field.annotation)}"
+                )
+    for section, keys in _ALTERNATIVES.items():
+        if all(merged[section].get(key) is None for key in keys):
+            raise PipelineError(f"pipeline {name!r}: give `{section}.{keys[0]}` or `{section}.{keys[1]}`")
+    return Recipe.model_validate(merged)
