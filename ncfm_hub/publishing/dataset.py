@@ -1,0 +1,137 @@
+"""A distilled dataset in memory: what is stored, what is trained on, and its labels.
+
+Shapes: C classes, S = C * ipc stored images, M = S * factor**2 decoded images, c channels, (H, W) resolution.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ncfm_hub.errors import DistilledError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from ncfm_hub.publishing.training_set import TrainingSet
+
+Config = Literal["default", "stored"]
+_DECODE_AT_ONCE = 256  # stored images; bounds the float copies
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A distilled dataset, class-ordered; checked when made.
+
+    stored: uint8 (S, c, H, W); stored_labels: int64 (S,)                    config `stored`
+    images: uint8 (M, c, H, W), `decode_stored(stored)`; labels: int64 (M,)  config `default`
+    soft_labels: float32 (M, C), probabilities
+    stored_index: int32 (M,), the stored image that an image was cut from; tile: int8 (M,), its place there, row by row
+    Raises DistilledError where shapes, types or ranges do not fit together.
+    """
+
+    stored: "torch.Tensor"
+    stored_labels: "torch.Tensor"
+    images: "torch.Tensor"
+    labels: "torch.Tensor"
+    soft_labels: "torch.Tensor"
+    stored_index: "torch.Tensor"
+    tile: "torch.Tensor"
+    class_names: tuple[str, ...]
+    factor: int
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        _check_values(self)
+
+    @property
+    def ipc(self) -> int:
+        """Stored images per class."""
+        return len(self.stored) // len(self.class_names)
+
+    def to_torch(self, config: Config = "default") -> "TrainingSet":
+        """A torch dataset of (float image in [0, 1] of shape (c, H, W), int label) with `.targets`, a list of ints."""
+        from ncfm_hub.publishing.training_set import TrainingSet
+
+        return TrainingSet(*self._of(config))
+
+    def as_array(self, config: Config = "default") -> "tuple[np.ndarray, np.ndarray]":
+        """Images as uint8 (N, H, W, c) and labels as int64 (N,)."""
+        images, labels = self._of(config)
+        return images.permute(0, 2, 3, 1).contiguous().numpy(), labels.numpy()
+
+    def _of(self, config: str) -> "tuple[torch.Tensor, torch.Tensor]":
+        if config == "default":
+            return self.images, self.labels
+        if config == "stored":
+            return self.stored, self.stored_labels
+        raise DistilledError(f"config {config!r} is not one of 'default' and 'stored'")
+
+
+def decode_stored(stored: "torch.Tensor", factor: int) -> "torch.Tensor":
+    """Cut stored uint8 (S, c, H, W) images into tiles of full size: uint8 (S * factor**2, c, H, W), rounded to k/255.
+
+    Raises DistilledError when H or W cannot be cut into `factor` equal parts.
+    """
+    import torch
+
+    from ncfm_hub.matching.synthetic import decode
+
+    height, width = stored.shape[-2:]
+    if height % factor or width % factor:
+        raise DistilledError(
+            f"images of {height} x {width} pixels cannot be cut into {factor} x {factor} equal tiles; "
+            f"choose a resolution that is a multiple of the factor {factor}"
+        )
+    if factor == 1:
+        return stored.clone()
+    parts = [decode(part.float() / 255, factor) for part in stored.split(_DECODE_AT_ONCE)]
+    return torch.cat([(part * 255).round().clamp(0, 255).to(torch.uint8) for part in parts])
+
+
+def _check_shapes(it: Distilled) -> None:
+    import torch
+
+    classes, stored, per_stored = len(it.class_names), len(it.stored), it.factor**2
+    channels, height, width = it.stored.shape[1:] if it.stored.ndim == 4 else (0, 0, 0)
+    images = stored * per_stored
+    expected = {
+        "stored": (torch.uint8, (stored, channels, height, width)),
+        "stored_labels": (torch.int64, (stored,)),
+        "images": (torch.uint8, (images, channels, height, width)),
+        "labels": (torch.int64, (images,)),
+        "soft_labels": (torch.float32, (images, classes)),
+        "stored_index": (torch.int32, (images,)),
+        "tile": (torch.int8, (images,)),
+    }
+    if channels not in (1, 3) or not stored:
+        raise DistilledError(f"stored images have shape {tuple(it.stored.shape)}; expected (S, 1 or 3, H, W) with S > 0")
+    for name, (dtype, shape) in expected.items():
+        found = getattr(it, name)
+        if found.dtype != dtype or tuple(found.shape) != shape:
+            raise DistilledError(f"{name} is {found.dtype} {tuple(found.shape)}; expected {dtype} {shape}")
+    if it.factor > 11:  # tile is an int8
+        raise DistilledError(f"factor {it.factor} is too large: a tile's number must fit 8 bits")
+    if height % it.factor or width % it.factor:
+        raise DistilledError(f"images of {height} x {width} pixels cannot be cut into {it.factor} x {it.factor} equal tiles")
+
+
+def _check_values(it: Distilled) -> None:
+    import torch
+
+    classes, per_stored = len(it.class_names), it.factor**2
+    if len(set(it.class_names)) != classes:
+        twice = next(name for name in it.class_names if it.class_names.count(name) > 1)
+        raise DistilledError(f"two classes have the same name {twice!r}")
+    if len(it.stored) % classes:
+        raise DistilledError(f"{len(it.stored)} stored images do not divide among {classes} classes")
+    ordered = torch.arange(classes).repeat_interleave(len(it.stored) // classes)
+    if not torch.equal(it.stored_labels, ordered):
+        raise DistilledError("stored images are not class by class with the same number of images in each")
+    if not torch.equal(it.labels, ordered.repeat_interleave(per_stored)):
+        raise DistilledError("labels of the decoded images do not follow those of the stored images")
+    if not torch.equal(it.stored_index.long(), torch.arange(len(it.stored)).repeat_interleave(per_stored)):
+        raise DistilledError("stored_index does not count the stored images in order")
+    if not torch.equal(it.tile.long(), torch.arange(per_stored).repeat(len(it.stored))):
+        raise DistilledError("tile does not count the tiles of each stored image in order")
+    if not torch.isfinite(it.soft_labels).all() or (it.soft_labels < 0).any():
+        raise DistilledError("soft labels are not probabilities: some are negative or not finite")

@@ -1,0 +1,40 @@
+"""A distilled dataset read back, from a folder or from a Hub."""
+
+import os
+from pathlib import Path
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.dataset import Distilled
+from ncfm_hub.publishing.hub import expected_errors, explain, without_bars
+from ncfm_hub.publishing.storage import SHARD_PATTERN, TENSORS, read_data
+
+
+def load_distilled(repo_or_folder: str | Path, *, revision: str | None = None, token: str | None = None) -> Distilled:
+    """The distilled dataset in a local folder, or in the dataset repository of that id.
+
+    revision: branch, tag or commit of the repository; token: defaults to the one the user is logged in with.
+    Raises DistilledError when there is no such folder or repository, or it is not a distilled dataset of ours.
+    """
+    named = os.fspath(repo_or_folder)
+    folder = Path(named).expanduser()
+    if folder.is_dir():
+        return read_data(folder)
+    if isinstance(repo_or_folder, Path) or named.startswith((".", "/", "~")) or named.count("/") != 1:
+        raise DistilledError(f"{named} is neither a folder nor a repository id of the form owner/name")
+    return read_data(_download(named, revision, token))
+
+
+def _download(repo_id: str, revision: str | None, token: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        with without_bars():
+            wanted = [TENSORS, f"default/{SHARD_PATTERN}"]
+            return Path(
+                snapshot_download(repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted)
+            )
+    except LocalEntryNotFoundError as error:  # not in the cache, and the Hub could not be asked: the cause says why
+        raise DistilledError(explain(error.__cause__ or error, repo_id, revision=revision)) from error
+    except expected_errors() as error:
+        raise DistilledError(explain(error, repo_id, revision=revision)) from error

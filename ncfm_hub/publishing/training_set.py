@@ -1,0 +1,18 @@
+"""A distilled dataset as torch's own tools take it."""
+
+import torch
+
+
+class TrainingSet(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+    """Map-style dataset over uint8 (N, c, H, W) images; `targets` is a list of ints, as continual-learning tools ask."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor):
+        self.images = images
+        self.targets: list[int] = labels.tolist()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        """The image as float (c, H, W) in [0, 1], and its label."""
+        return self.images[index].float() / 255, self.targets[index]
