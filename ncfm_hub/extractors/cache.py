@@ -1,0 +1,152 @@
+"""Getting a pool: from the cache if one was trained under the same conditions before, else by training it now."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from filelock import FileLock
+
+from ncfm_hub.engine import Engine
+from ncfm_hub.extractors.networks import (
+    Architecture,
+    build_network,
+    channel_statistics,
+    convnet_for,
+    normalise,
+    pretrained_name,
+)
+from ncfm_hub.extractors.pool import POOL_FILE, Pool, member_file, read_pool, save_weights, write_pool_files
+from ncfm_hub.extractors.pretraining import TrainingPlan, initial_weights, measure_blends, train_member
+from ncfm_hub.extractors.training import Trainer
+from ncfm_hub.files import cache_root, write_json
+from ncfm_hub.progress import Progress, Silent
+from ncfm_hub.recipe import PoolRecipe
+from ncfm_hub.sources.types import Source
+
+# The blends' accuracy describes a pool, it decides nothing: this many test images give it to within a point.
+MEASURED_IMAGES = 2000
+
+
+def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str, device: str, precision: str, compiled: bool) -> str:
+    """Hex key of everything that determines a pool's bytes on one machine."""
+    described = {
+        "format": 1,
+        "source": fingerprint,
+        "flip": flip,
+        "recipe": recipe.model_dump(),
+        "architecture": architecture,
+        "computed": [device, precision, compiled],
+        "versions": [torch.__version__, timm.__version__],
+    }
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def architecture_name(recipe: PoolRecipe, resolution: int) -> str:
+    """The backbone a recipe means at a resolution."""
+    if recipe.backbone:
+        return recipe.backbone
+    return recipe.pretrained if recipe.pretrained else convnet_for(resolution)
+
+
+def pool_folder(key: str) -> Path:
+    """Where the pool of a key is cached."""
+    return cache_root() / "pools" / key
+
+
+def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, progress: Progress | None = None) -> Pool:
+    """The pool for a source, trained now where the cache has none; several processes share the members."""
+    progress = progress or Silent()
+    name = architecture_name(recipe, source.info.resolution)
+    key = pool_key(source.fingerprint, flip, recipe, name, engine.device.type, engine.precision, engine.compiled)
+    folder = pool_folder(key)
+    if (folder / POOL_FILE).is_file():
+        return read_pool(folder, "cache")
+    weights = pretrained_name(recipe.backbone, recipe.pretrained) if recipe.pretrained else None
+    architecture = _describe(source, name, weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    process, processes = engine.accelerator.process_index, engine.accelerator.num_processes
+    mine = [member for member in range(recipe.size) if member % processes == process]
+    with FileLock(folder / f".lock-{process}"):
+        _train(source, flip, recipe, architecture, weights, engine, folder, mine, progress)
+    engine.accelerator.wait_for_everyone()
+    if engine.accelerator.is_main_process:
+        _describe_pool(source, recipe, architecture, key, folder)
+    engine.accelerator.wait_for_everyone()
+    return read_pool(folder, "trained here")
+
+
+def _describe(source: Source, name: str, weights: str | None) -> Architecture:
+    info = source.info
+    mean, std = channel_statistics(source.train.images)
+    architecture = Architecture(name, len(info.class_names), info.channels, info.resolution, mean, std)
+    if weights is None:
+        return architecture
+    # Pretrained weights expect their own normalisation, and may name the architecture themselves.
+    network = build_network(architecture, weights)
+    config: dict[str, Any] = network.pretrained_cfg
+    matches = len(config["mean"]) == info.channels
+    return Architecture(
+        config["architecture"].split(".")[0],
+        architecture.classes,
+        info.channels,
+        info.resolution,
+        tuple(config["mean"]) if matches else mean,
+        tuple(config["std"]) if matches else std,
+    )
+
+
+def _train(
+    source: Source,
+    flip: bool,
+    recipe: PoolRecipe,
+    architecture: Architecture,
+    weights: str | None,
+    engine: Engine,
+    folder: Path,
+    members: list[int],
+    progress: Progress,
+) -> None:
+    plan = TrainingPlan(
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        schedule=recipe.schedule,
+        seed=recipe.seed,
+        flip=flip,
+    )
+    waiting = [member for member in members if not (folder / f"{member:02d}.json").is_file()]
+    if not waiting:
+        return
+    trainer = Trainer(build_network(architecture), engine)
+    rows = torch.linspace(0, len(source.test.labels) - 1, min(MEASURED_IMAGES, len(source.test.labels))).long()
+    test_images, test_labels = source.test.images[rows], source.test.labels[rows]
+    updates = plan.updates_per_epoch(len(source.train.images)) * plan.epochs
+    with progress.bar(updates * len(waiting), "pretraining") as bar:
+        for member in waiting:
+            init, start = initial_weights(architecture, recipe.seed, member, weights, recipe.init_head_only)
+            save_weights(member_file(folder, member, "init"), init)
+            train_member(trainer, folder, member, source.train.images, source.train.labels, architecture, plan, start, bar)
+            trained = {name: tensor.detach().cpu().clone() for name, tensor in trainer.network.state_dict().items()}
+            accuracy = measure_blends(trainer, (init, trained), test_images, test_labels, lambda x: normalise(x, architecture))
+            write_json(folder / f"{member:02d}.json", accuracy)
+            progress.note(f"extractor {member + 1} of {recipe.size}: {accuracy['0.0']:.1f} % on {len(rows)} images of {source.info.test_split}")
+
+
+def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture, key: str, folder: Path) -> None:
+    accuracy = [json.loads((folder / f"{member:02d}.json").read_text()) for member in range(recipe.size)]
+    from safetensors.torch import load_file
+
+    first = (load_file(member_file(folder, 0, "init")), load_file(member_file(folder, 0, "trained")))
+    pool = Pool(architecture, source.info.class_names, (first,), tuple(accuracy), key, "trained here", recipe.pretrained)
+    description = {
+        "recipe": recipe.model_dump(),
+        "source": {"dataset": source.info.dataset, "revision": source.info.revision, "fingerprint": source.fingerprint},
+        "measured_on": {"split": source.info.test_split, "images": min(MEASURED_IMAGES, len(source.test.labels))},
+    }
+    write_pool_files(folder, pool, description)

@@ -1,0 +1,115 @@
+"""ConvNet-d, the network of the dataset-distillation literature, registered with timm.
+
+`timm.create_model("ncfm_convnet3", num_classes=10, img_size=32)` works wherever `ncfm_hub.extractors` was imported, and so
+does loading `hf-hub:` repositories whose config names one of these architectures. d blocks of 3 x 3 convolution (width
+128), affine instance norm, ReLU and 2 x 2 average pooling; the features are the flattened last map.
+"""
+
+from typing import Any
+
+import torch
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import nn
+
+SMALLEST_MAP = 2  # a last map of one pixel has no spatial part left
+
+
+class ConvNet(nn.Module):
+    """ConvNet of `depth` blocks.
+
+    in: (N, in_chans, img_size, img_size), normalised; out: logits (N, num_classes)
+    features: (N, width * m * m), m = img_size halved `depth` times, rounding down
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        in_chans: int = 3,
+        img_size: int = 32,
+        depth: int = 3,
+        width: int = 128,
+        norm_eps: float = 1e-5,
+    ):
+        super().__init__()
+        map_size = img_size >> depth
+        if map_size < SMALLEST_MAP:
+            raise ValueError(f"a ConvNet of depth {depth} needs images of at least {SMALLEST_MAP << depth} px, found {img_size}")
+        self.num_classes = num_classes
+        self.in_chans = in_chans
+        self.img_size = img_size
+        blocks: list[nn.Module] = []
+        channels = in_chans
+        for _ in range(depth):
+            blocks += [
+                nn.Conv2d(channels, width, 3, padding=1),
+                nn.InstanceNorm2d(width, eps=norm_eps, affine=True),
+                nn.ReLU(),
+                nn.AvgPool2d(2),
+            ]
+            channels = width
+        self.blocks = nn.Sequential(*blocks)
+        self.num_features = self.head_hidden_size = width * map_size * map_size
+        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, in_chans, H, W) -> last map (N, width, m, m)."""
+        return self.blocks(x)
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """Last map -> flattened features (N, D) if `pre_logits`, else logits (N, num_classes)."""
+        x = x.flatten(1)
+        return x if pre_logits else self.head(x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.forward_head(self.forward_features(x))
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A fresh head; `global_pool` is part of timm's call and has no meaning here."""
+        self.num_classes = num_classes
+        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        f"ncfm_convnet{depth}": {
+            "url": "",
+            "input_size": (3, size, size),
+            "num_classes": 1000,
+            "pool_size": None,
+            "crop_pct": 1.0,
+            "interpolation": "bicubic",
+            "mean": (0.5, 0.5, 0.5),
+            "std": (0.25, 0.25, 0.25),
+            "first_conv": "blocks.0",
+            "classifier": "head",
+            "license": "apache-2.0",
+        }
+        for depth, size in ((3, 32), (4, 64), (5, 128))
+    }
+)
+
+
+def _build(variant: str, pretrained: bool, depth: int, **kwargs: Any) -> ConvNet:
+    kwargs.setdefault("img_size", 8 << (depth - 1))
+    return build_model_with_cfg(ConvNet, variant, pretrained, depth=depth, **kwargs)
+
+
+@register_model
+def ncfm_convnet3(pretrained: bool = False, **kwargs: Any) -> ConvNet:
+    """ConvNet-3, for 16 to 32 px."""
+    return _build("ncfm_convnet3", pretrained, depth=3, **kwargs)
+
+
+@register_model
+def ncfm_convnet4(pretrained: bool = False, **kwargs: Any) -> ConvNet:
+    """ConvNet-4, for 64 px."""
+    return _build("ncfm_convnet4", pretrained, depth=4, **kwargs)
+
+
+@register_model
+def ncfm_convnet5(pretrained: bool = False, **kwargs: Any) -> ConvNet:
+    """ConvNet-5, for 128 px."""
+    return _build("ncfm_convnet5", pretrained, depth=5, **kwargs)

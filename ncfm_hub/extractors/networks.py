@@ -1,0 +1,103 @@
+"""Making a network for a source, and looking at it as features and logits.
+
+Legend: N images, c channels, (H, W) resolution, D features, C classes.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from ncfm_hub.errors import PoolError
+from ncfm_hub.extractors import convnet as convnet  # registers ConvNet-d
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to make a network of the pool again, its weights apart.
+
+    mean, std: per channel, in [0, 1] units; images are normalised by them before the network and before augmentation
+    """
+
+    name: str
+    classes: int
+    channels: int
+    resolution: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Architecture":
+        return cls(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
+
+
+def convnet_for(resolution: int) -> str:
+    """The ConvNet of the field for a resolution: depth 3 up to 32 px, 4 up to 64, 5 beyond."""
+    return "ncfm_convnet3" if resolution <= 32 else "ncfm_convnet4" if resolution <= 64 else "ncfm_convnet5"
+
+
+def pretrained_name(backbone: str | None, weights: str) -> str:
+    """The name under which timm finds `weights`: itself if it names a place (`hf-hub:`, `local-dir:`), else a tag."""
+    if weights.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+        return weights
+    if backbone is None:
+        raise PoolError(f"weights {weights!r} are a tag of a backbone; name the backbone too (--backbone)")
+    return f"{backbone}.{weights}"
+
+
+def build_network(architecture: Architecture, pretrained: str | None = None) -> nn.Module:
+    """A network with a head for the classes: fresh weights, or those timm finds under `pretrained`.
+
+    Raises PoolError if timm knows no such architecture, or cannot load the weights or adapt them to the source.
+    """
+    arguments: dict[str, Any] = {"num_classes": architecture.classes, "in_chans": architecture.channels}
+    name = pretrained or architecture.name
+    if architecture.name.startswith("ncfm_convnet"):
+        arguments["img_size"] = architecture.resolution
+    elif not pretrained and not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('.')[0]}*")[:3]
+        hint = f"; close: {', '.join(close)}" if close else ""
+        raise PoolError(f"timm knows no backbone {name!r}{hint}")
+    try:
+        return timm.create_model(name, pretrained=pretrained is not None, **arguments)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PoolError(f"backbone {name!r} cannot be made for {architecture.resolution} px images: {reason}") from error
+
+
+class FeaturesAndLogits(nn.Module):
+    """A timm network that answers both: features (N, D) before the classifier, logits (N, C)."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
+        return features, self.network.get_classifier()(features)
+
+
+def normalise(images: torch.Tensor, architecture: Architecture) -> torch.Tensor:
+    """uint8 or [0, 1] float images (N, c, H, W) -> zero mean, unit deviation, float32."""
+    pixels = images.float() / 255 if images.dtype == torch.uint8 else images
+    mean = torch.tensor(architecture.mean, device=images.device)[:, None, None]
+    std = torch.tensor(architecture.std, device=images.device)[:, None, None]
+    return (pixels - mean) / std
+
+
+def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 images (N, c, H, W), in [0, 1] units, exact in integers."""
+    levels = torch.arange(256, dtype=torch.float64)
+    means, deviations = [], []
+    for channel in range(images.shape[1]):
+        counts = torch.bincount(images[:, channel].flatten(), minlength=256).double()
+        mean = (counts * levels).sum() / counts.sum()
+        variance = (counts * (levels - mean).square()).sum() / counts.sum()
+        means.append(round(float(mean) / 255, 6))
+        deviations.append(round(max(float(variance.sqrt()) / 255, 1e-3), 6))
+    return tuple(means), tuple(deviations)

@@ -1,0 +1,170 @@
+"""The pool: K pairs (init, trained) of one architecture, on disk and in memory.
+
+A pool folder holds `pool.json` (architecture, class names, recipe, accuracies), `NN-init.safetensors` and
+`NN-trained.safetensors` for every member, and a copy of the first trained member as `model.safetensors` with `config.json`, so
+that `timm.create_model("local-dir:...")` and `hf-hub:` load it like any model.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ncfm_hub.errors import PoolError
+from ncfm_hub.extractors.networks import Architecture
+from ncfm_hub.files import whole_file, write_json
+
+Weights = dict[str, torch.Tensor]
+FORMAT = 1
+POOL_FILE = "pool.json"
+# Hub models are read by these names alone; anything else in a repository is left where it is.
+FILE_PATTERNS = [POOL_FILE, "*-init.safetensors", "*-trained.safetensors"]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool in memory.
+
+    members: (init, trained) weights by parameter name, on the CPU
+    accuracy: per member, beta as text -> top-1 percent of the blend; empty where not measured
+    key: what determined it; origin: "trained here", "cache", or the folder or repository it came from
+    """
+
+    architecture: Architecture
+    class_names: tuple[str, ...]
+    members: tuple[tuple[Weights, Weights], ...]
+    accuracy: tuple[dict[str, float], ...]
+    key: str
+    origin: str
+    pretrained: str | None
+
+
+def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
+    """The hybrid extractor: beta init + (1 - beta) trained for floating parameters and buffers; others are trained's."""
+    init, trained = member
+    return {
+        name: init[name] * beta + value * (1 - beta) if value.is_floating_point() else value
+        for name, value in trained.items()
+    }
+
+
+def member_file(folder: Path, member: int, which: str) -> Path:
+    """Where member number `member` keeps its `which` ("init" or "trained") weights."""
+    return folder / f"{member:02d}-{which}.safetensors"
+
+
+def save_weights(path: Path, weights: Weights, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors, whole or not at all."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with whole_file(path) as temporary:
+        save_file(contiguous, temporary, metadata)
+
+
+def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> None:
+    """Write `pool.json` and timm's files beside the members; `description` is added to pool.json as it is."""
+    architecture = pool.architecture
+    model_args: dict[str, Any] = {"num_classes": architecture.classes, "in_chans": architecture.channels}
+    if architecture.name.startswith("ncfm_convnet"):
+        model_args["img_size"] = architecture.resolution
+    save_weights(folder / "model.safetensors", pool.members[0][1], {"format": "pt"})
+    write_json(
+        folder / "config.json",
+        {
+            "architecture": architecture.name,
+            "num_classes": architecture.classes,
+            "num_features": int(_feature_count(pool.members[0][1])),
+            "label_names": list(pool.class_names),
+            "model_args": model_args,
+            "pretrained_cfg": {
+                "input_size": [architecture.channels, architecture.resolution, architecture.resolution],
+                "mean": list(architecture.mean),
+                "std": list(architecture.std),
+                "num_classes": architecture.classes,
+                "crop_pct": 1.0,
+                "interpolation": "bicubic",
+            },
+        },
+    )
+    write_json(
+        folder / POOL_FILE,
+        {
+            "ncfm_hub": FORMAT,
+            "key": pool.key,
+            "architecture": architecture.as_dict(),
+            "class_names": list(pool.class_names),
+            "members": [{"accuracy": accuracy} for accuracy in pool.accuracy],
+            "pretrained": pool.pretrained,
+            **description,
+        },
+    )
+
+
+def read_pool(folder: Path, origin: str) -> Pool:
+    """Read a pool folder. Raises PoolError naming the file that is missing or not readable."""
+    try:
+        described = json.loads((folder / POOL_FILE).read_text(encoding="utf-8"))
+        architecture = Architecture.from_dict(described["architecture"])
+        accuracy = tuple(member["accuracy"] for member in described["members"])
+        names = tuple(described["class_names"])
+    except FileNotFoundError:
+        raise PoolError(f"{origin} is not a pool of extractors: it has no {POOL_FILE}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise PoolError(f"{origin}: {POOL_FILE} is not readable ({type(error).__name__}: {error})") from None
+    members = tuple(
+        (_read_weights(folder, number, "init", origin), _read_weights(folder, number, "trained", origin))
+        for number in range(len(accuracy))
+    )
+    if not members:
+        raise PoolError(f"{origin}: {POOL_FILE} lists no members")
+    return Pool(architecture, names, members, accuracy, str(described["key"]), origin, described.get("pretrained"))
+
+
+def find_pool(place: str, token: str | None = None) -> Pool:
+    """A pool from a local folder or a model repository on the Hub (`owner/name`, optionally `@revision`)."""
+    folder = Path(place).expanduser()
+    if folder.is_dir():
+        return read_pool(folder, place)
+    name, _, revision = place.partition("@")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise PoolError(f"no pool folder {place!r}; expected a folder or a Hub model repository (owner/name)")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        fetched = snapshot_download(name, revision=revision or None, allow_patterns=FILE_PATTERNS, token=token)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise PoolError(f"the pool {place!r} cannot be fetched from the Hub: {reason}") from None
+    return read_pool(Path(fetched), place)
+
+
+def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, resolution: int) -> None:
+    """Raise PoolError unless the pool was trained on these classes, in this order, at this size."""
+    found = (pool.architecture.channels, pool.architecture.resolution)
+    if found != (channels, resolution):
+        raise PoolError(
+            f"the pool {pool.origin!r} is for {found[0]} x {found[1]} px images; the source gives {channels} x {resolution} px"
+        )
+    if pool.class_names != class_names:
+        raise PoolError(
+            f"the pool {pool.origin!r} was trained on other classes ({', '.join(pool.class_names[:3])}, ...) than the "
+            f"source's ({', '.join(class_names[:3])}, ...); leave --pool out to train one"
+        )
+
+
+def _read_weights(folder: Path, member: int, which: str, origin: str) -> Weights:
+    path = member_file(folder, member, which)
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise PoolError(f"{origin}: {path.name} is missing or not readable ({error})") from None
+
+
+def _feature_count(weights: Weights) -> int:
+    """Input width of the classifier: the last two-dimensional weight."""
+    return [tensor.shape[1] for tensor in weights.values() if tensor.ndim == 2][-1]

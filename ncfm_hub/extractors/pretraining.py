@@ -1,0 +1,143 @@
+"""Training the members of a pool, resumable epoch by epoch.
+
+A member's epoch draws everything from (pool seed, member, epoch), and its state is written whole after each epoch: a run killed
+anywhere goes on from the last epoch and ends with the same bytes.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import nn
+
+from ncfm_hub.engine import Engine
+from ncfm_hub.extractors.networks import Architecture, build_network, normalise
+from ncfm_hub.extractors.pool import Weights, blend, member_file, save_weights
+from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
+from ncfm_hub.matching.augment import augment, draw_augmentation
+from ncfm_hub.progress import Bar
+from ncfm_hub.randomness import generator
+
+BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a member is trained, as plain values."""
+
+    epochs: int
+    batch_size: int
+    optimizer: str
+    lr: float
+    momentum: float
+    weight_decay: float
+    schedule: str
+    seed: int
+    flip: bool
+
+    def updates_per_epoch(self, images: int) -> int:
+        """Whole batches only, at least one."""
+        return max(1, images // self.batch_size)
+
+
+def initial_weights(architecture: Architecture, seed: int, member: int, pretrained: str | None, head_only: bool) -> tuple[Weights, Weights]:
+    """(init, start of training): equal for fresh networks.
+
+    With `pretrained`, training starts from those weights with a fresh head; init is the same (`head_only`) or all fresh.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator(seed, "init", member))))
+        start = build_network(architecture, pretrained).state_dict()
+        init = start if pretrained is None or head_only else build_network(architecture).state_dict()
+    return init, start
+
+
+def train_member(
+    trainer: Trainer,
+    folder: Path,
+    member: int,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    architecture: Architecture,
+    plan: TrainingPlan,
+    start: Weights,
+    bar: Bar,
+) -> None:
+    """Train one member and write its `trained` file; goes on from `NN-partial.safetensors` if there is one.
+
+    images: uint8 (N, c, H, W); labels: int64 (N,)
+    """
+    network = trainer.network
+    network.load_state_dict(start)
+    optimizer = make_optimizer(
+        network, plan.optimizer, lr=plan.lr, weight_decay=plan.weight_decay, momentum=plan.momentum
+    )
+    partial = folder / f"{member:02d}-partial.safetensors"
+    updates = plan.updates_per_epoch(len(images))
+    rate = learning_rate_schedule(plan.schedule, plan.lr, updates * plan.epochs)
+    first = _load_partial(partial, network, optimizer)
+    bar.advance(first * updates)
+    for epoch in range(first, plan.epochs):
+        batches = _epoch(images, labels, architecture, plan, member, epoch, trainer.engine.device)
+        trainer.fit(batches, optimizer, rate, first_update=epoch * updates, on_update=lambda: bar.advance(member=str(member + 1)))
+        if epoch + 1 < plan.epochs:
+            _save_partial(partial, network, optimizer, epoch + 1)
+    save_weights(member_file(folder, member, "trained"), network.state_dict())
+    partial.unlink(missing_ok=True)
+
+
+def measure_blends(
+    trainer: Trainer, pair: tuple[Weights, Weights], images: torch.Tensor, labels: torch.Tensor, prepare: Callable[[torch.Tensor], torch.Tensor]
+) -> dict[str, float]:
+    """Top-1 percent of the member's blends at every beta of BETAS."""
+    measured = {}
+    for beta in BETAS:
+        trainer.network.load_state_dict(blend(pair, beta))
+        measured[str(beta)] = round(trainer.accuracy(images, labels, prepare, at_once=128), 2)
+    return measured
+
+
+def _epoch(
+    images: torch.Tensor, labels: torch.Tensor, architecture: Architecture, plan: TrainingPlan, member: int, epoch: int, device: torch.device
+) -> Iterator[Batch]:
+    draws = generator(plan.seed, "pretraining", member, epoch)
+    order = torch.randperm(len(images), generator=draws)
+    size = min(plan.batch_size, len(images))
+    for first in range(0, plan.updates_per_epoch(len(images)) * size, size):
+        rows = order[first : first + size]
+        draw = draw_augmentation(
+            size, (images.shape[2], images.shape[3]), draws, geometry="crop", flip=plan.flip, colour=False, cutout=False
+        )
+        x = augment(normalise(images[rows].to(device), architecture), draw.to(device))
+        yield x, F.one_hot(labels[rows], architecture.classes).float().to(device)
+
+
+def _save_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items() if tensor is not None}
+    save_weights(path, tensors, {"epoch": str(epoch)})
+
+
+def _load_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Put a partial member's state back; the number of epochs it has done (0 without one)."""
+    if not path.is_file():
+        return 0
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    weights: Weights = {}
+    with safe_open(path, "pt") as stored:
+        for key in stored.keys():  # noqa: SIM118 (not a mapping)
+            kind, rest = key.split(".", 1)
+            if kind == "network":
+                weights[rest] = stored.get_tensor(key)
+            else:
+                number, name = rest.split(".", 1)
+                state.setdefault(int(number), {})[name] = stored.get_tensor(key)
+        epoch = int(stored.metadata()["epoch"])
+    network.load_state_dict(weights)
+    whole = optimizer.state_dict()
+    optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+    return epoch
