@@ -4,9 +4,10 @@ Shapes: C classes, S = C * ipc stored images, M = S * factor**2 decoded images, 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.layout import Config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from ncfm_hub.publishing.training_set import TrainingSet
 
-Config = Literal["default", "stored"]
 _DECODE_AT_ONCE = 256  # stored images; bounds the float copies
 
 
@@ -77,15 +77,17 @@ def decode_stored(stored: "torch.Tensor", factor: int) -> "torch.Tensor":
     from ncfm_hub.matching.synthetic import decode
 
     height, width = stored.shape[-2:]
+    _check_factor(height, width, factor)
+    parts = [decode(part.float() / 255, factor) for part in stored.split(_DECODE_AT_ONCE)]
+    return torch.cat([(part * 255).round().clamp(0, 255).to(torch.uint8) for part in parts])
+
+
+def _check_factor(height: int, width: int, factor: int) -> None:
     if height % factor or width % factor:
         raise DistilledError(
             f"images of {height} x {width} pixels cannot be cut into {factor} x {factor} equal tiles; "
             f"choose a resolution that is a multiple of the factor {factor}"
         )
-    if factor == 1:
-        return stored.clone()
-    parts = [decode(part.float() / 255, factor) for part in stored.split(_DECODE_AT_ONCE)]
-    return torch.cat([(part * 255).round().clamp(0, 255).to(torch.uint8) for part in parts])
 
 
 def _check_shapes(it: Distilled) -> None:
@@ -104,15 +106,14 @@ def _check_shapes(it: Distilled) -> None:
         "tile": (torch.int8, (images,)),
     }
     if channels not in (1, 3) or not stored:
-        raise DistilledError(f"stored images have shape {tuple(it.stored.shape)}; expected (S, 1 or 3, H, W) with S > 0")
+        raise DistilledError(f"stored images have shape {tuple(it.stored.shape)}; expected (S > 0, 1 or 3, H, W)")
     for name, (dtype, shape) in expected.items():
         found = getattr(it, name)
         if found.dtype != dtype or tuple(found.shape) != shape:
             raise DistilledError(f"{name} is {found.dtype} {tuple(found.shape)}; expected {dtype} {shape}")
     if it.factor > 11:  # tile is an int8
         raise DistilledError(f"factor {it.factor} is too large: a tile's number must fit 8 bits")
-    if height % it.factor or width % it.factor:
-        raise DistilledError(f"images of {height} x {width} pixels cannot be cut into {it.factor} x {it.factor} equal tiles")
+    _check_factor(height, width, it.factor)
 
 
 def _check_values(it: Distilled) -> None:

@@ -1,4 +1,4 @@
-"""What every conversation with a Hub needs: the client, which failures pass, and one readable line for those that don't."""
+"""What every conversation with a Hub needs: the client, which failures pass, and one line for those that don't."""
 
 import random
 import time
@@ -44,7 +44,7 @@ def without_bars() -> Iterator[None]:
 
 
 def with_retries(action: Callable[[], T], *, what: str, progress: Progress, tries: int | None = None) -> T:
-    """Call `action` until it succeeds, waiting longer each time; its error is raised when it won't pass or tries are out.
+    """Call `action` until it succeeds, waiting longer each time; its error is raised if it won't pass or tries are out.
 
     `action` must be repeatable: after a dropped connection the Hub may have done what was asked.
     """

@@ -7,7 +7,7 @@ LONGEST_REPO_ID = 96  # what the Hub takes, owner included
 
 
 def slug(text: str) -> str:
-    """`text` as a repository name may be spelt: letters, digits, `.`, `_` and `-`, never `--` or `..`, never at the ends.
+    """`text` as a repository name may be spelt: letters, digits, `.`, `_`, `-`; no `--` or `..`, no mark at the ends.
 
     Accents are dropped, everything else becomes `-`; text of which nothing is left becomes `dataset`.
     """

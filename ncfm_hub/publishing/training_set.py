@@ -4,7 +4,7 @@ import torch
 
 
 class TrainingSet(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """Map-style dataset over uint8 (N, c, H, W) images; `targets` is a list of ints, as continual-learning tools ask."""
+    """Map-style dataset over uint8 (N, c, H, W) images; `targets` is a list of ints."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor):
         self.images = images
