@@ -1,0 +1,63 @@
+"""Dataset distillation from Hub to Hub by Neural Characteristic Function Matching.
+
+    import ncfm_hub
+
+    run = ncfm_hub.distill("cifar10", ipc=10)             # a folder that `datasets.load_dataset` reads
+    distilled = ncfm_hub.load_distilled(run.folder)       # the same as tensors
+    ncfm_hub.push(run.folder)                             # the folder and its card on the Hub
+
+Nothing heavy is imported until one of these names is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub._version import __version__
+from ncfm_hub.errors import NcfmHubError
+
+if TYPE_CHECKING:
+    from ncfm_hub.pipeline import load_pipeline as load_pipeline
+    from ncfm_hub.publishing import Distilled as Distilled
+    from ncfm_hub.publishing import load_distilled as load_distilled
+    from ncfm_hub.run import distill as distill
+    from ncfm_hub.run import evaluate as evaluate
+    from ncfm_hub.run import plan as plan
+    from ncfm_hub.run import pretrain as pretrain
+    from ncfm_hub.run import push as push
+
+_HOMES = {
+    "Distilled": "ncfm_hub.publishing",
+    "distill": "ncfm_hub.run",
+    "evaluate": "ncfm_hub.run",
+    "load_distilled": "ncfm_hub.publishing",
+    "load_pipeline": "ncfm_hub.pipeline",
+    "plan": "ncfm_hub.run",
+    "pretrain": "ncfm_hub.run",
+    "push": "ncfm_hub.run",
+}
+
+__all__ = [
+    "Distilled",
+    "NcfmHubError",
+    "__version__",
+    "distill",
+    "evaluate",
+    "load_distilled",
+    "load_pipeline",
+    "plan",
+    "pretrain",
+    "push",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

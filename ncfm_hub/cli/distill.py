@@ -1,0 +1,53 @@
+"""`ncfm-hub distill`."""
+
+from typing import Any
+
+import click
+
+from ncfm_hub.cli import options, reports
+from ncfm_hub.cli.errors import set_resume_hint
+from ncfm_hub.cli.output import Output
+
+
+@click.command(short_help="Distill a dataset, measure it, and publish it.")
+@options.dataset_option
+@options.ipc_option
+@options.preset_option
+@options.source_options
+@click.option("--pool", metavar="REPO|DIR", help="Extractors to use instead of training them here.")
+@options.pool_options
+@options.distillation_options
+@options.students_option
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
+@options.set_option
+@options.output_folder_option
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same run.")
+@click.option("--validation", is_flag=True, help="Measure on a part cut from the training split instead.")
+@options.publish_options
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
+@options.yes_option
+@options.output_option
+def distill(out: Output, dry_run: bool, yes: bool, **request: Any) -> None:
+    """Distill DATASET to N stored images per class, label them softly, measure the result, write it as a folder that
+    datasets.load_dataset reads and, with --push, publish it with its card.
+
+    \b
+    Examples:
+      ncfm-hub distill --dataset cifar100 --ipc 50 --push
+      ncfm-hub distill --dataset cifar10 --ipc 10 --preset cpu --output runs/cifar10
+      ncfm-hub distill --dataset owner/name --ipc 10 --label-column label --resolution 64 --dry-run
+      ncfm-hub distill --dataset ./my-images --ipc 1 --classes cat,dog --set distillation.lr=0.02
+    """
+    options.check_publishing(request["push"], request["repo_id"])
+    from ncfm_hub import run
+
+    request["overrides"] = options.overrides()
+    set_resume_hint("the same command with --resume goes on from the last checkpoint")
+    plan = run.plan(**request)
+    if dry_run:
+        out.result(plan.as_dict(), plan.lines())
+        return
+    reports.announce_cost(plan.as_dict(), out, yes)
+    finished = run.distill(**request, progress=out)
+    data = reports.run_data(finished)
+    out.result(data, reports.run_lines(data), quiet=str(finished.folder))

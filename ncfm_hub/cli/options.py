@@ -1,0 +1,167 @@
+"""The options that several commands share, each declared once.
+
+An option that sets a value of the recipe is collected under its dotted key; a command reads them all with
+`overrides()`. Where two say the same thing, the later one on the command line wins.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ncfm_hub.cli.output import FORMATS, Output
+from ncfm_hub.cli.secrets import remember
+from ncfm_hub.errors import NcfmHubError
+
+Command = Callable[..., Any]
+_OVERRIDES = "ncfm_hub.overrides"
+
+
+def overrides() -> dict[str, Any]:
+    """Recipe values given on the command line, by dotted key."""
+    return dict(click.get_current_context().meta.get(_OVERRIDES, {}))
+
+
+def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order in which help shows them."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _collect(ctx: click.Context, key: str, value: Any) -> None:
+    ctx.meta.setdefault(_OVERRIDES, {})[key] = value
+
+
+def _recipe(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
+    """An option that sets the recipe's value `key`."""
+
+    def store(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None:
+            _collect(ctx, key, value)
+
+    return click.option(flag, callback=store, expose_value=False, **attributes)
+
+
+def _split_classes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    names = [name.strip() for name in value.split(",")]
+    if not all(names):
+        raise click.BadParameter("expected names or indices between commas, for example cat,dog,3")
+    _collect(ctx, "source.classes", [int(name) if name.isdecimal() else name for name in names])
+
+
+def _store_assignments(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
+    for text in values:
+        from ncfm_hub.pipeline import parse_assignment  # not before it is needed: --help must stay fast
+
+        try:
+            _collect(ctx, *parse_assignment(text))
+        except NcfmHubError as error:
+            raise click.UsageError(str(error)) from error
+
+
+def _guard_token(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        remember(value)
+        click.echo("Warning: others can see a token given by --token in the process list; prefer HF_TOKEN", err=True)
+    return value
+
+
+dataset_option = click.option(
+    "--dataset", required=True, metavar="NAME", help="A pipeline's name, a Hub id, a local folder or a .yaml file."
+)
+ipc_option = click.option(
+    "--ipc", required=True, type=click.IntRange(min=1), metavar="N", help="Stored images per class."
+)
+preset_option = click.option(
+    "--preset", type=click.Choice(["paper", "cpu"]), help="Values to start from; without it, by the device."
+)
+output_folder_option = click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where the result is written."
+)
+revision_option = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub.")
+students_option = _recipe(
+    "--students", "evaluation.students", type=click.IntRange(min=0), metavar="N", help="Networks per accuracy; 0: none."
+)
+set_option = click.option(
+    "--set",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_store_assignments,
+    expose_value=False,
+    help="Any recipe value, as in distillation.lr=0.01; may be repeated.",
+)
+yes_option = click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+token_option = click.option(
+    "--token", metavar="TOKEN", callback=_guard_token, help="Hub token; prefer HF_TOKEN or `hf auth login`."
+)
+source_options = _stack(
+    _recipe("--config", "source.config", metavar="NAME", help="Configuration of the source dataset."),
+    _recipe("--revision", "source.revision", metavar="REV", help="Branch, tag or commit of the source."),
+    _recipe("--image-column", "source.image_column", metavar="NAME", help="Column of the images."),
+    _recipe("--label-column", "source.label_column", metavar="NAME", help="Column of the labels."),
+    _recipe("--train-split", "source.train_split", metavar="NAME", help="Split to distill."),
+    _recipe("--test-split", "source.test_split", metavar="NAME", help="Split to measure on."),
+    click.option(
+        "--classes",
+        metavar="A,B,C",
+        callback=_split_classes,
+        expose_value=False,
+        help="Only these classes, by name or index, in this order.",
+    ),
+    _recipe("--resolution", "source.resolution", type=click.IntRange(min=1), metavar="PX", help="Side of the images."),
+)
+pool_options = _stack(
+    _recipe("--backbone", "pool.backbone", metavar="NAME", help="timm name of the extractors; without it, a ConvNet."),
+    _recipe("--pretrained", "pool.pretrained", metavar="WEIGHTS", help="Weights to start from: hf-hub:owner/name."),
+)
+distillation_options = _stack(
+    _recipe("--steps", "distillation.steps", type=click.IntRange(min=1), metavar="N", help="Distillation steps."),
+    _recipe(
+        "--calibration",
+        "distillation.calibration",
+        type=click.FloatRange(min=0),
+        metavar="W",
+        help="Weight of the cross-entropy; 0: pure matching.",
+    ),
+    _recipe(
+        "--sampling-network/--no-sampling-network",
+        "distillation.sampling_network",
+        default=None,
+        help="Learn the frequencies, or draw them from a normal.",
+    ),
+)
+publish_options = _stack(
+    click.option("--push", is_flag=True, help="Put the result on the Hub."),
+    click.option("--repo-id", metavar="ID", help="Repository to push to: name or owner/name."),
+    click.option("--private/--no-private", default=False, help="Visibility of a new repository."),
+    token_option,
+)
+
+
+def output_option(command: Command) -> Command:
+    """Add --format and -q, and hand the command its `out`."""
+
+    @click.option("--format", "format_", type=click.Choice(FORMATS), help="Form of the result; human by default.")
+    @click.option("-q", "--quiet", is_flag=True, help="The same as --format quiet.")
+    @functools.wraps(command)
+    def with_output(*args: Any, format_: str | None, quiet: bool, **kwargs: Any) -> Any:
+        if quiet and format_ not in (None, "quiet"):
+            raise click.UsageError(f"--quiet and --format {format_} exclude each other")
+        return command(*args, out=Output("quiet" if quiet else format_ or "human"), **kwargs)  # type: ignore[arg-type]
+
+    return with_output
+
+
+def check_publishing(push: bool, repo_id: str | None) -> None:
+    """Usage error where --repo-id is given and nothing would be pushed."""
+    if repo_id is not None and not push:
+        raise click.UsageError("--repo-id does nothing without --push")

@@ -1,0 +1,92 @@
+"""`ncfm-hub pipelines`: what ships, what it resolves to, and a copy to edit."""
+
+from pathlib import Path
+
+import click
+
+from ncfm_hub.cli import options
+from ncfm_hub.cli.output import Output
+
+
+@click.group(short_help="List, show and copy the pipelines that ship.")
+def pipelines() -> None:
+    """The datasets that --dataset knows by name.
+
+    \b
+    Examples:
+      ncfm-hub pipelines list
+      ncfm-hub pipelines show cifar10 --preset cpu
+      ncfm-hub pipelines copy cifar10 mine.yaml
+    """
+
+
+@pipelines.command("list")
+@options.output_option
+def list_(out: Output) -> None:
+    """List the pipelines.
+
+    \b
+    Example:
+      ncfm-hub pipelines list --format json
+    """
+    from ncfm_hub.pipeline import pipeline_description, pipeline_names
+
+    rows = [{"name": name, "description": pipeline_description(name)} for name in pipeline_names()]
+    width = max(len(row["name"]) for row in rows)
+    lines = [f"{row['name']:{width}}  {row['description']}".rstrip() for row in rows]
+    out.result(rows, lines, quiet="\n".join(row["name"] for row in rows))
+
+
+@pipelines.command()
+@click.argument("name")
+@options.preset_option
+@options.set_option
+@options.output_option
+def show(out: Output, name: str, preset: str | None) -> None:
+    """Show the recipe that NAME resolves to, as YAML that can be saved and edited.
+
+    \b
+    Examples:
+      ncfm-hub pipelines show cifar10
+      ncfm-hub pipelines show cifar10 --preset paper --set pool.size=5
+    """
+    import yaml
+
+    from ncfm_hub.environment import device_type
+    from ncfm_hub.pipeline import load_pipeline
+
+    device = "cpu" if preset else device_type()
+    resolved = load_pipeline(name, preset=preset, device=device, overrides=options.overrides())
+    recipe = resolved.recipe.model_dump()
+    heading = [f"# {resolved.name}, preset {resolved.preset}, from", *(f"#   {path}" for path in resolved.described_by)]
+    out.result(
+        {"name": resolved.name, "preset": resolved.preset, "from": list(resolved.described_by), "recipe": recipe},
+        [*heading, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).rstrip()],
+        quiet=resolved.name,
+    )
+
+
+@pipelines.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@options.output_option
+def copy(out: Output, name: str, file: Path, force: bool) -> None:
+    """Copy the pipeline NAME to FILE, to be edited and given to --dataset.
+
+    \b
+    Example:
+      ncfm-hub pipelines copy cifar10 mine.yaml
+    """
+    from ncfm_hub.errors import PipelineError
+    from ncfm_hub.files import write_text
+    from ncfm_hub.pipeline import pipeline_path
+
+    text = pipeline_path(name).read_text(encoding="utf-8")
+    if file.exists() and not force:
+        raise PipelineError(f"{file} exists; --force replaces it")
+    if file.suffix not in (".yaml", ".yml"):
+        raise click.UsageError(f"{file} must end in .yaml for --dataset to know it as a pipeline")
+    write_text(file, text)
+    out.note(f"edit it, then: ncfm-hub distill --dataset {file} --ipc 10")
+    out.result({"name": name, "file": str(file)}, [str(file)], quiet=str(file))

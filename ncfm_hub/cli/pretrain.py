@@ -1,0 +1,36 @@
+"""`ncfm-hub pretrain`."""
+
+from typing import Any
+
+import click
+
+from ncfm_hub.cli import options, reports
+from ncfm_hub.cli.errors import set_resume_hint
+from ncfm_hub.cli.output import Output
+
+
+@click.command(short_help="Train the pool of extractors that distillation uses.")
+@options.dataset_option
+@options.preset_option
+@options.source_options
+@options.pool_options
+@options.set_option
+@options.output_folder_option
+@options.publish_options
+@options.output_option
+def pretrain(out: Output, **request: Any) -> None:
+    """Train the pool of (init, trained) extractors for DATASET and keep it in the cache, where distill finds it.
+
+    \b
+    Examples:
+      ncfm-hub pretrain --dataset cifar10 --preset cpu
+      ncfm-hub pretrain --dataset cifar10 --output pools/cifar10 --push
+      ncfm-hub pretrain --dataset imagenette --backbone resnet18 --pretrained hf-hub:timm/resnet18.a1_in1k
+    """
+    options.check_publishing(request["push"], request["repo_id"])
+    from ncfm_hub import run
+
+    set_resume_hint("the same command goes on from the last checkpoint")
+    pool = run.pretrain(**request, overrides=options.overrides(), progress=out)
+    data = reports.pool_data(pool)
+    out.result(data, reports.pool_lines(data), quiet=str(pool.folder))

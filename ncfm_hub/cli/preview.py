@@ -1,0 +1,31 @@
+"""`ncfm-hub preview`."""
+
+from pathlib import Path
+
+import click
+
+from ncfm_hub.cli import options
+from ncfm_hub.cli.output import Output
+
+
+@click.command(short_help="Draw the contact sheet of a distilled dataset.")
+@click.argument("target")
+@click.option("--out", "file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="A .png to write.")
+@options.revision_option
+@options.token_option
+@options.output_option
+def preview(out: Output, target: str, file: Path | None, revision: str | None, token: str | None) -> None:
+    """Draw the stored images of the distilled dataset TARGET (a folder, or a repository of the Hub), one row a class.
+    Without --out: preview.png in the folder, or in the current folder for a repository.
+
+    \b
+    Examples:
+      ncfm-hub preview runs/cifar10
+      ncfm-hub preview owner/cifar10-ncfm-ipc10 --out sheet.png
+    """
+    from ncfm_hub.publishing import contact_sheet, load_distilled
+
+    made = load_distilled(target, revision=revision, token=token)
+    path = file or (Path(target) if Path(target).is_dir() else Path()) / "preview.png"
+    contact_sheet(made.stored, made.stored_labels, made.class_names, path)
+    out.result({"preview": str(path)}, [str(path)], quiet=str(path))

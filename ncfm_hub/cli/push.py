@@ -1,0 +1,30 @@
+"""`ncfm-hub push`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ncfm_hub.cli import options, reports
+from ncfm_hub.cli.output import Output
+
+
+@click.command(short_help="Publish a distilled folder or a pool.")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--repo-id", metavar="ID", help="Name or owner/name; by default made of the pipeline's name.")
+@click.option("--private/--no-private", default=False, help="Visibility of a new repository.")
+@options.token_option
+@options.output_option
+def push(out: Output, folder: Path, **request: Any) -> None:
+    """Put the distilled dataset in FOLDER on the Hub in one commit, and read it back to compare.
+
+    \b
+    Examples:
+      ncfm-hub push runs/cifar10
+      ncfm-hub push runs/cifar10 --repo-id owner/cifar10-tiny --private
+    """
+    from ncfm_hub import run
+
+    pushed = reports.repo_data(run.push(folder, **request, progress=out))
+    assert pushed is not None
+    out.result(pushed, [f"pushed to  {pushed['url']}", f"revision   {pushed['revision']}"], quiet=pushed["repo_id"])

@@ -1,0 +1,38 @@
+"""Keeping tokens out of everything that is printed."""
+
+import os
+import re
+import sys
+
+_HIDDEN = "<token>"
+_ENVIRONMENT = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_SHAPES = (
+    (re.compile(r"\bhf_(?:[a-z]+_)?[A-Za-z0-9]{10,}[\w.-]*"), _HIDDEN),
+    (re.compile(r"(?i)\b(bearer|basic)\s+(?=\S*[\d=])[\w.~+/=-]{8,}"), rf"\1 {_HIDDEN}"),
+    (re.compile(r"(https?://)[^\s/@]+@"), rf"\1{_HIDDEN}@"),
+)
+_given: set[str] = set()
+
+
+def remember(token: str | None) -> None:
+    """Never print `token` from now on."""
+    if token:
+        _given.add(token)
+
+
+def scrub(text: str) -> str:
+    """`text` without any token: those given, set or stored, and whatever has the shape of one."""
+    for token in sorted(_known(), key=len, reverse=True):
+        text = text.replace(token, _HIDDEN)
+    for shape, replacement in _SHAPES:
+        text = shape.sub(replacement, text)
+    return text
+
+
+def _known() -> set[str]:
+    known = {*_given, *(os.environ.get(name, "").strip() for name in _ENVIRONMENT)}
+    if "huggingface_hub" in sys.modules:  # else nothing can have read the stored token
+        from huggingface_hub import get_token
+
+        known.add(get_token() or "")
+    return {token for token in known if len(token) >= 4}
