@@ -171,9 +171,10 @@ def _bounds(constraint: Any) -> str:
 
 
 def nearest(word: str, valid: Collection[str], what: str) -> str:
-    """The tail of a message: `; did you mean x?`, or the whole list when nothing is near."""
+    """The tail of a message: `; did you mean x?`, or the list (its first twenty) when nothing is near."""
     by_lower = {choice.lower(): choice for choice in valid}
     close = [by_lower[hit] for hit in difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)]
     if close:
         return f"; did you mean {' or '.join(close)}?"
-    return f"; {what}: {', '.join(valid)}"
+    listed = list(valid)[:20]
+    return f"; {what}: {', '.join(listed)}{', ...' if len(valid) > len(listed) else ''}"

@@ -39,6 +39,8 @@ class SourceInfo:
     citation: str | None
     train_examples: int | None  # rows before the class filter, where known
     test_examples: int | None
+    fingerprint: str = ""  # hex digest of everything that determines the tensors, as in Source
+    notes: tuple[str, ...] = ()  # what was decided on the user's behalf (a split that stands in, the packaged copy)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,20 @@
+"""Where images come from: a Hub dataset or a local folder becomes uint8 tensors by class.
+
+Shapes: N images, C classes, `channels` 1 or 3, H = W = the recipe's resolution.
+"""
+
+from ncfm_hub.sources.load import inspect_source, load_source
+from ncfm_hub.sources.place import packaged_digits
+from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
+from ncfm_hub.sources.validation import cut_validation, too_small_notes
+
+__all__ = [
+    "ImageSet",
+    "Source",
+    "SourceInfo",
+    "cut_validation",
+    "inspect_source",
+    "load_source",
+    "packaged_digits",
+    "too_small_notes",
+]

@@ -1,0 +1,104 @@
+"""The classes of a source: their names, the labels they have there, and the choice that a recipe makes of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.pipeline_files import nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes used, in order.
+
+    names: as people read them
+    ids: their numbers in the source (the integer label itself; for text its place among the sorted texts)
+    values: what the label column holds for them (int or str)
+    unlabelled: whether the column marks rows without a label by -1
+    chosen: whether the recipe left some out
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[int, ...]
+    values: tuple[int | str, ...]
+    unlabelled: bool
+    chosen: bool = False
+
+    def choose(self, wanted: Sequence[str | int] | None, dataset: str) -> "Classes":
+        """Only the classes `wanted` (names, or indices among all), in that order; None keeps all."""
+        if wanted is None:
+            picked = list(range(len(self.names)))
+        else:
+            picked = [self._index(one, dataset) for one in wanted]
+            twice = [self.names[index] for index in picked if picked.count(index) > 1]
+            if twice:
+                raise SourceError(f"{dataset}: class {twice[0]!r} is named twice in the class filter")
+        if len(picked) < 2:
+            have = "the class filter leaves" if wanted is not None else "there is"
+            raise SourceError(f"{dataset}: {have} {len(picked)} class; a classifier needs two or more")
+        names, ids, values = ([part[i] for i in picked] for part in (self.names, self.ids, self.values))
+        return Classes(tuple(names), tuple(ids), tuple(values), self.unlabelled, wanted is not None)
+
+    def _index(self, wanted: str | int, dataset: str) -> int:
+        count = len(self.names)
+        if isinstance(wanted, str):
+            hits = [index for index, name in enumerate(self.names) if name == wanted]
+            if len(hits) == 1:
+                return hits[0]
+            if hits:
+                raise SourceError(
+                    f"{dataset}: {len(hits)} classes are named {wanted!r}; give the index (0 to {count - 1})"
+                )
+            if not wanted.isdecimal():
+                raise SourceError(f"{dataset} has no class {wanted!r}{nearest(wanted, self.names, 'classes')}")
+        if not 0 <= int(wanted) < count:
+            raise SourceError(f"{dataset} has no class of index {wanted}; it has {count} (0 to {count - 1})")
+        return int(wanted)
+
+    def positions(self, labels: "pa.ChunkedArray", where: str) -> np.ndarray:
+        """int64 (N,): place of each row's class in `names`; -1 where it is unlabelled or of a class left out.
+
+        Raises SourceError that names `where` and the row of a label that is null or of no known class.
+        """
+        import pyarrow.compute as pc
+
+        if labels.null_count:
+            row = int(np.flatnonzero(labels.is_null().to_numpy())[0])
+            raise SourceError(f"{where}, row {row}: the label is missing")
+        text = isinstance(self.values[0], str)
+        keys: Any = np.asarray(self.values, dtype=object if text else np.int64)
+        found = pc.cast(labels, "string").to_numpy() if text else labels.to_numpy()
+        order = np.argsort(keys)
+        nearest_key = np.searchsorted(keys[order], found).clip(max=len(keys) - 1)
+        hit = keys[order][nearest_key] == found
+        strange = ~hit & (found != UNLABELLED) if self.unlabelled else ~hit
+        if strange.any() and not self.chosen:
+            row = int(np.flatnonzero(strange)[0])
+            raise SourceError(f"{where}, row {row}: label {found[row]!s:.60} is not one of the {len(keys)} classes")
+        return np.where(hit, order[nearest_key], UNLABELLED).astype(np.int64)
+
+
+def classes_of_feature(names: Sequence[str]) -> Classes:
+    """The classes of a ClassLabel column."""
+    numbers = tuple(range(len(names)))
+    return Classes(tuple(names), numbers, numbers, unlabelled=True)
+
+
+def classes_of_values(distinct: Sequence[Any]) -> Classes:
+    """The classes of an integer or text column, from the distinct labels of the training split (nulls left out)."""
+    values = sorted(value for value in set(distinct) if value is not None)
+    if values and isinstance(values[0], str):
+        return Classes(tuple(values), tuple(range(len(values))), tuple(values), unlabelled=False)
+    # -1 marks rows without a label, unless without it there would be no two classes (labels -1 and 1).
+    others = [value for value in values if value != UNLABELLED]
+    unlabelled = len(others) >= 2 and others[0] >= 0
+    values = others if unlabelled else values
+    return Classes(tuple(map(str, values)), tuple(values), tuple(values), unlabelled)

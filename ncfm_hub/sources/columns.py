@@ -1,0 +1,103 @@
+"""Which column holds the images and which the labels, told by the type of each."""
+
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.pipeline_files import nearest
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+_LABEL_NAMES = frozenset({"label", "labels", "class", "target", "category", "y"})
+_INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_STRINGS = frozenset({"string", "large_string"})
+
+
+def describe(features: "Features") -> str:
+    """All columns with their types, for example `img: Image, label: ClassLabel of 10`."""
+    return ", ".join(f"{name}: {_kind(feature)}" for name, feature in features.items()) or "none"
+
+
+def image_column(features: "Features", wanted: str | None, dataset: str) -> str:
+    """The column of images: the one `wanted`, else the only one of type Image. SourceError if that fails."""
+    from datasets import Image
+
+    if wanted is not None:
+        _must_exist(features, wanted, dataset, "--image-column")
+        if not isinstance(features[wanted], Image) and not _holds_bytes(features[wanted]):
+            raise SourceError(f"{dataset}: --image-column {wanted} is no image; columns: {describe(features)}")
+        return wanted
+    return _only(
+        [name for name, feature in features.items() if isinstance(feature, Image)],
+        features,
+        dataset,
+        ("image", "--image-column"),
+    )
+
+
+def label_column(features: "Features", wanted: str | None, dataset: str) -> str:
+    """The column of labels: the one `wanted`, else the only ClassLabel, else the only text or integer column.
+
+    Among several, one that bears a usual name (`label`, `class`, `target` ...) is taken if it is alone in that.
+    """
+    from datasets import ClassLabel
+
+    if wanted is not None:
+        _must_exist(features, wanted, dataset, "--label-column")
+        if _label_kind(features[wanted]) is None:
+            raise SourceError(
+                f"{dataset}: --label-column {wanted} cannot be a label (expected ClassLabel, integer or text); "
+                f"columns: {describe(features)}"
+            )
+        return wanted
+    candidates = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
+    candidates = candidates or [name for name, feature in features.items() if _label_kind(feature)]
+    usual = [name for name in candidates if name.lower() in _LABEL_NAMES]
+    if len(candidates) > 1 and len(usual) == 1:
+        candidates = usual
+    return _only(candidates, features, dataset, ("label", "--label-column"))
+
+
+def _only(candidates: list[str], features: "Features", dataset: str, role: tuple[str, str]) -> str:
+    what, flag = role
+    if len(candidates) == 1:
+        return candidates[0]
+    count = "no column that could hold the" if not candidates else "several columns that could hold the"
+    raise SourceError(f"{dataset} has {count} {what}; pick one with {flag}; columns: {describe(features)}")
+
+
+def _must_exist(features: "Features", name: str, dataset: str, flag: str) -> None:
+    if name not in features:
+        close = nearest(name, list(features), "columns")
+        raise SourceError(f"{dataset}: {flag} {name}: no such column{close}; columns: {describe(features)}")
+
+
+def _label_kind(feature: Any) -> str | None:
+    from datasets import ClassLabel, Value
+
+    if isinstance(feature, ClassLabel):
+        return "class"
+    if isinstance(feature, Value) and feature.dtype in _INTEGERS:
+        return "integer"
+    if isinstance(feature, Value) and feature.dtype in _STRINGS:
+        return "text"
+    return None
+
+
+def _holds_bytes(feature: Any) -> bool:
+    """A column of encoded images that nobody marked as Image: binary, or the struct that Image is stored as."""
+    from datasets import Value
+
+    if isinstance(feature, dict):
+        return isinstance(feature.get("bytes"), Value) and "binary" in feature["bytes"].dtype
+    return isinstance(feature, Value) and feature.dtype in ("binary", "large_binary")
+
+
+def _kind(feature: Any) -> str:
+    from datasets import ClassLabel, Value
+
+    if isinstance(feature, ClassLabel):
+        return f"ClassLabel of {feature.num_classes}"
+    if isinstance(feature, Value):
+        return str(feature.dtype)
+    return "struct" if isinstance(feature, dict) else type(feature).__name__

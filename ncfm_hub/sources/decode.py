@@ -1,0 +1,99 @@
+"""One encoded image of any mode and size to uint8 of the size wanted.
+
+The orientation in the EXIF data is honoured, transparency is laid on white, 16-bit grey is scaled to 8 bits, floating
+values are taken as 0..1 if none is above 1 and as 0..255 otherwise. The shorter side is resized to the resolution
+(antialiased bicubic), the centre is cut out.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+# Changes whenever the same bytes decode to other pixels: part of the key of everything that is cached.
+DECODER_VERSION = 1
+# Formats that are only data; others that Pillow reads start programs (EPS).
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA", "PCX")
+_GREY = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_LONGEST = 64  # sides beyond this ratio are cut before resizing: a line of pixels must not become gigabytes
+
+
+class Undecodable(ValueError):
+    """The bytes are no image that can be used; the text says why."""
+
+
+def decode_image(data: bytes | Path, resolution: int, channels: int) -> tuple[np.ndarray, frozenset[str]]:
+    """uint8 (channels, resolution, resolution), and remarks: `grey`, `colour`, `transparent`, `16-bit`.
+
+    Raises Undecodable if the bytes are corrupt, truncated, of an unknown format, or hold values that are not numbers.
+    """
+    Image.init()  # does its work once
+    source = io.BytesIO(data) if isinstance(data, bytes) else data
+    try:
+        with Image.open(source, formats=[known for known in _FORMATS if known in Image.OPEN]) as opened:
+            opened.load()
+            remarks = _remarks(opened)
+            image = _eight_bit(ImageOps.exif_transpose(opened), channels)
+            image = _resize(image, resolution)
+    except Undecodable:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        reason = "of no known format" if "cannot identify" in str(error) else str(error) or type(error).__name__
+        raise Undecodable(reason) from error
+    pixels = np.asarray(image)
+    return (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), remarks
+
+
+def _remarks(image: Image.Image) -> frozenset[str]:
+    remarks = {"grey" if image.mode in _GREY else "colour"}
+    if image.mode in _ALPHA or "transparency" in image.info:
+        remarks.add("transparent")
+    if image.mode.startswith("I"):
+        remarks.add("16-bit")
+    return frozenset(remarks)
+
+
+def _eight_bit(image: Image.Image, channels: int) -> Image.Image:
+    """Mode RGB or L."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_scaled(np.asarray(image)))
+    if image.mode in _ALPHA or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    target = "L" if channels == 1 else "RGB"
+    return image if image.mode == target else image.convert(target)
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """16-bit or floating values (H, W) to uint8."""
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise Undecodable("it holds NaN or infinite values")
+        low, high = float(values.min()), float(values.max())
+        if low < 0 or high > 255:
+            raise Undecodable(f"its floating values reach from {low:g} to {high:g}; expected 0..1 or 0..255")
+        return np.rint(values * (255.0 if high <= 1 else 1.0)).astype(np.uint8)
+    wide = values.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise Undecodable(f"its values reach from {wide.min()} to {wide.max()}; expected 16 bits (0..65535)")
+    return ((wide * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def _resize(image: Image.Image, resolution: int) -> Image.Image:
+    """Shorter side to `resolution`, centre cut out."""
+    short, long = sorted(image.size)
+    if long > _LONGEST * short:
+        image = _centre(image, min(image.width, _LONGEST * short), min(image.height, _LONGEST * short))
+        short, long = sorted(image.size)
+    if short != resolution:
+        wide = int(resolution * long / short)
+        size = (resolution, wide) if image.width == short else (wide, resolution)
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    return image if image.size == (resolution, resolution) else _centre(image, resolution, resolution)
+
+
+def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))

@@ -1,0 +1,228 @@
+"""From the `source` section of a recipe to its images, read whole."""
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.pipeline_files import nearest
+from ncfm_hub.progress import Progress, Silent
+from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.sources import cache
+from ncfm_hub.sources.classes import UNLABELLED, Classes, classes_of_feature, classes_of_values
+from ncfm_hub.sources.columns import image_column, label_column
+from ncfm_hub.sources.decode import DECODER_VERSION
+from ncfm_hub.sources.place import locate
+from ncfm_hub.sources.read import (
+    Opened,
+    decode_rows,
+    distinct_labels,
+    image_roots,
+    labels_of,
+    load_splits,
+    open_dataset,
+)
+from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_DEFAULT_TEST = "test"
+_OTHER_TESTS = ("validation", "valid", "val", "dev")
+
+
+def inspect_source(spec: SourceRecipe, *, token: str | None = None) -> SourceInfo:
+    """Find a source, pin its revision, and settle columns, splits and classes; no image is read or decoded.
+
+    On the Hub a handful of small requests. Raises SourceError, one line that says what to do.
+    """
+    return _inspect(spec, token)[0]
+
+
+def load_source(spec: SourceRecipe, *, token: str | None = None, progress: Progress | None = None) -> Source:
+    """Read a source whole: uint8 images of train and test split, from the cache of decoded sources where it can be.
+
+    Raises SourceError, one line, naming split, row and class of an image that cannot be used, and any class that has
+    no image in the training split.
+    """
+    from filelock import FileLock
+
+    progress = progress or Silent()
+    info, opened, classes = _inspect(spec, token)
+    path = cache.cache_path(info.fingerprint)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):  # of several processes one decodes, the others read what it wrote
+        found = cache.load(path)
+        if found is None:
+            if path.exists():
+                progress.note(f"the cached images in {path} are damaged; decoding {info.dataset} again")
+            found = _read(info, opened, classes, progress)
+            cache.save(path, *found)
+    tensors, facts = found
+    info = dataclasses.replace(
+        info,
+        train_examples=facts["rows"].get("train", info.train_examples),
+        test_examples=facts["rows"].get("test", info.test_examples),
+    )
+    train = ImageSet(tensors["train_images"], tensors["train_labels"])
+    test = ImageSet(tensors["test_images"], tensors["test_labels"])
+    return Source(info, train, test, info.fingerprint, (*info.notes, *facts["notes"]))
+
+
+def _inspect(spec: SourceRecipe, token: str | None) -> tuple[SourceInfo, Opened, Classes]:
+    place = locate(spec, token)
+    opened = open_dataset(place, spec.config)
+    images = image_column(opened.features, spec.image_column, place.dataset)
+    labels = label_column(opened.features, spec.label_column, place.dataset)
+    train, test, notes = _splits(opened, spec)
+    feature: Any = opened.features[labels]
+    if hasattr(feature, "names"):
+        every = classes_of_feature(feature.names)
+    else:
+        every = classes_of_values(distinct_labels(opened, train, labels))
+    classes = every.choose(spec.classes, place.dataset)
+    info = SourceInfo(
+        dataset=place.dataset,
+        is_local=place.folder is not None,
+        config=_config_name(opened),
+        revision=place.revision,
+        image_column=images,
+        label_column=labels,
+        train_split=train,
+        test_split=test,
+        class_names=classes.names,
+        class_ids=classes.ids,
+        resolution=spec.resolution,
+        channels=spec.channels,
+        license=place.license,
+        citation=place.citation,
+        train_examples=opened.splits[train],
+        test_examples=opened.splits[test],
+        notes=(*place.notes, *notes),
+    )
+    return dataclasses.replace(info, fingerprint=_fingerprint(info, place.identity)), opened, classes
+
+
+def _config_name(opened: Opened) -> str | None:
+    name = str(opened.builder.config.name)
+    return "default" if name.startswith("default-") else name  # a hash follows where a folder has no configs
+
+
+def _fingerprint(info: SourceInfo, identity: str) -> str:
+    """Digest of everything that determines the tensors."""
+    parts = (
+        identity,
+        info.config,
+        info.image_column,
+        info.label_column,
+        info.train_split,
+        info.test_split,
+        info.class_names,
+        info.class_ids,
+        info.resolution,
+        info.channels,
+        DECODER_VERSION,
+    )
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _splits(opened: Opened, spec: SourceRecipe) -> tuple[str, str, list[str]]:
+    """(train, test, notes). Where `test` is the default and missing, the only split named like a validation serves."""
+    have, notes = list(opened.splits), []
+    train, test = spec.train_split, spec.test_split
+    others = [name for name in _OTHER_TESTS if name in have]
+    if test == _DEFAULT_TEST and test not in have and len(others) == 1 and train in have:
+        test = others[0]
+        notes.append(f"{opened.place.dataset} has no split 'test': accuracy is measured on its split {test!r}")
+    for key, name in (("train_split", train), ("test_split", test)):
+        if name not in have:
+            close = nearest(name, have, "splits")
+            raise SourceError(f"{opened.place.dataset} has no split {name!r}{close}; name one with source.{key}")
+    if train == test:
+        raise SourceError(f"{opened.place.dataset}: split {train!r} cannot be both training and test split")
+    return train, test, notes
+
+
+def _read(
+    info: SourceInfo, opened: Opened, classes: Classes, progress: Progress
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(tensors, facts) of both splits."""
+    only = (info.label_column, classes.values) if classes.chosen else None
+    at = f" at {info.revision[:12]}" if info.revision else ""
+    progress.note(f"reading {info.dataset}{at}: splits {info.train_split} and {info.test_split}")
+    splits = load_splits(opened, (info.train_split, info.test_split), (info.image_column, info.label_column), only)
+    tensors: dict[str, Any] = {}
+    facts: dict[str, Any] = {"notes": [], "rows": {}}
+    remarks: Counter[str] = Counter()
+    known = {"train": info.train_examples, "test": info.test_examples}
+    for role, name in (("train", info.train_split), ("test", info.test_split)):
+        split = splits[name]
+        if only is None:
+            facts["rows"][role] = len(split)
+            if known[role] not in (None, len(split)):
+                facts["notes"].append(f"split {name!r} has {len(split)} rows; its card says {known[role]}")
+        images, labels, dropped = _read_split(info, opened, classes, split, name, remarks, progress)
+        if dropped:
+            facts["notes"].append(f"{dropped} rows of split {name!r} have no label (-1) and are left out")
+        facts["notes"] += _check_counts(info, labels, role, name)
+        tensors |= {f"{role}_images": images, f"{role}_labels": labels}
+    facts["notes"] += _remark_notes(remarks, info.channels)
+    return tensors, facts
+
+
+def _read_split(
+    info: SourceInfo,
+    opened: Opened,
+    classes: Classes,
+    split: "Dataset",
+    name: str,
+    remarks: Counter[str],
+    progress: Progress,
+) -> tuple[Any, Any, int]:
+    """(images, labels, rows without a label) of one split; the images of classes left out are not even decoded."""
+    import torch
+
+    where = f"{info.dataset}, split {name!r}"
+    stored = labels_of(split, info.label_column)
+    positions = classes.positions(stored, where)
+    dropped = int((stored.to_numpy() == UNLABELLED).sum()) if classes.unlabelled else 0
+    rows = np.flatnonzero(positions != UNLABELLED)
+    positions = positions[rows]
+    named = [f"{where}, row {row} (class {info.class_names[c]!r})" for row, c in zip(rows, positions, strict=True)]
+    out = np.empty((len(rows), info.channels, info.resolution, info.resolution), np.uint8)
+    with progress.bar(len(rows), f"decode {name}") as bar:
+        remarks.update(decode_rows(split, info.image_column, rows, out, named, bar, image_roots(opened.place)))
+    return torch.from_numpy(out), torch.from_numpy(positions), dropped
+
+
+def _check_counts(info: SourceInfo, labels: Any, role: str, split: str) -> list[str]:
+    """Notes on classes without an image. SourceError if the split is empty, or a class of the training split."""
+    if len(labels) == 0:
+        raise SourceError(f"{info.dataset}, split {split!r}: there is no image of the classes wanted")
+    counts = np.bincount(labels.numpy(), minlength=len(info.class_names))
+    empty = [repr(info.class_names[c]) for c in np.flatnonzero(counts == 0)]
+    if not empty:
+        return []
+    listed = ", ".join(empty[:10]) + (", ..." if len(empty) > 10 else "")
+    if role == "train":
+        raise SourceError(
+            f"{info.dataset}, split {split!r}: no image of class {listed}; leave it out with source.classes"
+        )
+    return [f"split {split!r} has no image of class {listed}"]
+
+
+def _remark_notes(remarks: Counter[str], channels: int) -> list[str]:
+    notes = []
+    if channels == 3 and remarks["grey"]:
+        notes.append(f"{remarks['grey']} grey images are repeated to 3 channels")
+    if channels == 1 and remarks["colour"]:
+        notes.append(f"{remarks['colour']} colour images are turned to grey")
+    if remarks["transparent"]:
+        notes.append(f"{remarks['transparent']} transparent images are laid on white")
+    if remarks["16-bit"]:
+        notes.append(f"{remarks['16-bit']} images of 16 bits are scaled to 8")
+    return notes

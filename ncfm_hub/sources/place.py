@@ -1,0 +1,142 @@
+"""What `source.dataset` names: a repository pinned to a commit, or a local folder known by its content."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.files import sha256_file
+from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.sources.hub import current_token, hub_errors, pin, quiet_clients, user_name
+
+_USER = "{user}"
+PACKAGED_NAME = "digits (packaged with ncfm-hub)"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a source is, and as what.
+
+    dataset: as people should read it (Hub id, or the folder as the user named it)
+    loadable: as `datasets` takes it
+    folder: the local folder, None on the Hub
+    revision: the commit on the Hub, None for a folder
+    identity: what changes whenever the content does
+    card: the YAML header of its README
+    """
+
+    dataset: str
+    loadable: str
+    folder: Path | None
+    revision: str | None
+    identity: str
+    card: dict[str, Any]
+    token: str | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def license(self) -> str | None:
+        """The licence as the card states it; several are joined."""
+        stated = self.card.get("license")
+        several = stated if isinstance(stated, list) else [stated]
+        return ", ".join(str(one) for one in several if one) or None
+
+    @property
+    def citation(self) -> str | None:
+        """The citation in the card's header, where there is one."""
+        info = self.card.get("dataset_info")
+        for holder in [self.card, *(info if isinstance(info, list) else [info])]:
+            if isinstance(holder, dict) and isinstance(holder.get("citation"), str) and holder["citation"].strip():
+                return str(holder["citation"]).strip()
+        return None
+
+
+def packaged_digits() -> Path:
+    """The folder of the handwritten digits that ship with the package, in the layout of a Hub repository."""
+    return Path(__file__).resolve().parents[1] / "data" / "digits"
+
+
+def locate(spec: SourceRecipe, token: str | None = None) -> Place:
+    """Find the source: one call to the Hub that pins the revision, one for its card; none for a folder.
+
+    Raises SourceError where it is missing, private, gated, or the Hub cannot be reached.
+    """
+    dataset = spec.dataset
+    if _USER in dataset:
+        token = current_token(token)
+        if token is None and dataset == f"{_USER}/digits":
+            note = "no Hub token found: using the copy of the digits that ships with ncfm-hub"
+            return _folder(packaged_digits(), PACKAGED_NAME, spec.revision, (note,))
+        if token is None:
+            raise SourceError(f"dataset {dataset}: {_USER} needs a token; log in with `hf auth login`")
+        dataset = dataset.replace(_USER, user_name(token))
+    folder = Path(dataset).expanduser()
+    if folder.is_dir():
+        return _folder(folder, dataset, spec.revision)
+    try:
+        revision = pin(dataset, spec.revision, token)
+    except SourceError as error:
+        if spec.dataset == f"{_USER}/digits" and "is not on" in str(error):
+            hint = f"; to put the packaged copy there: hf upload {dataset} {packaged_digits()} --repo-type dataset"
+            raise SourceError(f"{error}{hint}") from error
+        raise
+    card = _hub_card(dataset, revision, token)
+    # `hf://` keeps `datasets` from mistaking a folder of the same name, made meanwhile, for the repository.
+    return Place(dataset, f"hf://datasets/{dataset}", None, revision, f"hub:{dataset}@{revision}", card, token)
+
+
+def _folder(folder: Path, dataset: str, revision: str | None, notes: tuple[str, ...] = ()) -> Place:
+    if revision is not None:
+        raise SourceError(f"{dataset} is a local folder, which has no revisions; leave revision {revision!r} out")
+    if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
+        raise SourceError(
+            f"{dataset} was written by `save_to_disk`; write parquet instead: "
+            "datasets.load_from_disk(folder)['train'].to_parquet('train.parquet')"
+        )
+    readme = folder / "README.md"
+    card = _header(readme, dataset) if readme.is_file() else {}
+    return Place(dataset, str(folder.resolve()), folder.resolve(), None, _content(folder, dataset), card, None, notes)
+
+
+def _content(folder: Path, dataset: str) -> str:
+    """A digest of the names and bytes of all files of a folder, hidden ones left out."""
+    digest = hashlib.sha256()
+    count = 0
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in files if not name.startswith(".")):
+            path = Path(parent, name)
+            try:
+                digest.update(f"{path.relative_to(folder)}\0{sha256_file(path)}\n".encode(errors="surrogateescape"))
+            except OSError as error:
+                raise SourceError(f"{dataset}: {path.relative_to(folder)} cannot be read ({error.strerror})") from error
+            count += 1
+    if count == 0:
+        raise SourceError(
+            f"the folder {dataset} is empty; expected a dataset as on the Hub (README.md, parquet, images)"
+        )
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _hub_card(dataset: str, revision: str, token: str | None) -> dict[str, Any]:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    with quiet_clients(), hub_errors(f"dataset {dataset}", revision):
+        try:
+            path = hf_hub_download(dataset, "README.md", repo_type="dataset", revision=revision, token=token)
+        except EntryNotFoundError:
+            return {}
+    return _header(Path(path), dataset)
+
+
+def _header(readme: Path, dataset: str) -> dict[str, Any]:
+    import yaml
+    from huggingface_hub import DatasetCard
+
+    try:
+        return DatasetCard(readme.read_text(encoding="utf-8"), ignore_metadata_errors=False).data.to_dict()
+    except (ValueError, yaml.YAMLError) as error:
+        raise SourceError(f"{dataset}: the YAML header of its README.md cannot be read") from error

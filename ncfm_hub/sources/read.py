@@ -1,0 +1,221 @@
+"""Splits of a dataset, through `datasets`: which there are, their labels, their images decoded in parallel."""
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.pipeline_files import nearest
+from ncfm_hub.progress import Bar
+from ncfm_hub.sources.decode import Undecodable, decode_image
+from ncfm_hub.sources.hub import hub_errors, quiet_clients
+from ncfm_hub.sources.place import Place
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset, DatasetBuilder, Features
+
+_ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A dataset whose layout is known and whose data need not be here yet.
+
+    splits: every split with its number of rows, None where the card does not say
+    """
+
+    place: Place
+    builder: "DatasetBuilder"
+    features: "Features"
+    splits: dict[str, int | None]
+
+
+def open_dataset(place: Place, config: str | None) -> Opened:
+    """Read the layout: features and splits; no image. SourceError names configs if `config` does not settle one."""
+    from datasets import load_dataset_builder
+
+    with _reading(place):
+        try:
+            builder = load_dataset_builder(place.loadable, name=config, revision=place.revision, token=place.token)
+        except ValueError as error:
+            if "onfig" not in str(error):
+                raise
+            raise _config_error(place, config) from error
+        features = builder.info.features
+        if features is None:
+            builder.as_streaming_dataset()  # reads the schema of the first file, or the names of folders
+            features = builder.info.features
+    if features is None:
+        raise SourceError(
+            f"{place.dataset} holds {builder.name} files, which have no images; expected parquet or images"
+        )
+    counts = {name: split.num_examples for name, split in (builder.info.splits or {}).items()}
+    names = list(builder.config.data_files or counts)
+    return Opened(place, builder, features, {str(name): counts.get(name) for name in names})
+
+
+def _config_error(place: Place, config: str | None) -> SourceError:
+    from datasets import get_dataset_config_names
+
+    names = get_dataset_config_names(place.loadable, revision=place.revision, token=place.token)
+    if config is None:
+        return SourceError(f"{place.dataset} has several configs: {', '.join(names)}; pick one with source.config")
+    return SourceError(f"{place.dataset} has no config {config!r}{nearest(config, names, 'configs')}")
+
+
+def distinct_labels(opened: Opened, split: str, column: str) -> list[Any]:
+    """The distinct values of a label column, read without its images where the files allow it."""
+    with _reading(opened.place):
+        builder = _narrowed(opened, [split], [column], None)
+        found: set[Any] = set()
+        stream = builder.as_streaming_dataset(split).select_columns([column]).with_format("arrow")
+        for table in stream.iter(batch_size=10_000):
+            found.update(table[column].unique().to_pylist())
+    return sorted(found - {None})
+
+
+def load_splits(
+    opened: Opened, splits: Sequence[str], columns: Sequence[str], only: tuple[str, Sequence[int | str]] | None
+) -> dict[str, "Dataset"]:
+    """Fetch `splits` with these columns, and `only` the rows whose (column, values) match where the files allow it."""
+    with _reading(opened.place):
+        builder = _narrowed(opened, splits, columns, only)
+        builder.download_and_prepare(verification_mode="no_checks")
+        return {split: builder.as_dataset(split=split) for split in splits}
+
+
+def _narrowed(
+    opened: Opened, splits: Sequence[str], columns: Sequence[str], only: tuple[str, Sequence[int | str]] | None
+) -> "DatasetBuilder":
+    """The same dataset cut to what is needed, if it is parquet: other splits and columns are then never fetched."""
+    from datasets import Features, load_dataset_builder
+
+    builder = opened.builder
+    files = {split: [str(file) for file in (builder.config.data_files or {}).get(split, [])] for split in splits}
+    plain = not any(mark in file for group in files.values() for file in group for mark in "*?[]{}")
+    if builder.name != "parquet" or not all(files.values()) or not plain:
+        return builder
+    return load_dataset_builder(
+        "parquet",
+        data_files=files,
+        features=Features({name: opened.features[name] for name in columns}),
+        columns=list(columns),
+        filters=[(only[0], "in", list(only[1]))] if only else None,
+        token=opened.place.token,
+    )
+
+
+def labels_of(split: "Dataset", column: str) -> "pa.ChunkedArray":
+    """One column as it is stored."""
+    return split.select_columns([column]).with_format("arrow")[:][column]
+
+
+def decode_rows(
+    split: "Dataset",
+    column: str,
+    rows: np.ndarray,
+    out: np.ndarray,
+    where: Sequence[str],
+    bar: Bar,
+    roots: Sequence[Path],
+) -> Counter[str]:
+    """Decode `rows` (N,) of an image column into `out`, uint8 (N, channels, H, W); returns how often each remark fell.
+
+    where: for each of the rows, how a message names it
+    roots: folders that an image stored as a path may lie in
+    Raises SourceError that names the first row whose image cannot be used.
+    """
+    images = split.select_columns([column]).with_format("arrow")
+    remarks: Counter[str] = Counter()
+
+    def decode(cells: list[Any], start: int) -> Counter[str]:
+        seen: Counter[str] = Counter()
+        for offset, cell in enumerate(cells, start):
+            try:
+                out[offset], found = decode_image(_encoded(cell, roots), out.shape[-1], out.shape[1])
+            except Undecodable as error:
+                raise SourceError(f"{where[offset]}: the image cannot be used: {error}") from error
+            seen.update(found)
+        return seen
+
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    waiting: deque[tuple[int, Future[Counter[str]]]] = deque()
+
+    def collect() -> None:
+        count, future = waiting.popleft()
+        remarks.update(future.result())
+        bar.advance(count)
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                chosen = rows[start : start + _ROWS_AT_ONCE]
+                # Taken in order, so that the row in a message is the first bad one whatever thread met it.
+                waiting.append((len(chosen), pool.submit(decode, images[chosen][column].to_pylist(), start)))
+                if len(waiting) > 2 * workers:
+                    collect()
+            while waiting:
+                collect()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+    return remarks
+
+
+def _encoded(cell: Any, roots: Sequence[Path]) -> bytes | Path:
+    """The bytes of a stored image; a path only inside `roots`, as a file from elsewhere could name any other."""
+    if isinstance(cell, dict):
+        data, path = cell.get("bytes"), cell.get("path")
+    else:
+        data, path = cell, None
+    if data is not None:
+        return bytes(data)
+    if path is None:
+        raise Undecodable("it is missing")
+    full = Path(os.path.normpath(path))
+    if not full.is_absolute() or not any(full.is_relative_to(root) for root in roots):
+        raise Undecodable("it is only a path, outside the dataset")
+    return full
+
+
+def image_roots(place: Place) -> list[Path]:
+    """Where images stored as paths may lie: the folder itself, or the caches of the Hub's clients."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    caches = [config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE]
+    return [place.folder] if place.folder else [Path(os.path.abspath(cache)) for cache in caches]
+
+
+@contextmanager
+def _reading(place: Place) -> Iterator[None]:
+    """What `datasets` raises on files that it cannot use, as a SourceError."""
+    from datasets.exceptions import DatasetsError
+
+    with quiet_clients(), hub_errors(f"dataset {place.dataset}", place.revision):
+        try:
+            yield
+        except RuntimeError as error:
+            if "scripts are no longer supported" not in str(error):
+                raise
+            raise SourceError(
+                f"{place.dataset} is a loading script, which `datasets` no longer runs; "
+                "try its parquet copy: --revision refs/convert/parquet"
+            ) from error
+        except (DatasetsError, FileNotFoundError, ValueError, TypeError) as error:
+            raise SourceError(f"{place.dataset} cannot be read: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    while error.__cause__ is not None and not isinstance(error.__cause__, SourceError):
+        error = error.__cause__  # the reason, below what `datasets` wrapped around it
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

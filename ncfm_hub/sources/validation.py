@@ -1,0 +1,63 @@
+"""A validation part cut from the training split, and notes on classes that are small for what is asked."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from ncfm_hub.sources.types import ImageSet, Source
+
+_FRACTION = 0.1
+_AT_MOST = 5000
+
+
+def cut_validation(source: Source, seed: int = 0) -> Source:
+    """The source with its test split replaced by a part of its training split, so that choices never see the test.
+
+    10 % of the training images, at most 5,000, stratified: each class gives its share (rounded by largest remainder, at
+    least one image if it has two or more), drawn by `seed`. Row order is kept on both sides; the fingerprint changes.
+    """
+    counts = [len(rows) for rows in source.class_indices()]
+    picked = np.zeros(len(source.train.labels), dtype=bool)
+    for c, (rows, share) in enumerate(zip(source.class_indices(), _shares(counts), strict=True)):
+        picked[rows.numpy()[_generator(seed, c).permutation(len(rows))[:share]]] = True
+    keep, cut = np.flatnonzero(~picked), np.flatnonzero(picked)
+    name = f"validation part of {source.info.train_split}"
+    fingerprint = hashlib.sha256(f"{source.fingerprint}/{name}/{seed}".encode()).hexdigest()
+    info = dataclasses.replace(
+        source.info, test_split=name, train_examples=len(keep), test_examples=len(cut), fingerprint=fingerprint
+    )
+    note = f"{len(cut)} training images set aside for validation; the test split is not read"
+    return Source(info, _rows(source.train, keep), _rows(source.train, cut), fingerprint, (*source.notes, note))
+
+
+def _shares(counts: list[int]) -> list[int]:
+    """How many images each class gives: proportional to its size, whole numbers by largest remainder."""
+    total = min(round(_FRACTION * sum(counts)), _AT_MOST)
+    exact = [total * count / sum(counts) for count in counts]
+    shares = [int(part) for part in exact]
+    by_remainder = sorted(range(len(counts)), key=lambda c: (shares[c] - exact[c], c))
+    for c in by_remainder[: total - sum(shares)]:
+        shares[c] += 1
+    return [max(share, 1) if count >= 2 else 0 for share, count in zip(shares, counts, strict=True)]
+
+
+def _generator(seed: int, class_number: int) -> np.random.Generator:
+    key = hashlib.sha256(f"{seed}/validation/{class_number}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(key[:16], "little")))
+
+
+def _rows(images: ImageSet, rows: np.ndarray) -> ImageSet:
+    import torch
+
+    index = torch.from_numpy(rows)
+    return ImageSet(images.images[index], images.labels[index])
+
+
+def too_small_notes(source: Source, needed: int) -> list[str]:
+    """One line for each class with fewer training images than `needed`, which are then drawn with replacement."""
+    return [
+        f"class {name!r} has {len(rows)} training images, fewer than the {needed} needed: drawn with replacement"
+        for name, rows in zip(source.info.class_names, source.class_indices(), strict=True)
+        if len(rows) < needed
+    ]
