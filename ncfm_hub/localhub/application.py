@@ -1,0 +1,108 @@
+"""The hub as an ASGI application: reads a request, lets a route answer in a thread, turns refusals into replies."""
+
+import contextlib
+import errno
+import hashlib
+import logging
+import re
+import uuid
+from collections.abc import AsyncIterator
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ncfm_hub.localhub.faults import DROP, DROP_AFTER
+from ncfm_hub.localhub.replies import HubError
+from ncfm_hub.localhub.routes import commits, files, lfs, refs, repos, users, xet
+from ncfm_hub.localhub.services import Services
+from ncfm_hub.localhub.web import SMALL_BODY, Body, Call, Route, Upload, error_response, find_route
+
+_log = logging.getLogger(__name__)
+_ROUTES = [route for part in (users, repos, refs, files, commits, lfs, xet) for route in part.ROUTES]
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+
+
+class Application:
+    """Answers for one opened hub. `scope["state"]["cut"]`, set by the listener, ends the connection at once."""
+
+    def __init__(self, services: Services):
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        if response is None:
+            scope["state"]["cut"]()
+            return
+        trace = request.headers.get("x-amzn-trace-id", "")
+        response.headers["X-Request-Id"] = trace if re.fullmatch(r"[\w=;:-]{1,200}", trace, re.A) else uuid.uuid4().hex
+        with contextlib.suppress(OSError):  # the client went away
+            await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response | None:
+        """The reply, or None where a fault says that there shall be none."""
+        try:
+            call, route = self._call(request)
+            if route.guard:
+                await run_in_threadpool(route.guard, call)
+            async with _body(request, call, route):
+                fault = None if call.path == "/_faults" else self._services.faults.take(call.method, call.path)
+                if fault == DROP:
+                    return None
+                if isinstance(fault, int):
+                    raise HubError(fault, "A fault that was asked for")
+                response = await run_in_threadpool(route.handler, call)
+                return None if fault == DROP_AFTER else response
+        except HubError as error:
+            return error_response(error)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return error_response(HubError(507, "The disk of the local hub is full"))
+            _log.exception("%s %r failed", request.method, request.scope["path"])  # the client learns nothing of it
+            return error_response(HubError(500, "Internal error of the local hub; see its log"))
+
+    def _call(self, request: Request) -> tuple[Call, Route]:
+        host = request.headers.get("host", "")
+        if not _HOST.fullmatch(host):
+            raise HubError(400, "The request names no usable host")
+        path = request.scope["raw_path"].split(b"?")[0].decode("latin-1")
+        route, params = find_route(_ROUTES, request.method, path)
+        base_url = f"{request.scope['scheme']}://{host}"
+        query = request.query_params.multi_items()
+        return Call(self._services, request.method, path, base_url, request.headers, query, params), route
+
+
+@contextlib.asynccontextmanager
+async def _body(request: Request, call: Call, route: Route) -> AsyncIterator[None]:
+    """Give the call its body, in memory or as a temporary file that is gone afterwards."""
+    if route.body is Body.SMALL:
+        call.data = b"".join([part async for part in _limited(request, SMALL_BODY)])
+        yield
+    elif route.body is Body.FILE:
+        with call.hub.objects.scratch() as path:
+            digest, size = hashlib.sha256(), 0
+            with open(path, "xb") as handle:
+                async for part in _limited(request, route.most):
+                    size += handle.write(part)
+                    digest.update(part)
+            call.upload = Upload(path, size, digest.hexdigest())
+            yield
+    else:
+        yield
+
+
+async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
+    """The parts of a body as they come. Raises HubError (413) once there are more than `most` bytes."""
+    seen = 0
+    async for part in request.stream():
+        seen += len(part)
+        if seen > most:
+            raise HubError(413, f"The body is larger than {most:,} bytes")
+        yield part

@@ -1,0 +1,43 @@
+"""Failures on purpose, so that tests can see how clients take them."""
+
+import threading
+from dataclasses import dataclass
+
+from ncfm_hub.localhub.replies import HubError
+
+DROP = "drop"
+DROP_AFTER = "drop-after"
+_STATUSES = {409, 412, 429, *range(500, 600)}
+
+
+@dataclass
+class _Rule:
+    method: str
+    contains: str
+    fault: int | str
+    times: int
+
+
+class Faults:
+    """Rules that each hit a number of requests. Off unless the hub was started with `allow_faults`."""
+
+    def __init__(self, allowed: bool):
+        self.allowed = allowed
+        self._rules: list[_Rule] = []
+        self._lock = threading.Lock()
+
+    def add(self, method: str, contains: str, fault: int | str, times: int) -> None:
+        """Let the next `times` requests of `method` with `contains` in their path meet `fault`."""
+        if fault not in (DROP, DROP_AFTER) and fault not in _STATUSES:
+            raise HubError(400, f"Unknown fault: {fault!r}")
+        with self._lock:
+            self._rules.append(_Rule(method, contains, fault, times))
+
+    def take(self, method: str, path: str) -> int | str | None:
+        """The fault this request meets, if any; counts it."""
+        with self._lock:
+            for rule in self._rules:
+                if rule.times > 0 and rule.method == method and rule.contains in path:
+                    rule.times -= 1
+                    return rule.fault
+        return None

@@ -1,0 +1,138 @@
+"""Branches, tags, commits, and which large files they refer to."""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ncfm_hub.localhub import trees
+from ncfm_hub.localhub.database import Database, now
+from ncfm_hub.localhub.replies import HubError, revision_not_found
+
+_COLUMNS = "number, oid, parent, title, body, author, date"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit without its files; `number` grows with time."""
+
+    number: int
+    oid: str
+    parent: str | None
+    title: str
+    body: str
+    author: str
+    date: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a new commit is to do, and who says so."""
+
+    operations: Sequence[trees.Operation]
+    title: str
+    body: str
+    author: str
+
+
+class History:
+    """The references and commits of all repositories, by the repository's number. Each public method is one
+    transaction, so commits come one after another."""
+
+    def __init__(self, database: Database):
+        self._db = database
+
+    def refs(self, repo: int, kind: str) -> dict[str, str]:
+        """Branches or tags (`kind`) by name, with the commits they stand at, oldest first."""
+        rows = self._db.rows("select name, oid from ref where repo=? and kind=? order by rowid", repo, kind)
+        return dict(rows)
+
+    def add_ref(self, repo: int, kind: str, name: str, revision: str) -> bool:
+        """Set up a branch or tag at a revision; False if the name is taken."""
+        with self._db.transaction():
+            if name in self.refs(repo, kind):
+                return False
+            oid = self.resolve(repo, revision)
+            self._db.rows("insert into ref values(?, ?, ?, ?)", repo, kind, name, oid)
+        return True
+
+    def delete_ref(self, repo: int, kind: str, name: str) -> bool:
+        """Remove a branch or tag; False if there is none."""
+        with self._db.transaction():
+            if name not in self.refs(repo, kind):
+                return False
+            self._db.rows("delete from ref where repo=? and kind=? and name=?", repo, kind, name)
+        return True
+
+    def resolve(self, repo: int, revision: str) -> str:
+        """The commit that a branch, tag, full `refs/...` name or (short) commit id stands for."""
+        for kind, prefix in (("branch", "refs/heads/"), ("tag", "refs/tags/")):
+            name = revision.removeprefix(prefix)
+            rows = self._db.rows("select oid from ref where repo=? and kind=? and name=?", repo, kind, name)
+            if rows:
+                return str(rows[0][0])
+        if re.fullmatch(r"[0-9a-f]{7,40}", revision):
+            rows = self._db.rows("select oid from history where repo=? and oid like ?", repo, revision + "%")
+            if len(rows) == 1:
+                return str(rows[0][0])
+        raise revision_not_found(revision)
+
+    def commits(self, repo: int) -> dict[str, Commit]:
+        """All commits of a repository by id, whatever their branch."""
+        rows = self._db.rows(f"select {_COLUMNS} from history where repo=?", repo)
+        return {row[1]: Commit(*row) for row in rows}
+
+    def tree(self, repo: int, oid: str) -> trees.Tree:
+        """The files at a commit."""
+        rows = self._db.rows("select tree from history where repo=? and oid=?", repo, oid)
+        if not rows:
+            raise revision_not_found(oid)
+        return trees.load(rows[0][0])
+
+    def start(self, repo: int, change: Change) -> str:
+        """Put the first commit of a new repository on `main` and return its id."""
+        with self._db.transaction():
+            return self._add(repo, "main", None, {}, change)
+
+    def commit(self, repo: int, branch: str, change: Change, parent: str | None = None) -> str:
+        """Put a commit on a branch and return its id. With `parent`, only if the branch still stands there (412)."""
+        branch = branch.removeprefix("refs/heads/")
+        with self._db.transaction():
+            head = self.refs(repo, "branch").get(branch)
+            if head is None:
+                raise revision_not_found(branch)
+            if parent is not None and not head.startswith(parent):
+                raise HubError(412, "A commit has happened since. Please refresh and try again.")
+            return self._add(repo, branch, head, self.tree(repo, head), change)
+
+    def _add(self, repo: int, branch: str, parent: str | None, tree: trees.Tree, change: Change) -> str:
+        oid = hashlib.sha1(f"{repo} {parent} {uuid.uuid4()}".encode(), usedforsecurity=False).hexdigest()
+        text = trees.dump(trees.apply(tree, change.operations, oid))
+        self._db.rows(
+            "insert into history(repo, oid, parent, title, body, author, date, tree) values(?, ?, ?, ?, ?, ?, ?, ?)",
+            *(repo, oid, parent, change.title, change.body, change.author, now(), text),
+        )
+        self._db.rows(
+            "insert into ref values(?, 'branch', ?, ?) on conflict do update set oid=excluded.oid", repo, branch, oid
+        )
+        for operation in change.operations:
+            if isinstance(operation, trees.Put) and operation.sha256:
+                self._db.rows("insert or ignore into holding values(?, ?)", repo, operation.sha256)
+        return oid
+
+    def uploaded(self, user: str, sha256: str) -> None:
+        """Note that a user has sent the bytes of a large file."""
+        with self._db.transaction():
+            self._db.rows("insert or ignore into upload values(?, ?)", user, sha256)
+
+    def may_refer(self, user: str, sha256: str) -> bool:
+        """Whether a user may commit a large file by its hash: they sent it, or can read it in a repository."""
+        return bool(
+            self._db.rows(
+                "select 1 from upload where name=? and sha256=? union all "
+                "select 1 from holding join repo on repo.id=holding.repo where sha256=? and (namespace=? or "
+                "(private=0 and (gated='' or exists(select 1 from guest where guest.repo=repo.id and guest.name=?))))",
+                *(user, sha256, sha256, user, user),
+            )
+        )

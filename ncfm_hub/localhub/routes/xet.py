@@ -1,0 +1,97 @@
+"""Large files the Xet way: blocks first, then a shard that says how files are made of them.
+
+Whole files are put together when the shard arrives and kept by SHA-256 like all large files, so downloads are plain
+HTTP. Blocks are kept, since a client that has sent one refers to it again instead of sending it again.
+"""
+
+import hashlib
+from pathlib import Path
+
+from starlette.responses import JSONResponse, Response
+
+from ncfm_hub.localhub import names
+from ncfm_hub.localhub.access import readable, writable
+from ncfm_hub.localhub.replies import HubError
+from ncfm_hub.localhub.web import Body, Call, Route
+from ncfm_hub.localhub.xet import ShardFile, run_chunks, shard_files
+
+_MOST_BYTES = 128 << 20  # clients stop at 64 MiB
+
+
+def write_token(call: Call) -> Response:
+    """Permission to upload, for the client's Xet part, which never sees the user's token."""
+    _, account = writable(call)
+    return _token(call, "xet", account.name)
+
+
+def read_token(call: Call) -> Response:
+    """The same for reading; there is nothing to read the Xet way, but clients may ask."""
+    readable(call)
+    return _token(call, "xet-read", "")
+
+
+def _token(call: Call, purpose: str, user: str) -> Response:
+    ticket, ends = call.hub.accounts.ticket(purpose, user)
+    url = f"{call.base_url}/_cas"
+    headers = {"X-Xet-Cas-Url": url, "X-Xet-Access-Token": ticket, "X-Xet-Token-Expiration": str(ends)}
+    return JSONResponse({"casUrl": url, "accessToken": ticket, "exp": ends}, headers=headers)
+
+
+def _sender(call: Call) -> str:
+    """The user whose ticket comes in place of a token."""
+    return call.hub.accounts.redeem("xet", call.headers.get("authorization", "").removeprefix("Bearer "))
+
+
+def put_xorb(call: Call) -> Response:
+    """One block of chunks."""
+    place = call.hub.objects.xorb(_sender(call), call.params["hash"])
+    new = not place.is_file()
+    assert call.upload is not None
+    call.hub.objects.adopt(call.upload.path, place)
+    return JSONResponse({"was_inserted": new})
+
+
+def put_shard(call: Call) -> Response:
+    """The description of files; puts them together from their blocks."""
+    user = _sender(call)
+    assert call.upload is not None
+    with open(call.upload.path, "rb") as shard:
+        for file in shard_files(shard):
+            place = call.hub.objects.large(file.sha256)
+            if not (call.hub.history.may_refer(user, file.sha256) and place.is_file()):
+                _assemble(call, user, file, place)
+            call.hub.history.uploaded(user, file.sha256)
+    return JSONResponse({"result": 1})
+
+
+def _assemble(call: Call, user: str, file: ShardFile, place: Path) -> None:
+    """Write one file and check that it is what its hash says."""
+    digest = hashlib.sha256()
+    with call.hub.objects.scratch() as path:
+        with open(path, "xb") as whole:
+            for run in file.runs:
+                block = call.hub.objects.xorb(user, run.xorb)
+                if not block.is_file():
+                    raise HubError(400, f"Block {run.xorb} was not uploaded here; clear the client's Xet cache")
+                with open(block, "rb") as xorb:
+                    for chunk in run_chunks(xorb, run):
+                        whole.write(chunk)
+                        digest.update(chunk)
+        if digest.hexdigest() != file.sha256:
+            raise HubError(400, f"The blocks make {digest.hexdigest()}, not {file.sha256}")
+        if not place.is_file():
+            call.hub.objects.adopt(path, place)
+
+
+def put_xorb_guard(call: Call) -> None:
+    """Refuse before the bytes are read."""
+    _sender(call)
+    names.sha256(call.params["hash"])
+
+
+ROUTES = [
+    Route("GET", "api/{kind}/{space}/{name}/xet-write-token/{rev}", write_token),
+    Route("GET", "api/{kind}/{space}/{name}/xet-read-token/{rev}", read_token),
+    Route("POST", "_cas/v1/xorbs/default/{hash}", put_xorb, Body.FILE, _MOST_BYTES, guard=put_xorb_guard),
+    Route("POST", "_cas/v1/shards", put_shard, Body.FILE, _MOST_BYTES, guard=_sender),
+]
