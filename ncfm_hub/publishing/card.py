@@ -1,0 +1,156 @@
+"""The card of a distilled dataset: from `pipeline.yaml` and `results.json` to `README.md`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.files import write_text
+from ncfm_hub.publishing import statements
+from ncfm_hub.publishing.card_text import Card, make_card, merge_cards, parse_card
+from ncfm_hub.publishing.escaping import inline
+from ncfm_hub.publishing.header import dataset_header
+from ncfm_hub.publishing.layout import CARD, CONFIGS, PIPELINE, PREVIEW, RESULTS, SHARD_PATTERN, Config
+from ncfm_hub.publishing.templates import render
+
+TEMPLATE = "distilled_dataset.md.j2"
+_NAMES_SHOWN = 100
+_SECTIONS = ("pool", "distillation", "evaluation", "engine")
+_STAGES = {"pool": "pool", "distill": "distillation", "labels": "soft labels", "evaluate": "evaluation", "total": "total"}
+
+
+def render_card(pipeline: dict[str, Any], results: dict[str, Any], *, repo_id: str | None) -> str:
+    """README of the set that `pipeline` (content of pipeline.yaml) made and `results` (of results.json) measured.
+
+    repo_id: where it will be found; None for a folder that has no repository yet. What the two do not say is left out.
+    Raises DistilledError when one of the few things a card cannot do without is missing.
+    """
+    return _card(pipeline, results, repo_id=repo_id, sizes=None, preview=True).text()
+
+
+def write_card(folder: Path, *, repo_id: str | None = None) -> None:
+    """(Re)write `folder/README.md`; header fields and text that a person added or changed there stay.
+
+    Raises DistilledError when the folder's files are missing or contradict each other.
+    """
+    pipeline, results = read_pipeline(folder), read_results(folder)
+    sizes = {config: _sizes(folder, config, _rows(pipeline)[config]) for config in CONFIGS}
+    card = _card(pipeline, results, repo_id=repo_id, sizes=sizes, preview=(folder / PREVIEW).is_file())
+    path = folder / CARD
+    if path.is_file():
+        card = merge_cards(card, parse_card(path.read_text(encoding="utf-8"), str(path)))
+    write_text(path, card.text())
+
+
+def read_pipeline(folder: Path) -> dict[str, Any]:
+    """Content of `pipeline.yaml`. Raises DistilledError when it is not there or not a mapping."""
+    import yaml
+
+    path = folder / PIPELINE
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DistilledError(f"{folder} is not a distilled dataset of ncfm-hub: it has no {PIPELINE}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise DistilledError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(content, dict):
+        raise DistilledError(f"{path} holds a {type(content).__name__}; expected keys and values")
+    return content
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Content of `results.json`; empty when nothing was measured yet. Raises DistilledError when it is damaged."""
+    path = folder / RESULTS
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DistilledError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DistilledError(f"{path} holds a {type(content).__name__}; expected keys and values")
+    return content
+
+
+def _card(
+    pipeline: Mapping[str, Any],
+    results: Mapping[str, Any],
+    *,
+    repo_id: str | None,
+    sizes: Mapping[Config, tuple[int, int]] | None,
+    preview: bool,
+) -> Card:
+    try:
+        source, rows = pipeline["source"], _rows(pipeline)
+        title = f"{pipeline['name']} distilled by NCFM, {_images(pipeline['ipc'])} per class"
+        header = dataset_header(
+            title=title,
+            class_names=list(source["class_names"]),
+            rows=rows,
+            sizes=sizes,
+            source=None if source.get("is_local", True) else source["dataset"],
+            stated_license=source.get("license"),
+        )
+        context = _context(pipeline, results) | {"title": title, "repo_id": repo_id, "preview": preview, "rows": rows}
+        return make_card(header, render(TEMPLATE, context))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DistilledError(f"{PIPELINE} or {RESULTS} is not as documented: {type(error).__name__} {error}") from error
+
+
+def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+    source, recipe = pipeline["source"], pipeline["recipe"]
+    measured = [row for row in results.get("rows", []) if row.get("accuracy")]
+    pool_accuracy = [m["accuracy"] for m in results.get("pool", {}).get("members", []) if m.get("accuracy")]
+    return {
+        "pipeline": pipeline,
+        "source": source,
+        "names": inline(", ".join(source["class_names"][:_NAMES_SHOWN]), longest=4000),
+        "names_left": max(0, len(source["class_names"]) - _NAMES_SHOWN),
+        "factor": recipe["distillation"]["factor"],
+        "sets": statements.SETS,
+        "measured": measured,
+        "measured_how": statements.measured_how(results.get("protocol", {})),
+        "spread": any(row["accuracy"]["n"] > 1 for row in measured),
+        "trained": any(row.get("train_accuracy") for row in measured),
+        "comparisons": statements.comparisons(measured),
+        "objective": statements.objective(recipe["distillation"]),
+        "distillation": results.get("distillation", {}),
+        "recipe": [(s, k, v) for s in _SECTIONS for k, v in recipe.get(s, {}).items() if v is not None],
+        "pool": pipeline.get("pool", {}),
+        "pool_accuracy": pool_accuracy,
+        "machine": pipeline.get("machine", {}),
+        "times": [(_STAGES[k], v) for k, v in pipeline.get("wall_time_seconds", {}).items() if k in _STAGES],
+        "versions": ", ".join(f"{name} {version}" for name, version in pipeline.get("versions", {}).items() if version),
+    }
+
+
+def _rows(pipeline: Mapping[str, Any]) -> dict[Config, int]:
+    try:
+        stored = len(pipeline["source"]["class_names"]) * pipeline["ipc"]
+        return {"default": stored * pipeline["recipe"]["distillation"]["factor"] ** 2, "stored": stored}
+    except (KeyError, TypeError) as error:
+        raise DistilledError(f"{PIPELINE} lacks what a card needs: {error}") from error
+
+
+def _sizes(folder: Path, config: Config, expected: int) -> tuple[int, int]:
+    """(bytes in memory, bytes on disk); the number of rows must be right, or nobody could load the set."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = in_memory = on_disk = 0
+    for shard in sorted((folder / config).glob(f"{SHARD_PATTERN}.parquet")):
+        try:
+            footer = pq.read_metadata(shard)
+        except (pa.ArrowException, OSError) as error:
+            raise DistilledError(f"{shard} cannot be read as parquet: {error}") from error
+        rows += footer.num_rows
+        in_memory += sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+        on_disk += shard.stat().st_size
+    if rows != expected:
+        raise DistilledError(f"{folder / config} holds {rows} images; {PIPELINE} says {expected}")
+    return in_memory, on_disk
+
+
+def _images(number: int) -> str:
+    return f"{number} image" if number == 1 else f"{number} images"

@@ -1,0 +1,56 @@
+"""Text from elsewhere, made safe to stand in Markdown: class names, licences, citations and notes are data, never markup.
+
+Everything a card template prints is escaped unless it is `Ready` (see `templates`), so that a template cannot forget.
+"""
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+LONGEST = 200  # characters of one value on a card
+LONGEST_BLOCK = 5000
+
+# As entities these can be neither HTML nor Markdown. `_` between letters is left alone: it is no emphasis there.
+_SPECIAL = re.compile(r"[&<>`|\[\]*\\~$]|(?<!\w)_|_(?!\w)")
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+
+
+class Ready(str):
+    """Markdown that is already safe to print as it is."""
+
+
+def inline(value: Any, longest: int = LONGEST) -> Ready:
+    """`value` as one line of plain text that no Markdown renderer takes for markup; cut at `longest` characters."""
+    if isinstance(value, Ready):
+        return value
+    text = " ".join("".join(_visible(character) for character in str(value)).split())
+    if len(text) > longest:
+        text = text[: longest - 1].rstrip() + "…"
+    return Ready(_SPECIAL.sub(lambda found: f"&#{ord(found.group())};", text))
+
+
+def code(value: Any) -> Ready:
+    """A code span where the text is harmless in one, else `inline`."""
+    text = str(value)
+    harmless = len(text) <= LONGEST and re.fullmatch(r"[\w./:+=, -]*[\w./+=-]", text, re.ASCII)
+    return Ready(f"`{text}`") if harmless else inline(text)
+
+
+def fenced(value: Any, language: str = "") -> Ready:
+    """`value` as a fenced block that it cannot close."""
+    kept = "".join(c if c == "\n" else _visible(c) for c in str(value)[:LONGEST_BLOCK].replace("\r\n", "\n"))
+    kept = kept.replace("<!--", "<! --").replace("-->", "-- >")  # a card's own marks are comments
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", kept)), default=0))
+    return Ready(f"{fence}{language}\n{kept.strip()}\n{fence}")
+
+
+def literal(value: str) -> Ready:
+    """A Python string literal, for code that people copy."""
+    return Ready(json.dumps(value).replace("`", "\\u0060"))
+
+
+def _visible(character: str) -> str:
+    if character in _BIDI:
+        return ""
+    return " " if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") else character

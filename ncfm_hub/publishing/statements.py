@@ -1,0 +1,95 @@
+"""What a card says in words about its own numbers. Nothing that was not measured is mentioned."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ncfm_hub.publishing.escaping import Ready, code, inline
+
+Row = Mapping[str, Any]
+
+SETS = {
+    "random": "random real images",
+    "start": "mixed-tile start of this run",
+    "distilled": Ready("**distilled**"),
+    "whole": "whole training split",
+}
+
+
+def measured_how(protocol: Mapping[str, Any]) -> Ready | None:
+    """One line: the metric, the split, how many distillations and students, and what a student is."""
+    if "metric" not in protocol:
+        return None
+    metric = str(protocol["metric"])
+    parts = [f"{inline(metric[:1].upper() + metric[1:])}"]
+    if "split" in protocol:
+        images = f" ({protocol['test_images']:,} images)" if "test_images" in protocol else ""
+        parts.append(f" on the source's {code(protocol['split'])} split{images}")
+    if "distillations" in protocol and "students" in protocol:
+        runs, students = protocol["distillations"], protocol["students"]
+        plural = "distillation" if runs == 1 else "distillations"
+        parts.append(f"; {runs} {plural} x {students} {'student' if students == 1 else 'students'}")
+    if "student" in protocol:
+        parts.append(f" ({code(protocol['student'])})")
+    if "updates" in protocol and "batch_size" in protocol:
+        work = f"{protocol['updates']:,} updates of {protocol['batch_size']:,} images"
+        parts.append(f", each trained for {work}, the same for every row")
+    return Ready("".join(parts) + ".")
+
+
+def comparisons(rows: Iterable[Row]) -> list[Ready]:
+    """A plain sentence for each baseline that does as well as the distilled set or better."""
+    rows = list(rows)
+    said = []
+    for baseline, name in (("random", "Random real images"), ("start", "The mixed-tile start")):
+        found = _not_beaten(rows, baseline)
+        if found:
+            cases = " and ".join(
+                f"{ours['accuracy']['mean']:.1f} against {other['accuracy']['mean']:.1f} with {_kinds(ours, other)}"
+                for ours, other in found
+            )
+            said.append(
+                Ready(f"**{name} did as well as the distilled set or better** under this recipe: distilled {cases}.")
+            )
+    return said
+
+
+def _not_beaten(rows: list[Row], baseline: str) -> list[tuple[Row, Row]]:
+    """(distilled row, baseline row) where the baseline's mean is not below; labels of one kind, else the best of each."""
+    ours, others = ([row for row in rows if row["set"] == name] for name in ("distilled", baseline))
+    pairs = [(a, b) for a in ours for b in others if a["labels"] == b["labels"]]
+    if not pairs and ours and others:
+        pairs = [(max(ours, key=_mean), max(others, key=_mean))]
+    lost = [(a, b) for a, b in pairs if _mean(b) >= _mean(a)]
+    # Soft labels may help random images past a distilled set that has no such row.
+    if not lost and ours and others and _mean(max(others, key=_mean)) >= _mean(max(ours, key=_mean)):
+        lost = [(max(ours, key=_mean), max(others, key=_mean))]
+    return lost
+
+
+def _mean(row: Row) -> float:
+    return float(row["accuracy"]["mean"])
+
+
+def _kinds(ours: Row, other: Row) -> str:
+    one, two = inline(ours["labels"]), inline(other["labels"])
+    return f"{one} labels" if one == two else f"{one} labels against {two} labels"
+
+
+def objective(distillation: Mapping[str, Any]) -> list[Ready]:
+    """What was minimised: the calibration weight and the sampling network, from a recipe's distillation section."""
+    said = []
+    weight = distillation.get("calibration")
+    if weight == 0:
+        said.append("Calibration weight w = 0: the pure minmax objective, without any cross-entropy term.")
+    elif weight is not None:
+        said.append(
+            f"Calibration weight w = {weight:g}: the objective is 300 times the characteristic-function discrepancy plus "
+            f"{weight:g} times the cross-entropy of the trained pool member on the decoded images."
+        )
+    if "sampling_network" in distillation:
+        said.append(
+            "Sampling network on: the frequencies are drawn by a network that is trained to maximise the discrepancy."
+            if distillation["sampling_network"]
+            else "Sampling network off: the frequencies are drawn from a fixed normal distribution."
+        )
+    return [Ready(line) for line in said]
