@@ -81,7 +81,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def _hub_line(error: BaseException) -> str | None:
     """A line for what huggingface_hub, datasets and their HTTP client raise; None for anything else."""
     module = type(error).__module__.partition(".")[0]
-    if module not in ("huggingface_hub", "datasets", "httpx", "httpcore"):
+    if not module.startswith(("huggingface_hub", "datasets", "httpx", "httpcore")):  # httpx2, from one version on
         return None
     login = "log in with `hf auth login` or set HF_TOKEN"
     kinds = {

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where all data are kept.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Others let the network in.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Any other lets the network in."
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, metavar="N", help="0: any free port."
 )

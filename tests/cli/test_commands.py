@@ -1,0 +1,108 @@
+"""The small commands: each is one call of the library, and its result in the form asked for."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from ncfm_hub.pipeline import load_pipeline, pipeline_names
+
+
+def test_pretrain(invoke, library):
+    result = invoke("pretrain", "--dataset", "cifar10", "--preset", "cpu", "--backbone", "resnet18", "--format", "json")
+    assert json.loads(result.stdout) == {
+        "folder": str(library.folder),
+        "key": "abc",
+        "members": 3,
+        "accuracy": {"0.0": 74.3},
+        "repo": None,
+    }
+    given = library.call("pretrain")
+    assert given["overrides"] == {"pool.backbone": "resnet18"}
+    assert (given["dataset"], given["preset"], given["push"], given["private"]) == ("cifar10", "cpu", False, False)
+
+
+def test_evaluate(invoke, library):
+    result = invoke("evaluate", "runs/x", "--students", "3", "--revision", "v1")
+    assert "distilled      soft" in result.stdout
+    ((_, positional, given),) = library.calls
+    assert positional == ("runs/x",)
+    assert (given["overrides"], given["revision"]) == ({"evaluation.students": 3}, "v1")
+
+
+def test_push(invoke, library, tmp_path):
+    result = invoke("push", tmp_path, "--repo-id", "ada/x", "--private", "-q")
+    assert result.stdout == "ada/x\n"
+    ((_, positional, given),) = library.calls
+    assert positional == (tmp_path,)
+    assert (given["repo_id"], given["private"]) == ("ada/x", True)
+    assert invoke("push", tmp_path / "missing").exit_code == 2
+
+
+def test_preview_draws_into_the_folder_or_where_told(invoke, monkeypatch, tmp_path):
+    drawn = []
+    made = SimpleNamespace(stored="pixels", stored_labels="labels", class_names=("a", "b"))
+    publishing = SimpleNamespace(
+        load_distilled=lambda target, **_: made, contact_sheet=lambda *arguments: drawn.append(arguments)
+    )
+    monkeypatch.setitem(sys.modules, "ncfm_hub.publishing", publishing)
+    assert invoke("preview", tmp_path).stdout == f"{tmp_path / 'preview.png'}\n"
+    assert invoke("preview", "ada/x", "--out", tmp_path / "sheet.png").exit_code == 0
+    assert drawn == [
+        ("pixels", "labels", ("a", "b"), tmp_path / "preview.png"),
+        ("pixels", "labels", ("a", "b"), tmp_path / "sheet.png"),
+    ]
+
+
+def test_pipelines_list_has_all_with_their_descriptions(invoke):
+    rows = json.loads(invoke("pipelines", "list", "--format", "json").stdout)
+    assert [row["name"] for row in rows] == pipeline_names()
+    assert all(row["description"] for row in rows)
+    assert invoke("pipelines", "list", "-q").stdout.split() == pipeline_names()
+
+
+def test_pipelines_show_is_the_resolved_recipe_and_a_usable_file(invoke, tmp_path):
+    text = invoke("pipelines", "show", "cifar10", "--preset", "paper", "--set", "pool.size=7").stdout
+    expected = load_pipeline("cifar10", preset="paper", overrides={"pool.size": 7}).recipe
+    assert yaml.safe_load(text) == expected.model_dump()
+    saved = tmp_path / "mine.yaml"
+    saved.write_text(text)
+    assert load_pipeline(str(saved), preset="cpu").recipe == expected
+
+
+def test_pipelines_copy_never_overwrites_unasked(invoke, tmp_path):
+    file = tmp_path / "mine.yaml"
+    assert invoke("pipelines", "copy", "digits", file).exit_code == 0
+    assert load_pipeline(str(file)).recipe == load_pipeline("digits").recipe
+    file.write_text("mine\n")
+    refused = invoke("pipelines", "copy", "digits", file)
+    assert (refused.exit_code, file.read_text()) == (1, "mine\n")
+    assert "--force" in refused.stderr
+    assert invoke("pipelines", "copy", "digits", file, "--force").exit_code == 0
+    assert load_pipeline(str(file)).name == "mine"
+
+
+def test_an_unknown_pipeline_names_the_nearest(invoke):
+    result = invoke("pipelines", "show", "cifar01", "--preset", "cpu")
+    assert result.exit_code == 1
+    assert "cifar10" in result.stderr
+
+
+def test_env_tells_what_is_here_and_never_the_token(cli):
+    token = "hf_" + "x1" * 17
+    result = cli("env", "--format", "json", env={"HF_TOKEN": token, "HF_ENDPOINT": "http://127.0.0.1:9"})
+    facts = json.loads(result.stdout)
+    assert facts["token set"] == "yes"
+    assert facts["endpoint"] == "http://127.0.0.1:9"
+    assert facts["device"].split()[0] in ("cpu", "cuda", "mps")
+    assert facts["cache"].endswith("(0.0 MB)")
+    assert token not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["pipelines"]])
+def test_a_group_alone_shows_its_help(invoke, arguments):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: ncfm-hub" in result.output

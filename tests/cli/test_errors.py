@@ -1,0 +1,120 @@
+"""Whatever goes wrong becomes one readable line and an exit code; no token is ever in it."""
+
+import errno
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from ncfm_hub.cli.errors import explain
+from ncfm_hub.cli.secrets import remember, scrub
+from ncfm_hub.errors import MissingExtra
+
+SECRET = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/x/a.parquet"), "disk full while writing runs/x/a.parq"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "disk full: free some space"),
+        (MemoryError(), "out of memory: use less with --set distillation.images_at_once=N"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory"),
+        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), "/root/x: Permission denied"),
+        (MissingExtra("uvicorn", "localhub"), "pip install 'ncfm-hub[localhub]'"),
+        (ModuleNotFoundError("No module named 'timm'"), "No module named 'timm'; install it"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero (HF_DEBUG=1 shows the traceback)"),
+    ],
+)
+def test_known_trouble_has_a_line_of_its_own(error, expected):
+    line, code = explain(error)
+    assert expected in line
+    assert "\n" not in line
+    assert code == 1
+
+
+def test_a_full_disk_says_how_to_resume():
+    line, _ = explain(OSError(errno.ENOSPC, "No space left on device"), resume="--resume goes on")
+    assert line == "disk full: free some space; --resume goes on"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "expected"),
+    [
+        ("RepositoryNotFoundError", 404, "hf auth login"),
+        ("GatedRepoError", 403, "asked for on its page"),
+        ("RevisionNotFoundError", 404, "check --revision"),
+        ("HfHubHTTPError", 401, "did not accept the token"),
+        ("HfHubHTTPError", 500, "server fell over"),
+    ],
+)
+def test_what_the_hub_answers_is_kept_and_advice_added(name, status, expected):
+    from huggingface_hub import errors
+
+    response = SimpleNamespace(status_code=status, headers={}, request=None)
+    line, code = explain(getattr(errors, name)("server fell over\n\n(Request ID: 1)", response=response))
+    assert code == 1
+    assert line.startswith("server fell over (Request ID: 1)")
+    assert expected in line
+    assert "\n" not in line
+
+
+def test_a_hub_that_does_not_answer_is_named():
+    from huggingface_hub import HfApi
+
+    with pytest.raises(Exception, match="refused") as caught:
+        HfApi(endpoint="http://127.0.0.1:1").dataset_info("a/b")
+    line, code = explain(caught.value)
+    assert code == 1
+    assert "cannot reach http" in line
+    assert "HF_ENDPOINT" in line
+
+
+def test_an_unknown_error_keeps_its_traceback_for_those_who_ask(invoke, library, monkeypatch):
+    library.failure = ValueError(f"bug with {SECRET}")
+    arguments = ("distill", "--dataset", "cifar10", "--ipc", "1")
+    plain = invoke(*arguments)
+    assert plain.exit_code == 1
+    assert plain.stderr == "Error: ValueError: bug with <token> (HF_DEBUG=1 shows the traceback)\n"
+    monkeypatch.setenv("HF_DEBUG", "1")
+    debug = invoke(*arguments)
+    assert "Traceback (most recent call last)" in debug.stderr
+    assert SECRET not in debug.stderr
+    assert debug.exit_code == 1
+
+
+def test_a_token_on_the_command_line_warns_and_is_never_printed(invoke, library):
+    given = "odd-looking-token"  # without the usual shape
+    library.failure = ValueError(f"GET http://user:{given}@hub/x with Authorization: Bearer {given}")
+    result = invoke("distill", "--dataset", "cifar10", "--ipc", "1", "--token", given)
+    assert library.call("distill")["token"] == given
+    assert "prefer HF_TOKEN" in result.stderr
+    assert given not in result.output
+
+
+def test_a_token_in_a_usage_error_is_hidden_too(invoke):
+    result = invoke("distill", "--ipc", SECRET)
+    assert result.exit_code == 2
+    assert SECRET not in result.output
+    assert "<token>" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (f"tail {SECRET}, end", "tail <token>, end"),
+        ("hf_oauth_eyJhbGciOiJFZERTQSJ9.abc-1.x_y", "<token>"),
+        ("authorization: Bearer abcdefgh1234", "authorization: Bearer <token>"),
+        ("https://ada:pw@hub.example/x", "https://<token>@hub.example/x"),
+        ("huggingface_hub.hf_hub_download_something of hf_xet", "huggingface_hub.hf_hub_download_something of hf_xet"),
+        ("the bearer understands", "the bearer understands"),
+    ],
+)
+def test_scrub_takes_what_looks_like_a_token_and_nothing_else(text, clean):
+    assert scrub(text) == clean
+
+
+def test_scrub_takes_tokens_of_the_environment_and_those_given(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "from-the-environment")
+    remember("given-by-hand")
+    assert scrub("from-the-environment given-by-hand") == "<token> <token>"

@@ -1,0 +1,64 @@
+"""Help is quick, whole and has examples; the page made of it is current."""
+
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+
+from ncfm_hub.cli import main
+from ncfm_hub.cli.reference import PAGE, reference
+
+HEAVY = ("torch", "timm", "datasets", "pydantic", "huggingface_hub", "accelerate", "numpy", "PIL", "yaml", "tqdm")
+PATHS = [
+    [],
+    *([name] for name in sorted(main.commands)),
+    *(["pipelines", name] for name in ("list", "show", "copy")),
+]
+
+
+def _command(path: list[str]) -> click.Command:
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    return command
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_help_of_every_command_works_and_has_an_example(invoke, path):
+    result = invoke(*path, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.stdout
+    assert f"ncfm-hub {' '.join(path)}".strip() in result.stdout
+    options = [param for param in _command(path).params if isinstance(param, click.Option)]
+    assert all(option.help for option in options)
+
+
+@pytest.mark.parametrize("path", [[], ["distill"]], ids=["ncfm-hub", "distill"])
+def test_help_is_quick_and_imports_nothing_heavy(path):
+    script = (
+        "import sys\nfrom ncfm_hub.cli import main\n"
+        f"main({[*path, '--help']!r}, standalone_mode=False)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+    times = []
+    for _ in range(5):  # the quickest of some: other work on the machine is no fault of ours
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "ncfm_hub", *path, "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
+
+
+def test_version():
+    found = subprocess.run([sys.executable, "-m", "ncfm_hub", "--version"], capture_output=True, text=True, check=True)
+    import ncfm_hub
+
+    assert found.stdout.strip().endswith(ncfm_hub.__version__)
+
+
+def test_the_command_reference_is_current():
+    assert PAGE.read_text(encoding="utf-8") == reference(), "run: python -m ncfm_hub.cli.reference"

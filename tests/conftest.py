@@ -1,0 +1,118 @@
+"""What all tests share: the test data, a live local hub, the command line as a user runs it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ncfm_hub.localhub import Hub
+
+DATA = "NCFM_HUB_TEST_DATA"
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Before torch is imported: the tensors of tests are small, and more threads only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, len(os.sched_getaffinity(0)))))
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real test data. Without the variable the test is skipped; with it, a skip is a failure."""
+    named = os.environ.get(DATA)
+    if not named:
+        pytest.skip(f"{DATA} is not set")
+    folder = Path(named).resolve()
+    assert folder.is_dir(), f"{DATA} names {folder}, which is no folder"
+    return folder
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """This process's environment for a child whose home, caches and Hub settings are its own."""
+    foreign = ("HF_", "HUGGING", "NCFM_HUB_", "TRANSFORMERS_", "XDG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return kept | {
+        "HOME": str(home),
+        "HF_HOME": str(home / "hf"),
+        "NCFM_HUB_CACHE": str(home / "cache"),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run `ncfm-hub ARGS` in a child process with a home of its own: cli(*args, env={}, cwd=None, timeout=300)."""
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def run(
+        *args: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "ncfm_hub", *map(str, args)],
+            env=clean_environment(home) | (env or {}),
+            cwd=cwd or tmp_path,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+@dataclass(frozen=True)
+class LiveHub:
+    """A local hub for one test, with the user `ada` (write) and a read-only token of hers.
+
+    env: what a child process needs to talk to it as somebody who may write
+    reader: the same with the read-only token
+    """
+
+    hub: "Hub"
+    root: Path
+    env: dict[str, str]
+    reader: dict[str, str]
+
+    def api(self) -> Any:
+        """An HfApi of this process that may write."""
+        from huggingface_hub import HfApi
+
+        return HfApi(endpoint=self.hub.url, token=self.env["HF_TOKEN"])
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[LiveHub]:
+    """A fresh hub that listens until the test ends; faults can be injected by `hub.hub.inject`."""
+    from ncfm_hub.localhub import User, running
+
+    root = tmp_path / "hub"
+    users = [User("ada", "writing-token-of-ada", "write"), User("ada", "reading-token-of-ada", "read")]
+    with running(root, users=users, allow_faults=True) as live:
+        common = {"HF_ENDPOINT": live.url, "HF_HOME": str(tmp_path / "hub-client")}
+        yield LiveHub(live, root, common | {"HF_TOKEN": users[0].token}, common | {"HF_TOKEN": users[1].token})
+
+
+def _skipped(config: pytest.Config) -> list[Any]:
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    return list(reporter.stats.get("skipped", [])) if reporter else []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if os.environ.get(DATA) and _skipped(session.config) and session.exitstatus == 0:
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    count = len(_skipped(config))
+    if count and os.environ.get(DATA):
+        terminalreporter.write_line(f"{DATA} is set, so every test must run: {count} skipped, which fails", red=True)
+    elif count:
+        terminalreporter.write_line(f"{count} NOT TESTED: set {DATA} to the folder of test data", yellow=True)
