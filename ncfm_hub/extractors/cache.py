@@ -30,7 +30,7 @@ from ncfm_hub.sources.types import Source
 MEASURED_IMAGES = 2000
 
 
-def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str, device: str, precision: str, compiled: bool) -> str:
+def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str, engine: Engine) -> str:
     """Hex key of everything that determines a pool's bytes on one machine."""
     described = {
         "format": 1,
@@ -38,7 +38,7 @@ def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str
         "flip": flip,
         "recipe": recipe.model_dump(),
         "architecture": architecture,
-        "computed": [device, precision, compiled],
+        "computed": [engine.device.type, engine.precision, engine.compiled],
         "versions": [torch.__version__, timm.__version__],
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
@@ -60,7 +60,7 @@ def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, pro
     """The pool for a source, trained now where the cache has none; several processes share the members."""
     progress = progress or Silent()
     name = architecture_name(recipe, source.info.resolution)
-    key = pool_key(source.fingerprint, flip, recipe, name, engine.device.type, engine.precision, engine.compiled)
+    key = pool_key(source.fingerprint, flip, recipe, name, engine)
     folder = pool_folder(key)
     if (folder / POOL_FILE).is_file():
         return read_pool(folder, "cache")
@@ -131,11 +131,17 @@ def _train(
         for member in waiting:
             init, start = initial_weights(architecture, recipe.seed, member, weights, recipe.init_head_only)
             save_weights(member_file(folder, member, "init"), init)
-            train_member(trainer, folder, member, source.train.images, source.train.labels, architecture, plan, start, bar)
+            train_member(
+                trainer, folder, member, source.train.images, source.train.labels, architecture, plan, start, bar
+            )
             trained = {name: tensor.detach().cpu().clone() for name, tensor in trainer.network.state_dict().items()}
-            accuracy = measure_blends(trainer, (init, trained), test_images, test_labels, lambda x: normalise(x, architecture))
+            accuracy = measure_blends(
+                trainer, (init, trained), test_images, test_labels, lambda x: normalise(x, architecture)
+            )
             write_json(folder / f"{member:02d}.json", accuracy)
-            progress.note(f"extractor {member + 1} of {recipe.size}: {accuracy['0.0']:.1f} % on {len(rows)} images of {source.info.test_split}")
+            progress.note(
+                f"extractor {member + 1} of {recipe.size}: {accuracy['0.0']:.1f} % on {len(rows)} images of {source.info.test_split}"
+            )
 
 
 def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture, key: str, folder: Path) -> None:
@@ -143,7 +149,9 @@ def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architectur
     from safetensors.torch import load_file
 
     first = (load_file(member_file(folder, 0, "init")), load_file(member_file(folder, 0, "trained")))
-    pool = Pool(architecture, source.info.class_names, (first,), tuple(accuracy), key, "trained here", recipe.pretrained)
+    pool = Pool(
+        architecture, source.info.class_names, (first,), tuple(accuracy), key, "trained here", recipe.pretrained
+    )
     description = {
         "recipe": recipe.model_dump(),
         "source": {"dataset": source.info.dataset, "revision": source.info.revision, "fingerprint": source.fingerprint},

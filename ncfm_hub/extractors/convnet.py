@@ -33,7 +33,9 @@ class ConvNet(nn.Module):
         super().__init__()
         map_size = img_size >> depth
         if map_size < SMALLEST_MAP:
-            raise ValueError(f"a ConvNet of depth {depth} needs images of at least {SMALLEST_MAP << depth} px, found {img_size}")
+            raise ValueError(
+                f"a ConvNet of depth {depth} needs images of at least {SMALLEST_MAP << depth} px, found {img_size}"
+            )
         self.num_classes = num_classes
         self.in_chans = in_chans
         self.img_size = img_size

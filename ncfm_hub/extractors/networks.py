@@ -67,7 +67,9 @@ def build_network(architecture: Architecture, pretrained: str | None = None) -> 
         return timm.create_model(name, pretrained=pretrained is not None, **arguments)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PoolError(f"backbone {name!r} cannot be made for {architecture.resolution} px images: {reason}") from error
+        raise PoolError(
+            f"backbone {name!r} cannot be made for {architecture.resolution} px images: {reason}"
+        ) from error
 
 
 class FeaturesAndLogits(nn.Module):

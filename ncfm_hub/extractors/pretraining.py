@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import nn
 
-from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.networks import Architecture, build_network, normalise
 from ncfm_hub.extractors.pool import Weights, blend, member_file, save_weights
 from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
@@ -43,7 +42,9 @@ class TrainingPlan:
         return max(1, images // self.batch_size)
 
 
-def initial_weights(architecture: Architecture, seed: int, member: int, pretrained: str | None, head_only: bool) -> tuple[Weights, Weights]:
+def initial_weights(
+    architecture: Architecture, seed: int, member: int, pretrained: str | None, head_only: bool
+) -> tuple[Weights, Weights]:
     """(init, start of training): equal for fresh networks.
 
     With `pretrained`, training starts from those weights with a fresh head; init is the same (`head_only`) or all fresh.
@@ -82,7 +83,13 @@ def train_member(
     bar.advance(first * updates)
     for epoch in range(first, plan.epochs):
         batches = _epoch(images, labels, architecture, plan, member, epoch, trainer.engine.device)
-        trainer.fit(batches, optimizer, rate, first_update=epoch * updates, on_update=lambda: bar.advance(member=str(member + 1)))
+        trainer.fit(
+            batches,
+            optimizer,
+            rate,
+            first_update=epoch * updates,
+            on_update=lambda: bar.advance(member=str(member + 1)),
+        )
         if epoch + 1 < plan.epochs:
             _save_partial(partial, network, optimizer, epoch + 1)
     save_weights(member_file(folder, member, "trained"), network.state_dict())
@@ -90,7 +97,11 @@ def train_member(
 
 
 def measure_blends(
-    trainer: Trainer, pair: tuple[Weights, Weights], images: torch.Tensor, labels: torch.Tensor, prepare: Callable[[torch.Tensor], torch.Tensor]
+    trainer: Trainer,
+    pair: tuple[Weights, Weights],
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    prepare: Callable[[torch.Tensor], torch.Tensor],
 ) -> dict[str, float]:
     """Top-1 percent of the member's blends at every beta of BETAS."""
     measured = {}
@@ -101,7 +112,13 @@ def measure_blends(
 
 
 def _epoch(
-    images: torch.Tensor, labels: torch.Tensor, architecture: Architecture, plan: TrainingPlan, member: int, epoch: int, device: torch.device
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    architecture: Architecture,
+    plan: TrainingPlan,
+    member: int,
+    epoch: int,
+    device: torch.device,
 ) -> Iterator[Batch]:
     draws = generator(plan.seed, "pretraining", member, epoch)
     order = torch.randperm(len(images), generator=draws)

@@ -47,7 +47,9 @@ class Trainer:
                 on_update()
 
     @torch.no_grad()
-    def logits(self, images: torch.Tensor, prepare: Callable[[torch.Tensor], torch.Tensor], at_once: int) -> torch.Tensor:
+    def logits(
+        self, images: torch.Tensor, prepare: Callable[[torch.Tensor], torch.Tensor], at_once: int
+    ) -> torch.Tensor:
         """Logits (N, C) float32 on the CPU, in eval mode; `prepare` normalises a slice, `at_once` images a pass."""
         self.network.eval()
         answers = []

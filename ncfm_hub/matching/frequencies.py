@@ -27,7 +27,9 @@ class SamplingNetwork(nn.Module):
         self.dimension = dimension
         self.noise = noise
         self.scale = scale
-        self.body = nn.Sequential(nn.Linear(noise, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2))
+        self.body = nn.Sequential(
+            nn.Linear(noise, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2)
+        )
         self.head = nn.Linear(hidden, dimension)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)

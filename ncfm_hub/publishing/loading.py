@@ -16,13 +16,21 @@ def load_distilled(repo_or_folder: str | Path, *, revision: str | None = None, t
     revision: branch, tag or commit of the repository; token: defaults to the one the user is logged in with.
     Raises DistilledError when there is no such folder or repository, or it is not a distilled dataset of ours.
     """
+    return read_data(locate(repo_or_folder, revision=revision, token=token))
+
+
+def locate(repo_or_folder: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
+    """The folder of a distilled dataset: as named, or fetched from the Hub with its recipe and results.
+
+    Raises DistilledError when there is no such folder or repository.
+    """
     named = os.fspath(repo_or_folder)
     folder = Path(named).expanduser()
     if folder.is_dir():
-        return read_data(folder)
+        return folder
     if isinstance(repo_or_folder, Path) or named.startswith((".", "/", "~")) or named.count("/") != 1:
         raise DistilledError(f"{named} is neither a folder nor a repository id of the form owner/name")
-    return read_data(_download(named, revision, token))
+    return _download(named, revision, token)
 
 
 def _download(repo_id: str, revision: str | None, token: str | None) -> Path:
@@ -31,7 +39,7 @@ def _download(repo_id: str, revision: str | None, token: str | None) -> Path:
 
     try:
         with without_bars():
-            wanted = [TENSORS, f"default/{SHARD_PATTERN}.parquet"]
+            wanted = [TENSORS, f"default/{SHARD_PATTERN}.parquet", "pipeline.yaml", "results.json"]
             return Path(
                 snapshot_download(repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted)
             )

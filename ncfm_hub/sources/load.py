@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.pipeline_files import nearest
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.recipe import SourceRecipe
 from ncfm_hub.sources import cache
@@ -103,6 +102,7 @@ def _inspect(spec: SourceRecipe, token: str | None) -> tuple[SourceInfo, Opened,
         train_examples=opened.splits[train],
         test_examples=opened.splits[test],
         notes=(*place.notes, *notes),
+        classes_in_source=len(every.names),
     )
     return dataclasses.replace(info, fingerprint=_fingerprint(info, place.identity)), opened, classes
 
@@ -138,10 +138,10 @@ def _splits(opened: Opened, spec: SourceRecipe) -> tuple[str, str, list[str]]:
     if test == _DEFAULT_TEST and test not in have and len(others) == 1 and train in have:
         test = others[0]
         notes.append(f"{opened.place.dataset} has no split 'test': accuracy is measured on its split {test!r}")
-    for key, name in (("train_split", train), ("test_split", test)):
+    for flag, name in (("--train-split", train), ("--test-split", test)):
         if name not in have:
-            close = nearest(name, have, "splits")
-            raise SourceError(f"{opened.place.dataset} has no split {name!r}{close}; name one with source.{key}")
+            listed = ", ".join(have) or "none"
+            raise SourceError(f"{opened.place.dataset} has no split {name!r}; it has: {listed}; name one with {flag}")
     if train == test:
         raise SourceError(f"{opened.place.dataset}: split {train!r} cannot be both training and test split")
     return train, test, notes
@@ -210,7 +210,7 @@ def _check_counts(info: SourceInfo, labels: Any, role: str, split: str) -> list[
     listed = ", ".join(empty[:10]) + (", ..." if len(empty) > 10 else "")
     if role == "train":
         raise SourceError(
-            f"{info.dataset}, split {split!r}: no image of class {listed}; leave it out with source.classes"
+            f"{info.dataset}, split {split!r}: no image of class {listed}; name the others with --classes"
         )
     return [f"split {split!r} has no image of class {listed}"]
 

@@ -40,6 +40,7 @@ class SourceInfo:
     train_examples: int | None  # rows before the class filter, where known
     test_examples: int | None
     fingerprint: str = ""  # hex digest of everything that determines the tensors, as in Source
+    classes_in_source: int | None = None  # before the class filter
     notes: tuple[str, ...] = ()  # what was decided on the user's behalf (a split that stands in, the packaged copy)
 
 

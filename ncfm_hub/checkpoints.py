@@ -1,0 +1,51 @@
+"""State of an unfinished distillation on disk: one safetensors file, written whole or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ncfm_hub.errors import CheckpointError
+from ncfm_hub.files import whole_file
+
+
+def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], step: int, settings: dict[str, Any]) -> None:
+    """Write the state after `step` steps; `settings` is everything that a resumed run must share."""
+    placed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"step": str(step), "settings": json.dumps(settings)}
+    with whole_file(path) as temporary:
+        save_file(placed, temporary, metadata)
+
+
+def load_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, torch.Tensor], int]:
+    """Tensors and the number of steps done. Raises CheckpointError naming the first setting that differs."""
+    try:
+        with safe_open(path, "pt") as stored:
+            metadata = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
+        found = json.loads(metadata["settings"])
+        step = int(metadata["step"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a readable checkpoint ({error}); start again without --resume") from None
+    difference = _first_difference(found, json.loads(json.dumps(settings)))
+    if difference:
+        name, was, now = difference
+        raise CheckpointError(
+            f"{path} was made with {name} = {was}, this run has {now}; give the same settings, or start again without --resume"
+        )
+    return tensors, step
+
+
+def _first_difference(found: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    for name in [*wanted, *(name for name in found if name not in wanted)]:
+        was, now = found.get(name), wanted.get(name)
+        if isinstance(was, dict) and isinstance(now, dict):
+            inner = _first_difference(was, now)
+            if inner:
+                return f"{name}.{inner[0]}", inner[1], inner[2]
+        elif was != now:
+            return name, was, now
+    return None

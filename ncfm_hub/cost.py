@@ -1,0 +1,87 @@
+"""What a run will cost, before it starts: operations counted on the network, divided by this machine's measured speed."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from ncfm_hub.evaluation.protocol import updates_of
+from ncfm_hub.extractors.networks import Architecture, build_network
+from ncfm_hub.recipe import Recipe
+
+# Share of a large convolution's speed that a whole network reaches, forward and in training (ConvNet-3, 2 cores).
+NETWORK_EFFICIENCY = 0.6
+# A backward pass costs about two forward passes.
+TRAINING = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated minutes by stage; each is 0 where the stage has nothing to do."""
+
+    pool_minutes: float
+    distill_minutes: float
+    evaluate_minutes: float
+
+    @property
+    def total_minutes(self) -> float:
+        return self.pool_minutes + self.distill_minutes + self.evaluate_minutes
+
+
+def estimate(
+    recipe: Recipe,
+    architecture: Architecture,
+    ipc: int,
+    train_images: int,
+    test_images: int,
+    pool_ready: bool,
+    device: torch.device,
+) -> Cost:
+    """Estimate the minutes of a run of `recipe` at `ipc` over `train_images` images of the classes used."""
+    per_minute = 60 * NETWORK_EFFICIENCY * machine_speed(device) / forward_operations(architecture)
+    pool, distillation, evaluation = recipe.pool, recipe.distillation, recipe.evaluation
+    trained = 0 if pool_ready else TRAINING * train_images * pool.epochs * pool.size
+    decoded = architecture.classes * ipc * distillation.factor**2
+    real = min(architecture.classes * distillation.real_batch, train_images)
+    per_step = real + TRAINING * decoded * (2 if distillation.calibration > 0 else 1)
+    rows = 3 + evaluation.soft_labels + evaluation.whole
+    updates = updates_of(evaluation.updates, evaluation.epochs, decoded, evaluation.batch_size)
+    per_student = TRAINING * updates * evaluation.batch_size + test_images
+    return Cost(
+        trained / per_minute,
+        distillation.steps * per_step / per_minute,
+        rows * evaluation.students * per_student / per_minute,
+    )
+
+
+def forward_operations(architecture: Architecture) -> float:
+    """Floating-point operations of one image's forward pass."""
+    with torch.device("meta"):
+        network = build_network(architecture).eval()
+        x = torch.zeros(1, architecture.channels, architecture.resolution, architecture.resolution)
+    with FlopCounterMode(display=False) as counter:
+        network(x)
+    return float(counter.get_total_flops())
+
+
+def machine_speed(device: torch.device) -> float:
+    """Operations per second of a 3 x 3 convolution of 128 channels, measured for a few tenths of a second."""
+    x = torch.randn(32, 128, 16, 16, device=device).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(128, 128, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
+    operations = 2 * x.numel() * 128 * 9
+
+    def convolve() -> None:
+        F.conv2d(x, weight, padding=1)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    with torch.no_grad():
+        convolve()
+        fastest = float("inf")
+        for _ in range(5):
+            began = time.perf_counter()
+            convolve()
+            fastest = min(fastest, time.perf_counter() - began)
+    return operations / fastest

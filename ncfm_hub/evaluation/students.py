@@ -1,0 +1,133 @@
+"""Training a student on a set and testing it: last epoch, fixed recipe, fixed number of updates.
+
+Legend: N images of the set, c channels, (H, W) resolution, C classes, B batch.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ncfm_hub.engine import Engine
+from ncfm_hub.extractors.networks import Architecture, build_network, normalise
+from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
+from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
+from ncfm_hub.progress import Bar
+from ncfm_hub.randomness import generator
+
+
+@dataclass(frozen=True)
+class StudentPlan:
+    """How every student of a table is trained, as plain values."""
+
+    updates: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    schedule: str
+    cutmix: float
+    flip: bool
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a student is given.
+
+    images: uint8 (N, c, H, W); labels: int64 (N,); targets: float32 (N, C), one-hot or soft
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    targets: torch.Tensor
+
+
+class Students:
+    """Students of one architecture on one machine: compiled once, trained one after another."""
+
+    def __init__(self, architecture: Architecture, plan: StudentPlan, engine: Engine):
+        self.architecture, self.plan, self.engine = architecture, plan, engine
+        self.trainer = Trainer(build_network(architecture), engine)
+
+    def train_and_test(
+        self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor, seed: int, bar: Bar
+    ) -> tuple[float, float]:
+        """Test and training accuracy in percent of one student; `seed` gives its weights, batches and augmentation.
+
+        Students of equal seed start from the same weights whatever they are trained on.
+        """
+        plan, network = self.plan, self.trainer.network
+        network.load_state_dict(self._fresh_weights(seed))
+        optimizer = make_optimizer(network, "adamw", lr=plan.lr, weight_decay=plan.weight_decay)
+        rate = learning_rate_schedule(plan.schedule, plan.lr, plan.updates)
+        self.trainer.fit(self._batches(training, seed), optimizer, rate, on_update=lambda: bar.advance())
+        test = self.trainer.accuracy(test_images, test_labels, self._prepare, at_once=128)
+        rows = _evenly(len(training.labels), len(test_labels))
+        train = self.trainer.accuracy(training.images[rows], training.labels[rows], self._prepare, at_once=128)
+        return test, train
+
+    def _prepare(self, images: torch.Tensor) -> torch.Tensor:
+        return normalise(images, self.architecture)
+
+    def _fresh_weights(self, seed: int) -> dict[str, torch.Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator(seed, "student"))))
+            return build_network(self.architecture).state_dict()
+
+    def _batches(self, training: TrainingSet, seed: int) -> Iterator[Batch]:
+        plan, device = self.plan, self.engine.device
+        draws = generator(seed, "student batches")
+        order = _endless_order(len(training.labels), plan.batch_size, draws)
+        size = (training.images.shape[2], training.images.shape[3])
+        for _ in range(plan.updates):
+            rows = next(order)
+            draw = draw_augmentation(
+                len(rows), size, draws, geometry=draw_geometry(draws), flip=plan.flip, cutout=False
+            )
+            x = augment(normalise(training.images[rows].to(device), self.architecture), draw.to(device))
+            targets = training.targets[rows].to(device)
+            yield cutmix(x, targets, plan.cutmix, draws)
+
+
+def cutmix(x: torch.Tensor, targets: torch.Tensor, probability: float, draws: torch.Generator) -> Batch:
+    """With `probability`, put one box of a shuffled copy into every image and mix the targets by area (beta = 1).
+
+    x: (B, c, H, W); targets: (B, C). Source: Yun et al., "CutMix", ICCV 2019.
+    """
+    if float(torch.rand((), generator=draws)) >= probability:
+        return x, targets
+    height, width = x.shape[-2:]
+    share = float(torch.rand((), generator=draws)) ** 0.5  # side of the box, the area being uniform
+    centre = torch.rand(2, generator=draws)
+    top, bottom = _span(float(centre[0]), share, height)
+    left, right = _span(float(centre[1]), share, width)
+    partner = torch.randperm(len(x), generator=draws).to(x.device)
+    mixed = x.clone()
+    mixed[:, :, top:bottom, left:right] = x[partner, :, top:bottom, left:right]
+    area = (bottom - top) * (right - left) / (height * width)
+    return mixed, targets * (1 - area) + targets[partner] * area
+
+
+def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """int64 (N,) -> float32 (N, C)."""
+    return F.one_hot(labels, classes).float()
+
+
+def _span(centre: float, share: float, length: int) -> tuple[int, int]:
+    first = int(centre * length - share * length / 2 + 0.5)
+    return max(0, first), min(length, first + int(share * length + 0.5))
+
+
+def _endless_order(count: int, batch: int, draws: torch.Generator) -> Iterator[torch.Tensor]:
+    """Batches of rows: permutation after permutation, every row equally often, all batches of one size."""
+    waiting = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(waiting) < batch:
+            waiting = torch.cat([waiting, torch.randperm(count, generator=draws)])
+        yield waiting[:batch]
+        waiting = waiting[batch:]
+
+
+def _evenly(count: int, most: int) -> torch.Tensor:
+    """At most `most` row numbers spread over 0..count-1."""
+    return torch.linspace(0, count - 1, min(count, most)).long()

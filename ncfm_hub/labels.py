@@ -1,0 +1,29 @@
+"""Soft labels: what the trained extractors say of the images that are published."""
+
+import torch
+
+from ncfm_hub.engine import Engine
+from ncfm_hub.extractors.functional import FrozenNetwork
+from ncfm_hub.extractors.networks import build_network, normalise
+from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.progress import Progress, Silent
+
+
+@torch.no_grad()
+def soft_labels(
+    images: torch.Tensor, pool: Pool, engine: Engine, at_once: int = 128, progress: Progress | None = None
+) -> torch.Tensor:
+    """Mean over the trained pool members of their probabilities at temperature 1, unaugmented, eval mode.
+
+    images: uint8 (M, c, H, W); returns float32 (M, C) on the CPU, rows summing to one
+    """
+    network = FrozenNetwork(build_network(pool.architecture), engine)
+    total = torch.zeros(len(images), pool.architecture.classes, dtype=torch.float64)
+    with (progress or Silent()).bar(len(pool.members), "soft labels") as bar:
+        for _, trained in pool.members:
+            forward = network.bind(trained)
+            for first in range(0, len(images), at_once):
+                _, logits = forward(normalise(images[first : first + at_once].to(engine.device), pool.architecture))
+                total[first : first + at_once] += logits.double().softmax(1).cpu()
+            bar.advance()
+    return (total / total.sum(1, keepdim=True)).float()

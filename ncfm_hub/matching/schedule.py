@@ -1,0 +1,34 @@
+"""Learning rates of the images, step by step."""
+
+from collections.abc import Callable
+
+import torch
+
+# Steps whose losses are averaged before the plateau schedule looks, and how many such windows may pass without gain.
+PLATEAU_WINDOW = 100
+PLATEAU_PATIENCE = 5
+
+
+def pixel_rate(schedule: str, lr: float, number: int, steps: int, curve: list[tuple[float, float]]) -> float:
+    """Learning rate of the images at step `number`; a function of the losses so far, so that it needs no state."""
+    schedules: dict[str, Callable[[], float]] = {
+        "constant": lambda: lr,
+        "cosine": lambda: (
+            lr * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * number / steps, dtype=torch.float64))))
+        ),
+        "plateau": lambda: lr * 0.5 ** _plateaus([ncfd for ncfd, _ in curve[:number]]),
+    }
+    return schedules[schedule]()
+
+
+def _plateaus(losses: list[float]) -> int:
+    """How many times PLATEAU_PATIENCE windows in a row failed to improve on the best window before."""
+    count = waited = 0
+    best = float("inf")
+    for first in range(0, len(losses) - PLATEAU_WINDOW + 1, PLATEAU_WINDOW):
+        mean = sum(losses[first : first + PLATEAU_WINDOW]) / PLATEAU_WINDOW
+        waited = 0 if mean < best else waited + 1
+        best = min(best, mean)
+        if waited > PLATEAU_PATIENCE:
+            count, waited = count + 1, 0
+    return count

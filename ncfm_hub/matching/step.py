@@ -1,0 +1,139 @@
+"""One step of NCFM for a unit of classes: losses, and the gradient on the stored images and on the frequencies.
+
+Legend: U classes of a unit, each with n stored images holding m = n rho^2 decoded ones; D features, F frequencies; C classes in
+all. The objective is the sum over classes of (300 NCFD_c + w CE_c) / C; the part of one unit depends on no other unit.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ncfm_hub.matching.augment import Augmentation, augment
+from ncfm_hub.matching.characteristic import characteristic_function, ncfd
+from ncfm_hub.matching.synthetic import decode
+
+NCFD_WEIGHT = 300.0
+
+# normalised images (N, c, H, W) -> features (N, D), logits (N, C), both float32
+Network = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class UnitDraw:
+    """What one unit sees in one step.
+
+    real: uint8 (sum of sizes, c, H, W), class after class; sizes: real images of each class
+    real_augmentation, synthetic_augmentation: parameters for them and for the U m decoded images
+    """
+
+    real: torch.Tensor
+    sizes: tuple[int, ...]
+    real_augmentation: Augmentation
+    synthetic_augmentation: Augmentation
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """Of one unit in one step.
+
+    ncfd, cross_entropy: (U,), not yet weighted; the latter zero without calibration
+    pixel_gradient: (U n, c, H, W) of the unit's part of the objective
+    frequency_gradient: (F, D) of the same, None unless asked for
+    """
+
+    ncfd: torch.Tensor
+    cross_entropy: torch.Tensor
+    pixel_gradient: torch.Tensor
+    frequency_gradient: torch.Tensor | None
+
+
+def unit_step(
+    stored: torch.Tensor,
+    labels: torch.Tensor,
+    draw: UnitDraw,
+    frequencies: torch.Tensor,
+    hybrid: Network,
+    trained: Network | None,
+    normalise: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    classes: int,
+    alpha: float,
+    calibration: float,
+    factor: int,
+    normalize_features: bool,
+    images_at_once: int,
+    differentiate_frequencies: bool,
+) -> UnitResult:
+    """Loss and gradients of one unit.
+
+    stored: (U n, c, H, W) float in [0, 1], class after class; labels: int64 (U m,), of the decoded images
+    frequencies: (F, D); hybrid: the blended extractor; trained: the trained one, used if calibration > 0
+    """
+    frequencies = frequencies.detach().requires_grad_(differentiate_frequencies)
+    real = real_features(draw, hybrid, normalise, images_at_once, normalize_features)
+    stored = stored.detach().requires_grad_(True)
+    decoded = decode(stored, factor)
+    pixels = decoded.detach().requires_grad_(True)
+    distances = unit_ncfd(
+        synthetic_features(pixels, draw.synthetic_augmentation, hybrid, normalise, normalize_features),
+        real,
+        draw.sizes,
+        frequencies,
+        alpha,
+    )
+    (NCFD_WEIGHT / classes * distances.sum()).backward()
+    entropies = torch.zeros_like(distances)
+    if calibration > 0 and trained is not None:
+        _, logits = trained(normalise(pixels))
+        entropies = F.cross_entropy(logits, labels, reduction="none").reshape(len(draw.sizes), -1).mean(1)
+        (calibration / classes * entropies.sum()).backward()
+    assert pixels.grad is not None
+    decoded.backward(pixels.grad)
+    assert stored.grad is not None
+    return UnitResult(distances.detach(), entropies.detach(), stored.grad, frequencies.grad)
+
+
+def unit_ncfd(
+    synthetic: torch.Tensor, real: torch.Tensor, sizes: Sequence[int], frequencies: torch.Tensor, alpha: float
+) -> torch.Tensor:
+    """NCFD of every class of a unit: synthetic (U m, D), real (sum of sizes, D) -> (U,)."""
+    distances = [
+        ncfd(characteristic_function(of_real, frequencies), characteristic_function(of_synthetic, frequencies), alpha)
+        for of_real, of_synthetic in zip(real.split(list(sizes)), synthetic.chunk(len(sizes)), strict=True)
+    ]
+    return torch.stack(distances)
+
+
+@torch.no_grad()
+def real_features(
+    draw: UnitDraw,
+    network: Network,
+    normalise: Callable[[torch.Tensor], torch.Tensor],
+    images_at_once: int,
+    normalize_features: bool,
+) -> torch.Tensor:
+    """Features (sum of sizes, D) of the augmented real images, in passes of one shape; the last is padded with zeros."""
+    found = []
+    for first in range(0, len(draw.real), images_at_once):
+        rows = slice(first, first + images_at_once)
+        x = augment(normalise(draw.real[rows]), draw.real_augmentation[rows])
+        count = len(x)
+        if count < images_at_once:
+            x = torch.cat([x, x.new_zeros(images_at_once - count, *x.shape[1:])])
+        found.append(network(x)[0][:count])
+    features = torch.cat(found)
+    return F.normalize(features, dim=1) if normalize_features else features
+
+
+def synthetic_features(
+    pixels: torch.Tensor,
+    augmentation: Augmentation,
+    network: Network,
+    normalise: Callable[[torch.Tensor], torch.Tensor],
+    normalize_features: bool,
+) -> torch.Tensor:
+    """Features (U m, D) of the augmented decoded images, with their graph."""
+    features, _ = network(augment(normalise(pixels), augmentation))
+    return F.normalize(features, dim=1) if normalize_features else features

@@ -1,0 +1,127 @@
+"""What a run will do, settled before it starts: source, classes, pool, cost, target."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.pipeline import ResolvedPipeline, load_pipeline
+from ncfm_hub.publishing.names import default_repo_name
+from ncfm_hub.sources import SourceInfo, inspect_source
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, settled.
+
+    output: the folder that will hold the result; repo_id: where it will be pushed, None if it won't be
+    pool: architecture, members, cached, origin; cost: estimated minutes by stage
+    """
+
+    pipeline: ResolvedPipeline
+    source: SourceInfo
+    ipc: int
+    seed: int
+    output: Path
+    repo_id: str | None
+    pool: dict[str, Any]
+    cost: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as `--format json` prints it."""
+        return {
+            "pipeline": self.pipeline.name,
+            "preset": self.pipeline.preset,
+            "described_by": list(self.pipeline.described_by),
+            "source": asdict(self.source),
+            "classes": len(self.source.class_names),
+            "ipc": self.ipc,
+            "seed": self.seed,
+            "pool": self.pool,
+            "output": str(self.output),
+            "repo_id": self.repo_id,
+            "cost": self.cost,
+            "recipe": self.pipeline.recipe.model_dump(),
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        source, names = self.source, self.source.class_names
+        place = source.dataset if source.is_local else f"{source.dataset} @ {(source.revision or '')[:12]}"
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        minutes = {stage: round(value, 1) for stage, value in self.cost.items()}
+        return [
+            f"pipeline   {self.pipeline.name} (preset {self.pipeline.preset})",
+            f"source     {place}, config {source.config}, {source.train_split} -> {source.test_split}",
+            f"columns    {source.image_column} (images), {source.label_column} (labels)",
+            f"classes    {len(names)}: {shown}",
+            f"images     {source.channels} x {source.resolution} x {source.resolution} px, {self.ipc} stored per class",
+            f"pool       {self.pool['members']} x {self.pool['architecture']}, {self.pool['origin']}",
+            f"steps      {self.pipeline.recipe.distillation.steps}",
+            f"estimate   {minutes['total_minutes']} min (pool {minutes['pool_minutes']}, distillation "
+            f"{minutes['distill_minutes']}, evaluation {minutes['evaluate_minutes']})",
+            f"folder     {self.output}",
+            f"push to    {self.repo_id or 'nowhere (no --push)'}",
+        ]
+
+
+def resolve(dataset: str, preset: str | None, overrides: Mapping[str, Any] | None) -> ResolvedPipeline:
+    """The pipeline under which `dataset` is run on this machine."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_pipeline(dataset, preset=preset, device=device, overrides=overrides)
+
+
+def make_plan(
+    pipeline: ResolvedPipeline,
+    ipc: int,
+    *,
+    seed: int,
+    output: Path | None,
+    push: bool,
+    repo_id: str | None,
+    token: str | None,
+    pool: str | None,
+) -> Plan:
+    """Settle a run. Raises the errors that can be known now: of the source, of the target, of the pool named."""
+    source = inspect_source(pipeline.recipe.source, token=token)
+    name = default_repo_name(pipeline.name, ipc)
+    target = None
+    if push:
+        from ncfm_hub.publishing.push import check_can_push
+
+        target = check_can_push(repo_id, token=token, default_name=name)
+    described, cost = _pool_and_cost(pipeline, source, ipc, pool, token)
+    return Plan(pipeline, source, ipc, seed, output or Path(name), target, described, cost)
+
+
+def _pool_and_cost(
+    pipeline: ResolvedPipeline, source: SourceInfo, ipc: int, pool: str | None, token: str | None
+) -> tuple[dict[str, Any], dict[str, float]]:
+    from ncfm_hub.cost import estimate
+    from ncfm_hub.engine import open_engine
+    from ncfm_hub.extractors.cache import architecture_name, pool_folder, pool_key
+    from ncfm_hub.extractors.networks import Architecture, convnet_for
+    from ncfm_hub.extractors.pool import POOL_FILE, check_pool_fits, find_pool
+
+    recipe = pipeline.recipe
+    engine = open_engine(recipe.engine.precision, recipe.engine.compile)
+    if pool is not None:
+        found = find_pool(pool, token)
+        check_pool_fits(found, source.class_names, source.channels, source.resolution)
+        name, members, origin = found.architecture.name, len(found.members), found.origin
+    else:
+        name, members = architecture_name(recipe.pool, source.resolution), recipe.pool.size
+        key = pool_key(source.fingerprint, recipe.source.flip, recipe.pool, name, engine)
+        origin = "cache" if (pool_folder(key) / POOL_FILE).is_file() else "to be trained"
+    plain = (0.5,) * source.channels
+    architecture = Architecture(
+        convnet_for(source.resolution), len(source.class_names), source.channels, source.resolution, plain, plain
+    )
+    share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
+    train = int((source.train_examples or 0) * share)
+    test = int((source.test_examples or 0) * share)
+    cost = estimate(recipe, architecture, ipc, train, test, origin != "to be trained", engine.device)
+    pool_facts = {"architecture": name, "members": members, "cached": origin == "cache", "origin": origin}
+    return pool_facts, {**asdict(cost), "total_minutes": cost.total_minutes}

@@ -1,0 +1,74 @@
+"""What `pipeline.yaml` says: the resolved recipe, where the images come from, what they were made with and on."""
+
+import datetime
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from ncfm_hub._version import __version__
+from ncfm_hub.engine import Engine
+from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.pipeline import ResolvedPipeline
+from ncfm_hub.sources import Source
+
+FORMAT = 1
+_PACKAGES = ("torch", "timm", "datasets", "huggingface_hub", "accelerate")
+
+
+def describe_run(
+    pipeline: ResolvedPipeline,
+    source: Source,
+    pool: Pool,
+    engine: Engine,
+    *,
+    ipc: int,
+    seed: int,
+    notes: tuple[str, ...],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """The content of `pipeline.yaml`, in the order in which it is written. `seconds`: wall time by stage."""
+    return {
+        "ncfm_hub": FORMAT,
+        "name": pipeline.name,
+        "preset": pipeline.preset,
+        "ipc": ipc,
+        "seed": seed,
+        "recipe": pipeline.recipe.model_dump(),
+        "source": _describe_source(source, notes),
+        "pool": {
+            "key": pool.key,
+            "architecture": pool.architecture.name,
+            "members": len(pool.members),
+            "pretrained": pool.pretrained,
+            "origin": pool.origin,
+        },
+        "versions": {"ncfm_hub": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in _PACKAGES},
+        "machine": engine.describe(),
+        "wall_time_seconds": {stage: round(value, 1) for stage, value in seconds.items()},
+        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _describe_source(source: Source, notes: tuple[str, ...]) -> dict[str, Any]:
+    info = source.info
+    return {
+        "dataset": info.dataset,
+        "is_local": info.is_local,
+        "config": info.config,
+        "revision": info.revision,
+        "image_column": info.image_column,
+        "label_column": info.label_column,
+        "train_split": info.train_split,
+        "test_split": info.test_split,
+        "class_names": list(info.class_names),
+        "class_ids": list(info.class_ids),
+        "resolution": info.resolution,
+        "channels": info.channels,
+        "license": info.license,
+        "citation": info.citation,
+        "fingerprint": source.fingerprint,
+        "train_count": len(source.train.labels),
+        "test_count": len(source.test.labels),
+        "notes": list(notes),
+    }

@@ -1,0 +1,251 @@
+"""The library as its users call it: plan, distill, pretrain, evaluate, push.
+
+Data flows one way: pipeline -> source -> pool -> images -> labels -> folder -> evaluation -> card -> Hub.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.files import whole_file
+from ncfm_hub.plan import Plan, make_plan, resolve
+from ncfm_hub.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from ncfm_hub.publishing.push import Pushed
+
+# Unfinished work lies in the result's own folder, under a name that is never pushed.
+WORK_FOLDER = ".ncfm"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished distillation: its folder, what was measured (the content of results.json), where it was pushed."""
+
+    folder: Path
+    results: dict[str, Any]
+    pushed: "Pushed | None" = None
+
+
+@dataclass(frozen=True)
+class PoolResult:
+    """A pool of extractors: its folder, key, number of members and their accuracies by beta (percent)."""
+
+    folder: Path
+    key: str
+    members: int
+    accuracy: list[dict[str, float]]
+    pushed: "Pushed | None" = None
+
+
+@dataclass
+class _Stopwatch:
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - began
+
+
+def plan(
+    dataset: str,
+    ipc: int,
+    *,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    output: Path | None = None,
+    push: bool = False,
+    repo_id: str | None = None,
+    private: bool = False,
+    token: str | None = None,
+    pool: str | None = None,
+    resume: bool = False,
+    validation: bool = False,
+) -> Plan:
+    """What `distill` with the same arguments will do. Raises what can be known to go wrong before the work starts."""
+    pipeline = resolve(dataset, preset, overrides)
+    return make_plan(pipeline, ipc, seed=seed, output=output, push=push, repo_id=repo_id, token=token, pool=pool)
+
+
+def distill(
+    dataset: str,
+    ipc: int,
+    *,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    output: Path | None = None,
+    push: bool = False,
+    repo_id: str | None = None,
+    private: bool = False,
+    token: str | None = None,
+    pool: str | None = None,
+    resume: bool = False,
+    validation: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Distill a dataset to `ipc` stored images per class, measure it, write its folder and, if asked, push it.
+
+    dataset: a pipeline's name, a Hub id, a local folder, or a pipeline file
+    preset: "paper" or "cpu", None by device; overrides: recipe values by dotted key ({"distillation.steps": 100})
+    output: folder of the result, `<pipeline>-ncfm-ipc<N>` in the current one by default; an existing one needs `resume`
+    pool: folder or Hub repository of extractors; None trains them, or takes them from the cache
+    validation: measure on a part cut from the training split, never reading the test split
+    Raises NcfmHubError subclasses, one readable line each.
+    """
+    from ncfm_hub import stages
+    from ncfm_hub.engine import open_engine
+
+    progress = progress or Silent()
+    pipeline = resolve(dataset, preset, overrides)
+    settled = make_plan(pipeline, ipc, seed=seed, output=output, push=push, repo_id=repo_id, token=token, pool=pool)
+    engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
+    folder = settled.output
+    if engine.accelerator.is_main_process:
+        _claim(folder, resume)
+    watch = _Stopwatch()
+    began = time.perf_counter()
+    with watch.measure("source"):
+        source = stages.read_source(pipeline.recipe, ipc, validation, token, progress)
+    with watch.measure("pool"):
+        extractors = stages.get_extractors(source, pipeline.recipe, pool, engine, token, progress)
+    made = stages.make_images(
+        source, extractors, pipeline.recipe, ipc, seed, engine, folder / WORK_FOLDER, resume, progress
+    )
+    watch.seconds["distill"] = made.seconds
+    with watch.measure("labels"):
+        distilled = stages.write_images(source, extractors, made, pipeline.recipe, engine, folder, progress)
+    with watch.measure("evaluate"):
+        rows, protocol = stages.evaluate_rows(
+            source, distilled, made.start, pipeline.recipe, seed, engine, folder / WORK_FOLDER, progress
+        )
+    watch.seconds["total"] = time.perf_counter() - began
+    results = stages.results_of(rows, protocol, extractors, made, pipeline.recipe, ipc)
+    pushed = None
+    if engine.accelerator.is_main_process:
+        stages.describe(
+            pipeline, source, extractors, engine, distilled, results, folder, ipc, seed, watch.seconds, settled.repo_id
+        )
+        if settled.repo_id:
+            pushed = _push(folder, settled.repo_id, private, token, progress)
+    engine.accelerator.wait_for_everyone()
+    return Run(folder, results, pushed)
+
+
+def pretrain(
+    dataset: str,
+    *,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    output: Path | None = None,
+    push: bool = False,
+    repo_id: str | None = None,
+    private: bool = False,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> PoolResult:
+    """Train the pool that `distill` of the same dataset and recipe uses; a second call finds it in the cache.
+
+    output: folder to copy the pool to (the cache's own folder is returned otherwise); push puts it on the Hub as a model
+    repository, `<user>/<pipeline>-ncfm-pool` by default.
+    """
+    from ncfm_hub import stages
+    from ncfm_hub.engine import open_engine
+    from ncfm_hub.extractors.cache import pool_folder
+
+    progress = progress or Silent()
+    pipeline = resolve(dataset, preset, overrides)
+    target = None
+    if push:
+        from ncfm_hub.publishing.push import check_can_push
+
+        target = check_can_push(repo_id, token=token, default_name=f"{pipeline.name}-ncfm-pool")
+    engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
+    if output is not None and engine.accelerator.is_main_process:
+        _claim(output, resume=False)
+    source = stages.read_source(pipeline.recipe, 1, False, token, progress)
+    pool = stages.get_extractors(source, pipeline.recipe, None, engine, token, progress)
+    folder = pool_folder(pool.key)
+    pushed = None
+    if engine.accelerator.is_main_process:
+        stages.write_pool_card(folder, target)
+        if output is not None:
+            folder = _copy_pool(folder, output)
+        if target:
+            pushed = _push(folder, target, private, token, progress, repo_type="model")
+    return PoolResult(folder, pool.key, len(pool.members), list(pool.accuracy), pushed)
+
+
+def evaluate(
+    target: str | Path,
+    *,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure a distilled folder or Hub repository of ours anew, on the source its `pipeline.yaml` names.
+
+    overrides, preset: of the evaluation only; by default the recipe it was made with. Returns rows and protocol as in
+    `results.json`. Raises DistilledError if the target is none of ours or its source has changed.
+    """
+    from ncfm_hub import stages
+
+    return stages.evaluate_published(str(target), preset, overrides, revision, token, progress or Silent())
+
+
+def push(
+    folder: str | Path,
+    *,
+    repo_id: str | None = None,
+    private: bool = False,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> "Pushed":
+    """Put a distilled folder (or a pool's folder) on the Hub in one commit and read it back.
+
+    repo_id: a name or owner/name; by default made of the pipeline's name. Raises PublishError.
+    """
+    from ncfm_hub.extractors.pool import POOL_FILE
+    from ncfm_hub.publishing.push import check_can_push
+    from ncfm_hub.stages import default_name
+
+    folder = Path(folder)
+    is_pool = (folder / POOL_FILE).is_file()
+    name = f"{folder.resolve().name}-pool" if is_pool else default_name(folder)
+    target = check_can_push(repo_id, token=token, default_name=name)
+    return _push(folder, target, private, token, progress or Silent(), repo_type="model" if is_pool else "dataset")
+
+
+def _push(
+    folder: Path, repo_id: str, private: bool, token: str | None, progress: Progress, repo_type: Any = "dataset"
+) -> "Pushed":
+    from ncfm_hub.publishing.push import push_folder
+
+    return push_folder(folder, repo_id, private=private, token=token, repo_type=repo_type, progress=progress)
+
+
+def _claim(folder: Path, resume: bool) -> None:
+    """Make sure that a folder is empty or meant to be gone on with: nothing the user made is ever overwritten."""
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        raise DistilledError(
+            f"folder {str(folder)!r} is not empty; go on with the run in it by --resume, or name another by --output"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _copy_pool(folder: Path, output: Path) -> Path:
+    for path in sorted(folder.glob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            with whole_file(output / path.name) as temporary:
+                shutil.copyfile(path, temporary)
+    return output
