@@ -40,13 +40,6 @@ def describe() -> dict[str, str]:
     }
 
 
-def device_type() -> str:
-    """The device a run would use: "cpu", "cuda" or another of torch's names."""
-    from ncfm_hub.engine import open_engine
-
-    return open_engine().device.type
-
-
 def folder_size(folder: Path) -> int:
     """Bytes in the files below `folder`; 0 if there is none. Links are not followed."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

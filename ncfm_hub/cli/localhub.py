@@ -39,7 +39,7 @@ def localhub(out: Output, root: Path, host: str, port: int) -> None:
     from ncfm_hub.localhub import serve
 
     def ready(hub: "Hub") -> None:
-        exports = {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token()}
+        exports = {"HF_ENDPOINT": hub.url, **({"HF_TOKEN": hub.token()} if hub.users else {})}
         lines = [f"export {name}={value}" for name, value in exports.items()]
         out.result(exports, lines, quiet=hub.url, shows_token=True)
         out.note("serving; Ctrl-C stops it")

@@ -52,11 +52,9 @@ def show(out: Output, name: str, preset: str | None) -> None:
     """
     import yaml
 
-    from ncfm_hub.environment import device_type
-    from ncfm_hub.pipeline import load_pipeline
+    from ncfm_hub.plan import resolve
 
-    device = "cpu" if preset else device_type()
-    resolved = load_pipeline(name, preset=preset, device=device, overrides=options.overrides())
+    resolved = resolve(name, preset, options.overrides())
     recipe = resolved.recipe.model_dump()
     heading = [f"# {resolved.name}, preset {resolved.preset}, from", *(f"#   {path}" for path in resolved.described_by)]
     out.result(

@@ -69,9 +69,15 @@ def pool_lines(data: dict[str, Any]) -> list[str]:
     return [
         f"pool        {data['folder']}",
         f"members     {data['members']}",
-        *([f"accuracy    {data['accuracy']}"] if data["accuracy"] is not None else []),
+        *([f"accuracy    {_by_beta(data['accuracy'])}"] if data["accuracy"] else []),
         *([f"repository  {data['repo']['url']}"] if data["repo"] else []),
     ]
+
+
+def _by_beta(members: list[dict[str, float]]) -> str:
+    """Mean accuracy of the members by the share of initial weights blended in."""
+    means = {beta: sum(member[beta] for member in members) / len(members) for beta in members[0]}
+    return ", ".join(f"{mean:.1f} % at beta {float(beta):g}" for beta, mean in means.items())
 
 
 def repo_data(pushed: "Pushed | None") -> dict[str, Any] | None:

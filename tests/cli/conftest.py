@@ -45,7 +45,11 @@ class FakeLibrary(types.ModuleType):
 
     def pretrain(self, *args: Any, **kwargs: Any) -> Any:
         pool = SimpleNamespace(
-            folder=self.folder, key="abc", members=3, accuracy={"0.0": 74.3}, pushed=self._pushed(kwargs)
+            folder=self.folder,
+            key="abc",
+            members=2,
+            accuracy=[{"0.0": 74.0, "1.0": 9.5}, {"0.0": 75.0, "1.0": 10.5}],
+            pushed=self._pushed(kwargs),
         )
         return self._finish("pretrain", args, kwargs, pool)
 

@@ -15,11 +15,14 @@ def test_pretrain(invoke, library):
     assert json.loads(result.stdout) == {
         "folder": str(library.folder),
         "key": "abc",
-        "members": 3,
-        "accuracy": {"0.0": 74.3},
+        "members": 2,
+        "accuracy": [{"0.0": 74.0, "1.0": 9.5}, {"0.0": 75.0, "1.0": 10.5}],
         "repo": None,
     }
     given = library.call("pretrain")
+    library.calls.clear()
+    people = invoke("pretrain", "--dataset", "cifar10")
+    assert "accuracy    74.5 % at beta 0, 10.0 % at beta 1" in people.stdout
     assert given["overrides"] == {"pool.backbone": "resnet18"}
     assert (given["dataset"], given["preset"], given["push"], given["private"]) == ("cifar10", "cpu", False, False)
 

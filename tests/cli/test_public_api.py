@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import ncfm_hub
 
 
 def test_importing_the_package_imports_nothing_heavy():
@@ -10,10 +13,16 @@ def test_importing_the_package_imports_nothing_heavy():
     assert found.stdout == "[]\n"
 
 
-def test_every_public_name_is_there_and_callable_whatever_was_imported_before():
-    # A submodule of the same name as a function would hide it once imported.
+def test_no_module_hides_a_public_function():
+    # Importing the module `ncfm_hub.x` sets the attribute `x` of the package, whatever it was before.
+    package = Path(ncfm_hub.__file__).parent
+    modules = {path.stem for path in package.glob("*.py")} | {path.name for path in package.iterdir() if path.is_dir()}
+    assert not modules & set(ncfm_hub.__all__)
+
+
+def test_every_public_name_is_there():
     script = (
-        "import ncfm_hub.run, ncfm_hub\n"
+        "import ncfm_hub\n"
         "names = [n for n in ncfm_hub.__all__ if n != '__version__']\n"
         "print([n for n in names if not callable(getattr(ncfm_hub, n))], set(ncfm_hub.__all__) <= set(dir(ncfm_hub)))"
     )

@@ -1,0 +1,45 @@
+# `make demo` and `make test` do all the set-up themselves: a virtual environment, then the project in it.
+# NCFM_HUB_VENV names another place for the environment. It is made anew only when pyproject.toml has changed.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check docs
+
+NCFM_HUB_VENV ?= .venv
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+BIN := $(NCFM_HUB_VENV)/bin
+STAMP := $(NCFM_HUB_VENV)/.installed-$(shell cksum < pyproject.toml | tr ' ' '-')
+# The code that runs is this checkout's, whichever checkout the environment was made from.
+RUN := PYTHONPATH="$(CURDIR)" $(BIN)/python -m
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+setup: $(STAMP) ## make the virtual environment and install the project in it
+
+$(STAMP):
+	@test -n "$(PYTHON)" || { echo "Error: Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
+	@echo "==> Making a virtual environment with $(PYTHON) in $(NCFM_HUB_VENV)"
+	@$(PYTHON) -m venv "$(NCFM_HUB_VENV)"
+	@echo "==> Installing ncfm-hub and what it needs there (once; a few minutes, some 6 GB with PyTorch)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@rm -f "$(NCFM_HUB_VENV)"/.installed-*
+	@touch "$(STAMP)"
+
+demo: $(STAMP) ## distill handwritten digits from a local hub to a local hub, and load the result back (3 minutes)
+	@echo "==> Running the demo in ./demo-run"
+	@$(RUN) ncfm_hub.demo
+
+test: $(STAMP) ## check style and types, and run all tests
+	@$(MAKE) --no-print-directory check
+
+check:
+	@echo "==> ruff check"
+	@$(BIN)/python -m ruff check .
+	@echo "==> mypy"
+	@$(BIN)/python -m mypy
+	@echo "==> pytest"
+	@$(RUN) pytest
+
+docs: $(STAMP) ## write docs/commands.md anew
+	@$(RUN) ncfm_hub.cli.reference

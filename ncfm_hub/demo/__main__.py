@@ -1,0 +1,76 @@
+"""A local hub, a dataset on it, the command line as any user runs it, and a stranger who loads the result."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+FOLDER = Path("demo-run")
+_MARK = ".ncfm-hub-demo"
+_CONSUMER = Path(__file__).with_name("consumer.py")
+_COMMAND = ["distill", "--dataset", "digits", "--ipc", "10", "--push"]
+
+
+def main() -> int:
+    """Run the demo in ./demo-run; the exit status of what failed first, else 0."""
+    start = time.monotonic()
+    folder = _empty(FOLDER.resolve())
+    os.environ.update(_settings(folder))  # before the Hub's client is imported: it reads them then
+    from huggingface_hub import HfApi
+
+    from ncfm_hub.localhub import User, running
+    from ncfm_hub.sources import packaged_digits
+
+    with running(folder / "hub", users=[User("demo", "demo-token", "write")]) as hub:
+        _say(f"A local hub listens at {hub.url}; its files are in {folder / 'hub'}")
+        _say("Putting scikit-learn's handwritten digits on it as demo/digits")
+        api = HfApi(endpoint=hub.url, token=hub.token())
+        api.create_repo("demo/digits", repo_type="dataset", exist_ok=True)
+        api.upload_folder(repo_id="demo/digits", repo_type="dataset", folder_path=packaged_digits())
+
+        child = os.environ | {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.token()}
+        _say(f"ncfm-hub {' '.join(_COMMAND)}")
+        status = subprocess.run([sys.executable, "-m", "ncfm_hub", *_COMMAND], cwd=folder, env=child).returncode
+        if status == 0:
+            _say("A process that cannot import ncfm_hub loads what was pushed")
+            stranger = child | {"HF_HOME": str(folder / "hf-of-a-stranger"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+            load = [sys.executable, "-I", str(_CONSUMER), "demo/digits-ncfm-ipc10"]
+            status = subprocess.run(load, cwd=folder, env=stranger).returncode
+    if status == 0:
+        result = next(folder.glob("*/results.json")).parent
+        _say(f"Done in {time.monotonic() - start:.0f} s")
+        print(f"Folder:        {result}\nContact sheet: {result / 'preview.png'}", flush=True)
+    return status
+
+
+def _empty(folder: Path) -> Path:
+    """A fresh folder of that name; one that an earlier demo made is replaced, any other is left alone."""
+    if folder.exists():
+        if not (folder / _MARK).is_file():
+            sys.exit(f"Error: {folder} exists and is not of an earlier demo; move it away")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / _MARK).touch()
+    return folder
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    """Environment that keeps the demo apart from the user's own caches, logins and defaults."""
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_TOKEN", "NCFM_HUB_CONFIG"):
+        os.environ.pop(name, None)
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
+    return {"HF_HOME": str(folder / "hf"), "NCFM_HUB_CACHE": str(folder / "cache"), "PYTHONPATH": path}
+
+
+def _say(message: str) -> None:
+    print(f"\n==> {message}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

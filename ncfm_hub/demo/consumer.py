@@ -1,0 +1,56 @@
+"""What anybody can do with a distilled dataset: a script that needs `datasets` only, and cannot import ncfm_hub."""
+
+import importlib.abc
+import importlib.util
+import json
+import sys
+from collections import Counter
+
+_SETS = {
+    "random": "random images, same number",
+    "start": "mixed-tile start",
+    "distilled": "distilled",
+    "whole": "whole training split",
+}
+
+
+class _NotInstalled(importlib.abc.MetaPathFinder):
+    """Makes ncfm_hub impossible to import, as on a machine without it."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] == "ncfm_hub":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def show(repo_id: str) -> None:
+    """Load both configs of a distilled dataset and print what they hold and what was measured."""
+    from datasets import load_dataset
+    from huggingface_hub import hf_hub_download
+
+    default = load_dataset(repo_id, split="train")
+    stored = load_dataset(repo_id, "stored", split="train")
+    names, size = default.features["label"].names, default[0]["image"].size
+    print(f"load_dataset({repo_id!r}): {len(default)} images of {size} px, {len(names)} classes")
+    print(f"load_dataset({repo_id!r}, 'stored'): {len(stored)} images, {_per_class(stored['label'])} of each class")
+    print(f"columns: {', '.join(default.column_names)}; a soft label sums to {sum(default[0]['soft_label']):.4f}")
+    with open(hf_hub_download(repo_id, "results.json", repo_type="dataset"), encoding="utf-8") as handle:
+        results = json.load(handle)
+    print(f"\n{'training set':27} {'labels':7} {'images':>6}  accuracy on the test split")
+    for row in results["rows"]:
+        figure = row["accuracy"]
+        deviation = f" ± {figure['std']:.1f}" if figure.get("std") is not None else ""
+        name = _SETS.get(row["set"], row["set"])
+        print(f"{name:27} {row['labels']:7} {row['images']:6}  {figure['mean']:.1f}{deviation} % (n={figure['n']})")
+
+
+def _per_class(labels: list[int]) -> str:
+    return " or ".join(str(count) for count in sorted(set(Counter(labels).values())))
+
+
+if __name__ == "__main__":
+    sys.meta_path.insert(0, _NotInstalled())
+    try:
+        importlib.util.find_spec("ncfm_hub")
+        sys.exit("Error: ncfm_hub can be imported here, so this would prove nothing")
+    except ModuleNotFoundError:
+        show(sys.argv[1])
