@@ -34,7 +34,8 @@ def load_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, tor
     if difference:
         name, was, now = difference
         raise CheckpointError(
-            f"{path} was made with {name} = {was}, this run has {now}; give the same settings, or start again without --resume"
+            f"{path} was made with {name} = {was}, this run has {now}; "
+            "give the same settings, or start again without --resume"
         )
     return tensors, step
 

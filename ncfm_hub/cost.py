@@ -1,4 +1,4 @@
-"""What a run will cost, before it starts: operations counted on the network, divided by this machine's measured speed."""
+"""What a run will cost, before it starts: operations counted on the network over this machine's measured speed."""
 
 import time
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """The distillation loop: images descend the objective, the sampling network ascends it.
 
-Units of work are runs of classes that do not depend on the number of processes. Every process computes some units, gradients
+Units of work are runs of classes that do not depend on the number of processes. Every process computes some units,
+gradients
 are exchanged, and every process then takes the same optimiser step on all images, so that 1, 2 or 3 processes give the
 same bits.
 """
@@ -15,9 +16,9 @@ import torch
 from ncfm_hub.checkpoints import load_checkpoint, save_checkpoint
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.functional import FrozenNetwork
-from ncfm_hub.extractors.networks import build_network, normalise
+from ncfm_hub.extractors.networks import FeaturesAndLogits, build_network, normalise
 from ncfm_hub.extractors.pool import Pool, blend
-from ncfm_hub.matching.augment import draw_augmentation, draw_geometry, join
+from ncfm_hub.matching.augment import Augmentation, draw_augmentation, draw_geometry, join
 from ncfm_hub.matching.characteristic import ncfd_floor
 from ncfm_hub.matching.frequencies import SamplingNetwork, make_sampling_network, normal_frequencies
 from ncfm_hub.matching.schedule import pixel_rate
@@ -86,6 +87,7 @@ class Distiller:
         self.classes = len(source.info.class_names)
         self.rows = source.class_indices()
         self.network = FrozenNetwork(build_network(pool.architecture), engine)
+        self.dimension = self._feature_count()
         self.units = [
             range(first, min(first + settings.classes_at_once, self.classes))
             for first in range(0, self.classes, settings.classes_at_once)
@@ -99,7 +101,7 @@ class Distiller:
         self.sampling_optimizer: torch.optim.Optimizer | None = None
         if settings.sampling_network:
             draws = generator(settings.seed, "sampling network")
-            self.sampling = make_sampling_network(self._dimension(), settings.frequency_scale, draws).to(engine.device)
+            self.sampling = make_sampling_network(self.dimension, settings.frequency_scale, draws).to(engine.device)
             self.sampling_optimizer = torch.optim.SGD(
                 self.sampling.parameters(), lr=settings.sampling_lr, momentum=settings.sampling_momentum
             )
@@ -143,7 +145,10 @@ class Distiller:
     def _draw(self, number: int, classes: range) -> UnitDraw:
         settings = self.settings
         size = (self.source.info.resolution, self.source.info.resolution)
-        images, sizes, of_real, of_synthetic = [], [], [], []
+        images: list[torch.Tensor] = []
+        sizes: list[int] = []
+        of_real: list[Augmentation] = []
+        of_synthetic: list[Augmentation] = []
         for c in classes:
             draws = generator(settings.seed, "class step", number, c)
             geometry = draw_geometry(draws)
@@ -160,19 +165,19 @@ class Distiller:
     def _frequencies(self, draws: torch.Generator) -> torch.Tensor:
         settings, device = self.settings, self.engine.device
         if self.sampling is None:
-            found = normal_frequencies(settings.frequencies, self._dimension(), settings.frequency_scale, draws)
+            found = normal_frequencies(settings.frequencies, self.dimension, settings.frequency_scale, draws)
             return found.to(device)
         noise, eps = self.sampling.draw(settings.frequencies, draws)
         return self.sampling(noise.to(device), eps.to(device))
 
-    def _dimension(self) -> int:
+    def _feature_count(self) -> int:
         architecture = self.pool.architecture
         blank = torch.zeros(
             1, architecture.channels, architecture.resolution, architecture.resolution, device=self.engine.device
         )
-        network = build_network(architecture).to(self.engine.device).eval()
+        network = FeaturesAndLogits(build_network(architecture)).to(self.engine.device).eval()
         with torch.no_grad():
-            return int(network.forward_head(network.forward_features(blank), pre_logits=True).shape[1])
+            return int(network(blank)[0].shape[1])
 
     def _exchange(self, results: dict[int, UnitResult], frequencies: torch.Tensor) -> tuple[float, float]:
         """Share the units' results among processes; leave gradients on images and psi; return the mean losses."""

@@ -59,8 +59,8 @@ class Engine:
 def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progress | None = None) -> Engine:
     """Choose device, precision and compilation.
 
-    precision: "auto", "fp32" or "bf16"; compile_: "auto", "on" or "off". What was asked for and cannot be had is said once
-    through `progress`, and done without.
+    precision: "auto", "fp32" or "bf16"; compile_: "auto", "on" or "off". What was asked for and cannot be had is
+    said once through `progress`, and done without.
     """
     progress = progress or Silent()
     keep_freed_memory()

@@ -89,7 +89,7 @@ def make_plan(
     name = default_repo_name(pipeline.name, ipc)
     target = None
     if push:
-        from ncfm_hub.publishing.push import check_can_push
+        from ncfm_hub.publishing import check_can_push
 
         target = check_can_push(repo_id, token=token, default_name=name)
     described, cost = _pool_and_cost(pipeline, source, ipc, pool, token)

@@ -1,7 +1,7 @@
 """How long stages report to whoever watches. The library is silent unless handed something that speaks."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -18,13 +18,8 @@ class Progress(Protocol):
     def note(self, message: str) -> None:
         """Say one line."""
 
-    def bar(self, total: int, what: str, done: int = 0) -> "BarContext":
+    def bar(self, total: int, what: str, done: int = 0) -> AbstractContextManager[Bar]:
         """Open a bar of `total` units, `done` of them finished before (a resumed run)."""
-
-
-class BarContext(Protocol):
-    def __enter__(self) -> Bar: ...
-    def __exit__(self, *exc: object) -> None: ...
 
 
 class _SilentBar:

@@ -40,7 +40,7 @@ class PoolRecipe(_Section):
     """The (init, trained) pairs of extractors."""
 
     backbone: str | None = None  # timm name; None: the ConvNet whose depth fits the resolution
-    pretrained: str | None = None  # Hub weights as timm names them: `hf-hub:owner/name`, `local-dir:folder`, or a timm tag
+    pretrained: str | None = None  # `hf-hub:owner/name`, `local-dir:folder`, or a tag of timm's
     init_head_only: bool = True  # with `pretrained`: init = the same weights with a fresh head; False: all fresh
     size: Positive
     epochs: Positive

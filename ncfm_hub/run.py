@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import whole_file
@@ -17,7 +17,7 @@ from ncfm_hub.plan import Plan, make_plan, resolve
 from ncfm_hub.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from ncfm_hub.publishing.push import Pushed
+    from ncfm_hub.publishing import Pushed
 
 # Unfinished work lies in the result's own folder, under a name that is never pushed.
 WORK_FOLDER = ".ncfm"
@@ -154,8 +154,8 @@ def pretrain(
 ) -> PoolResult:
     """Train the pool that `distill` of the same dataset and recipe uses; a second call finds it in the cache.
 
-    output: folder to copy the pool to (the cache's own folder is returned otherwise); push puts it on the Hub as a model
-    repository, `<user>/<pipeline>-ncfm-pool` by default.
+    output: folder to copy the pool to (the cache's own folder is returned otherwise); push puts it on the Hub as a
+    model repository, `<user>/<pipeline>-ncfm-pool` by default.
     """
     from ncfm_hub import stages
     from ncfm_hub.engine import open_engine
@@ -165,9 +165,9 @@ def pretrain(
     pipeline = resolve(dataset, preset, overrides)
     target = None
     if push:
-        from ncfm_hub.publishing.push import check_can_push
+        from ncfm_hub.publishing import check_can_push
 
-        target = check_can_push(repo_id, token=token, default_name=f"{pipeline.name}-ncfm-pool")
+        target = check_can_push(repo_id, token=token, default_name=f"{pipeline.name}-ncfm-pool", repo_type="model")
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     if output is not None and engine.accelerator.is_main_process:
         _claim(output, resume=False)
@@ -216,20 +216,26 @@ def push(
     repo_id: a name or owner/name; by default made of the pipeline's name. Raises PublishError.
     """
     from ncfm_hub.extractors.pool import POOL_FILE
-    from ncfm_hub.publishing.push import check_can_push
+    from ncfm_hub.publishing import check_can_push
     from ncfm_hub.stages import default_name
 
     folder = Path(folder)
     is_pool = (folder / POOL_FILE).is_file()
     name = f"{folder.resolve().name}-pool" if is_pool else default_name(folder)
-    target = check_can_push(repo_id, token=token, default_name=name)
-    return _push(folder, target, private, token, progress or Silent(), repo_type="model" if is_pool else "dataset")
+    repo_type: Literal["dataset", "model"] = "model" if is_pool else "dataset"
+    target = check_can_push(repo_id, token=token, default_name=name, repo_type=repo_type)
+    return _push(folder, target, private, token, progress or Silent(), repo_type)
 
 
 def _push(
-    folder: Path, repo_id: str, private: bool, token: str | None, progress: Progress, repo_type: Any = "dataset"
+    folder: Path,
+    repo_id: str,
+    private: bool,
+    token: str | None,
+    progress: Progress,
+    repo_type: Literal["dataset", "model"] = "dataset",
 ) -> "Pushed":
-    from ncfm_hub.publishing.push import push_folder
+    from ncfm_hub.publishing import push_folder
 
     return push_folder(folder, repo_id, private=private, token=token, repo_type=repo_type, progress=progress)
 

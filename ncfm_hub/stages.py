@@ -24,6 +24,7 @@ from ncfm_hub.pipeline import ResolvedPipeline
 from ncfm_hub.progress import Progress
 from ncfm_hub.provenance import describe_run
 from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, load_distilled, write_data
+from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.recipe import DistillationRecipe, EvaluationRecipe, Recipe
 from ncfm_hub.sources import Source, cut_validation, load_source, too_small_notes
 
@@ -252,25 +253,11 @@ def write_pool_card(folder: Path, repo_id: str | None) -> None:
     write(folder, repo_id=repo_id)
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """The content of a folder's `pipeline.yaml`. Raises DistilledError if there is none that can be read."""
-    path = folder / "pipeline.yaml"
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DistilledError(
-            f"{folder} is no distilled dataset of ours: pipeline.yaml is not readable ({type(error).__name__})"
-        ) from None
-    if not isinstance(found, dict):
-        raise DistilledError(f"{path}: expected a mapping, found {type(found).__name__}")
-    return found
-
-
 def default_name(folder: Path) -> str:
     """The repository name that a distilled folder gets unless another is given."""
     from ncfm_hub.publishing.names import default_repo_name
 
-    described = read_description(folder)
+    described = read_pipeline(folder)
     try:
         return default_repo_name(str(described["name"]), int(described["ipc"]))
     except (KeyError, TypeError, ValueError):
@@ -289,7 +276,7 @@ def evaluate_published(
     from ncfm_hub.publishing.loading import locate
 
     folder = locate(target, revision=revision, token=token)
-    described = read_description(folder)
+    described = read_pipeline(folder)
     distilled = load_distilled(folder)
     recipe = _recipe_of(described, preset, overrides, folder)
     engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)

@@ -1,7 +1,7 @@
 """The table of a distilled set: students of several seeds on it and on what it is compared with.
 
-Every row has the same recipe and the same number of optimiser updates; accuracies are the last epoch's. A student's result is
-written as soon as it is known, so that an interrupted table goes on where it stopped.
+Every row has the same recipe and the same number of optimiser updates; accuracies are the last epoch's. A student's
+result is written as soon as it is known, so that an interrupted table goes on where it stopped.
 """
 
 import hashlib
@@ -55,7 +55,8 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Train a student per row and seed, shared among processes; the rows of `results.json` (percent).
 
-    journal: folder that keeps each student's result; those already there under the same conditions are not trained again
+    journal: folder that keeps each student's result; those already there under the same conditions are not trained
+    again
     """
     progress = progress or Silent()
     jobs = [(row, seed) for row in rows for seed in seeds]

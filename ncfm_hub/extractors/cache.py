@@ -85,8 +85,8 @@ def _describe(source: Source, name: str, weights: str | None) -> Architecture:
     if weights is None:
         return architecture
     # Pretrained weights expect their own normalisation, and may name the architecture themselves.
-    network = build_network(architecture, weights)
-    config: dict[str, Any] = network.pretrained_cfg
+    network: Any = build_network(architecture, weights)
+    config = network.pretrained_cfg
     matches = len(config["mean"]) == info.channels
     return Architecture(
         config["architecture"].split(".")[0],
@@ -140,7 +140,8 @@ def _train(
             )
             write_json(folder / f"{member:02d}.json", accuracy)
             progress.note(
-                f"extractor {member + 1} of {recipe.size}: {accuracy['0.0']:.1f} % on {len(rows)} images of {source.info.test_split}"
+                f"extractor {member + 1} of {recipe.size}: {accuracy['0.0']:.1f} % "
+                f"on {len(rows)} images of {source.info.test_split}"
             )
 
 

@@ -33,7 +33,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Architecture":
-        return cls(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
+        return cls(**value | {"mean": tuple(value["mean"]), "std": tuple(value["std"])})
 
 
 def convnet_for(resolution: int) -> str:
@@ -77,7 +77,7 @@ class FeaturesAndLogits(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.network = network
+        self.network: Any = network  # timm's networks share these three methods, not a type
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.network.forward_head(self.network.forward_features(x), pre_logits=True)

@@ -1,8 +1,8 @@
 """The pool: K pairs (init, trained) of one architecture, on disk and in memory.
 
 A pool folder holds `pool.json` (architecture, class names, recipe, accuracies), `NN-init.safetensors` and
-`NN-trained.safetensors` for every member, and a copy of the first trained member as `model.safetensors` with `config.json`, so
-that `timm.create_model("local-dir:...")` and `hf-hub:` load it like any model.
+`NN-trained.safetensors` for every member, and a copy of the first trained member as `model.safetensors` with
+`config.json`, so that `timm.create_model("local-dir:...")` and `hf-hub:` load it like any model.
 """
 
 import json
@@ -45,7 +45,7 @@ class Pool:
 
 
 def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
-    """The hybrid extractor: beta init + (1 - beta) trained for floating parameters and buffers; others are trained's."""
+    """The hybrid extractor: beta init + (1 - beta) trained for what is floating; the rest is trained's."""
     init, trained = member
     return {
         name: init[name] * beta + value * (1 - beta) if value.is_floating_point() else value
@@ -148,7 +148,8 @@ def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, res
     found = (pool.architecture.channels, pool.architecture.resolution)
     if found != (channels, resolution):
         raise PoolError(
-            f"the pool {pool.origin!r} is for {found[0]} x {found[1]} px images; the source gives {channels} x {resolution} px"
+            f"the pool {pool.origin!r} is for {found[0]} x {found[1]} px images; "
+            f"the source gives {channels} x {resolution} px"
         )
     if pool.class_names != class_names:
         raise PoolError(

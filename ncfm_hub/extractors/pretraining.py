@@ -1,7 +1,7 @@
 """Training the members of a pool, resumable epoch by epoch.
 
-A member's epoch draws everything from (pool seed, member, epoch), and its state is written whole after each epoch: a run killed
-anywhere goes on from the last epoch and ends with the same bytes.
+A member's epoch draws everything from (pool seed, member, epoch), and its state is written whole after each epoch: a
+run killed anywhere goes on from the last epoch and ends with the same bytes.
 """
 
 from collections.abc import Callable, Iterator
@@ -47,7 +47,8 @@ def initial_weights(
 ) -> tuple[Weights, Weights]:
     """(init, start of training): equal for fresh networks.
 
-    With `pretrained`, training starts from those weights with a fresh head; init is the same (`head_only`) or all fresh.
+    With `pretrained`, training starts from those weights with a fresh head; init is the same (`head_only`) or all
+    fresh.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator(seed, "init", member))))

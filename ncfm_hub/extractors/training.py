@@ -1,6 +1,7 @@
 """Training one network: the loop that pool members and students share.
 
-Legend: N images in a batch, c channels, C classes. A batch is normalised images (N, c, H, W) and target probabilities (N, C).
+Legend: N images in a batch, c channels, C classes. A batch is normalised images (N, c, H, W) and target
+probabilities (N, C).
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +21,7 @@ class Trainer:
 
     def __init__(self, network: nn.Module, engine: Engine):
         self.engine = engine
-        self.network = network.to(engine.device, memory_format=torch.channels_last)
+        self.network = network.to(engine.device).to(memory_format=torch.channels_last)
         self._forward = engine.compile(self.network)
 
     def fit(

@@ -1,1 +1,1 @@
-"""The mathematics: characteristic functions, their discrepancy, frequencies, augmentation, synthetic images, the step."""
+"""The mathematics: characteristic functions, frequencies, augmentation, synthetic images, the step."""

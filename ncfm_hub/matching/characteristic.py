@@ -1,7 +1,9 @@
 """Empirical characteristic functions and the neural characteristic function discrepancy (NCFD).
 
-Legend: N samples, D features, F frequencies. A characteristic function is kept as its real and imaginary parts, each (F,).
-Source: Wang et al., "Dataset Distillation with Neural Characteristic Function: A Minmax Perspective", CVPR 2025, Eq. 4-7.
+Legend: N samples, D features, F frequencies. A characteristic function is kept as its real and imaginary parts, each
+(F,).
+Source: Wang et al., "Dataset Distillation with Neural Characteristic Function: A Minmax Perspective", CVPR 2025, Eq.
+4-7.
 """
 
 import torch
@@ -42,7 +44,7 @@ def discrepancy(
 def ncfd(
     real: tuple[torch.Tensor, torch.Tensor], synthetic: tuple[torch.Tensor, torch.Tensor], alpha: float
 ) -> torch.Tensor:
-    """NCFD: mean over frequencies of the root of the discrepancy; one value per leading index, 0-dimensional for (F,)."""
+    """NCFD: mean over frequencies of the root of the discrepancy; (..., F) -> (...)."""
     return (discrepancy(real, synthetic, alpha).clamp_min(0) + EPSILON).sqrt().mean(-1)
 
 

@@ -18,8 +18,8 @@ class SamplingNetwork(nn.Module):
     """psi: a generator of scales, so that frequencies follow a scale mixture of normals.
 
     A noise vector becomes a positive scale vector sigma (D,), a component; t = sigma * eps with eps ~ N(0, I) gives
-    PER_COMPONENT frequencies of each. At the start sigma is about `scale` everywhere (the last layer starts at zero), so
-    that training sets out from the frequencies used without psi.
+    PER_COMPONENT frequencies of each. At the start sigma is about `scale` everywhere (the last layer starts at
+    zero), so that training sets out from the frequencies used without psi.
     """
 
     def __init__(self, dimension: int, scale: float = 1.0, noise: int = 64, hidden: int = 128):

@@ -8,7 +8,7 @@ from ncfm_hub.sources.types import Source
 
 
 def start_rows(source: Source, class_index: int, ipc: int, factor: int, seed: int) -> torch.Tensor:
-    """Rows of `source.train` whose images tile a class's start: (ipc rho^2,); with replacement where the class is smaller."""
+    """Rows of `source.train` whose images tile a class's start: (ipc rho^2,); a small class repeats some."""
     rows = source.class_indices()[class_index]
     wanted = ipc * factor**2
     draws = generator(seed, "start", class_index)

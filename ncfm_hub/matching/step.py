@@ -1,6 +1,7 @@
 """One step of NCFM for a unit of classes: losses, and the gradient on the stored images and on the frequencies.
 
-Legend: U classes of a unit, each with n stored images holding m = n rho^2 decoded ones; D features, F frequencies; C classes in
+Legend: U classes of a unit, each with n stored images holding m = n rho^2 decoded ones; D features, F frequencies; C
+classes in
 all. The objective is the sum over classes of (300 NCFD_c + w CE_c) / C; the part of one unit depends on no other unit.
 """
 
@@ -114,7 +115,7 @@ def real_features(
     images_at_once: int,
     normalize_features: bool,
 ) -> torch.Tensor:
-    """Features (sum of sizes, D) of the augmented real images, in passes of one shape; the last is padded with zeros."""
+    """Features (sum of sizes, D) of the augmented real images, in passes of one shape, zeros filling the last."""
     found = []
     for first in range(0, len(draw.real), images_at_once):
         rows = slice(first, first + images_at_once)

@@ -35,7 +35,6 @@ def locate(repo_or_folder: str | Path, *, revision: str | None = None, token: st
 
 def _download(repo_id: str, revision: str | None, token: str | None) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         with without_bars():
@@ -43,7 +42,5 @@ def _download(repo_id: str, revision: str | None, token: str | None) -> Path:
             return Path(
                 snapshot_download(repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted)
             )
-    except LocalEntryNotFoundError as error:  # not in the cache, and the Hub could not be asked: the cause says why
-        raise DistilledError(explain(error.__cause__ or error, repo_id, revision=revision)) from error
     except expected_errors() as error:
         raise DistilledError(explain(error, repo_id, revision=revision)) from error
