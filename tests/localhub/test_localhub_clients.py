@@ -205,8 +205,8 @@ def _rights(tokens: dict[str, Any]) -> dict[str, Any]:
                 lambda: api.upload_file(path_or_fileobj=b"y", path_in_repo="g", repo_id=name, repo_type="dataset")  # noqa: B023
             )
         seen[f"{who} create"] = outcome(lambda: api.create_repo("ada/made", exist_ok=False))  # noqa: B023
-        seen[f"{who} whoami"] = outcome(api.whoami)
-        if token and seen[f"{who} whoami"][1] == 200:
+        seen[f"{who} whoami"] = outcome(api.whoami) if token else None
+        if seen[f"{who} whoami"] == ["fine", 200]:
             seen["roles"][who] = api.whoami()["auth"]["accessToken"]["role"]
     seen["listed to bob"] = sorted(item.id for item in HfApi(token=tokens["bob"]).list_datasets(author="ada"))
     owner.grant_access("ada/gated", "bob", repo_type="dataset")
@@ -228,7 +228,7 @@ def test_who_may_do_what(server: Server, client: Client) -> None:
         assert seen[f"forger info {what}"] == ["HfHubHTTPError", 401]
     assert seen["ada create"] == fine
     assert seen["reader create"] == seen["bob create"] == forbidden
-    assert seen["nobody create"][1] == seen["nobody whoami"][1] == seen["forger whoami"][1] == 401
+    assert seen["nobody create"][1] == seen["forger create"][1] == seen["forger whoami"][1] == 401
     assert seen["bob info open"] == seen["bob read open"] == seen["nobody read open"] == fine
     assert seen["bob write open"] == seen["bob write gated"] == forbidden
     assert seen["nobody write open"][1] == 401
@@ -296,7 +296,7 @@ def test_faults_stale_parents_and_commits_at_once(server: Server, client: Client
     seen = client(server.hub.url, WRITE, _failures, "ada/faulty")
     statuses, dropped, last = seen["faults"][:3], seen["faults"][3:5], seen["faults"][5]
     assert statuses == [503, 412, 409]
-    assert dropped == ["RemoteProtocolError"] * 2 or all("Error" in name for name in dropped), dropped
+    assert all(str(name).endswith("Error") for name in dropped), dropped
     assert len(last) == 40, "the faults are used up"
     assert seen["landed"] == ["fault-4", "fault-5"], (
         "of the two dropped connections, only the second came after the work"
