@@ -1,18 +1,29 @@
 """The distilled dataset as others see it: its files, card and contact sheet, pushed to a Hub and read back."""
 
+from ncfm_hub.publishing.card import render_card, write_card
 from ncfm_hub.publishing.dataset import Distilled, decode_stored
 from ncfm_hub.publishing.loading import load_distilled
 from ncfm_hub.publishing.names import default_repo_id, default_repo_name, slug
+from ncfm_hub.publishing.permission import check_can_push
+from ncfm_hub.publishing.pool_card import render_pool_card, write_pool_card
 from ncfm_hub.publishing.preview import contact_sheet
+from ncfm_hub.publishing.push import Pushed, push_folder
 from ncfm_hub.publishing.writing import write_data
 
 __all__ = [
     "Distilled",
+    "Pushed",
+    "check_can_push",
     "contact_sheet",
     "decode_stored",
     "default_repo_id",
     "default_repo_name",
     "load_distilled",
+    "push_folder",
+    "render_card",
+    "render_pool_card",
     "slug",
+    "write_card",
     "write_data",
+    "write_pool_card",
 ]

@@ -6,18 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.files import write_text
 from ncfm_hub.publishing import statements
-from ncfm_hub.publishing.card_text import Card, make_card, merge_cards, parse_card
+from ncfm_hub.publishing.card_text import Card, make_card, update_card
 from ncfm_hub.publishing.escaping import inline
 from ncfm_hub.publishing.header import dataset_header
 from ncfm_hub.publishing.layout import CARD, CONFIGS, PIPELINE, PREVIEW, RESULTS, SHARD_PATTERN, Config
+from ncfm_hub.publishing.pool_card import write_pool_card as write_pool_card
 from ncfm_hub.publishing.templates import render
 
 TEMPLATE = "distilled_dataset.md.j2"
 _NAMES_SHOWN = 100
 _SECTIONS = ("pool", "distillation", "evaluation", "engine")
-_STAGES = {"pool": "pool", "distill": "distillation", "labels": "soft labels", "evaluate": "evaluation", "total": "total"}
+_STAGES = {
+    "pool": "pool",
+    "distill": "distillation",
+    "labels": "soft labels",
+    "evaluate": "evaluation",
+    "total": "total",
+}
 
 
 def render_card(pipeline: dict[str, Any], results: dict[str, Any], *, repo_id: str | None) -> str:
@@ -37,10 +43,7 @@ def write_card(folder: Path, *, repo_id: str | None = None) -> None:
     pipeline, results = read_pipeline(folder), read_results(folder)
     sizes = {config: _sizes(folder, config, _rows(pipeline)[config]) for config in CONFIGS}
     card = _card(pipeline, results, repo_id=repo_id, sizes=sizes, preview=(folder / PREVIEW).is_file())
-    path = folder / CARD
-    if path.is_file():
-        card = merge_cards(card, parse_card(path.read_text(encoding="utf-8"), str(path)))
-    write_text(path, card.text())
+    update_card(folder / CARD, card)
 
 
 def read_pipeline(folder: Path) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.files import write_text
 
 _HEADER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(?:(.*?)\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _BLOCK = re.compile(r"<!-- ncfm-hub:begin ([^>]*?)-->\n?(.*?)\n?<!-- ncfm-hub:end -->", re.DOTALL)
@@ -21,7 +23,7 @@ _EDITED = "<details>\n<summary>Earlier text of this card, edited by hand</summar
 
 @dataclass(frozen=True)
 class Card:
-    """header: YAML fields in order; block: our text; before, after: the user's; marks: digests of what was generated."""
+    """header: YAML fields in order; block: our text; before, after: the user's; marks: digests of what we generated."""
 
     header: dict[str, Any]
     block: str
@@ -67,6 +69,13 @@ def parse_card(text: str, what: str = "README.md") -> Card:
         return Card(header, "", after=text)
     marks = dict(re.findall(r"(\w+)=([0-9a-f]{12})", block.group(1)))
     return Card(header, block.group(2), block.string[: block.start()], block.string[block.end() :], marks)
+
+
+def update_card(path: Path, card: Card) -> None:
+    """Write `card` to `path`, merged with the card that is there."""
+    if path.is_file():
+        card = merge_cards(card, parse_card(path.read_text(encoding="utf-8"), str(path)))
+    write_text(path, card.text())
 
 
 def merge_cards(ours: Card, theirs: Card) -> Card:

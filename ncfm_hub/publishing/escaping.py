@@ -1,4 +1,5 @@
-"""Text from elsewhere, made safe to stand in Markdown: class names, licences, citations and notes are data, never markup.
+"""Text from elsewhere, made safe to stand in Markdown: class names, licences, citations and notes are data, never
+markup.
 
 Everything a card template prints is escaped unless it is `Ready` (see `templates`), so that a template cannot forget.
 """

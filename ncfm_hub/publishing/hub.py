@@ -1,6 +1,7 @@
 """What every conversation with a Hub needs: the client, which failures pass, and one line for those that don't."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,19 +72,25 @@ def _wait(attempt: int, error: BaseException) -> float:
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same request may succeed a moment later."""
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
+    error = _root(error)
     status = status_of(error)
     if status is not None:
         return status in _PASSING
     if isinstance(error, OfflineModeIsEnabled):
         return False
-    if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError):
-        return True  # no answer at all: refused, dropped, timed out
-    if isinstance(error, ConnectionError | TimeoutError):
-        return True
-    # An upload's failure comes wrapped in a RuntimeError; one from the Xet client has no cause to look at.
-    return isinstance(error, RuntimeError) and (error.__cause__ is None or is_passing(error.__cause__))
+    # No answer at all: refused, dropped, timed out. The Xet client's own failures are bare RuntimeErrors.
+    return isinstance(error, HTTPError | ConnectionError | TimeoutError | RuntimeError)
+
+
+def _root(error: BaseException) -> BaseException:
+    """What an upload's RuntimeError or a download's LocalEntryNotFoundError was raised for."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    while isinstance(error, RuntimeError | LocalEntryNotFoundError) and error.__cause__:
+        error = error.__cause__
+    return error
 
 
 def status_of(error: BaseException) -> int | None:
@@ -100,6 +107,7 @@ def is_missing(error: BaseException) -> bool:
 
 def short(error: BaseException) -> str:
     """What went wrong in a few words, on one line, for notes."""
+    error = _root(error)
     status = status_of(error)
     if status is not None:
         said = getattr(error, "server_message", None)
@@ -118,6 +126,7 @@ def explain(error: BaseException, repo_id: str, *, revision: str | None = None) 
         RevisionNotFoundError,
     )
 
+    error = _root(error)
     status = status_of(error)
     if isinstance(error, OfflineModeIsEnabled):
         return f"{repo_id}: HF_HUB_OFFLINE is set, so the Hub is not asked; unset it"
@@ -127,7 +136,7 @@ def explain(error: BaseException, repo_id: str, *, revision: str | None = None) 
         return f"{repo_id} has no revision {revision!r}"
     if is_missing(error):
         return f"{repo_id} does not exist, or is private and not yours to see; check the name, or run `hf auth login`"
-    if isinstance(error, EntryNotFoundError) and status is not None:
+    if isinstance(error, EntryNotFoundError):
         return f"{repo_id}: {short(error)}"
     if status == 401:
         return f"{repo_id}: the Hub does not accept this token; run `hf auth login` or set HF_TOKEN"
@@ -142,10 +151,20 @@ def explain(error: BaseException, repo_id: str, *, revision: str | None = None) 
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """What the Hub client raises for reasons outside this program; anything else is a bug and keeps its traceback."""
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPError
+    from huggingface_hub.errors import EntryNotFoundError, HTTPError
 
-    return (HTTPError, EntryNotFoundError, HFValidationError, OSError, RuntimeError)
+    # HFValidationError is a ValueError, and so is what the client says when the Hub refuses a card's header.
+    return (HTTPError, EntryNotFoundError, OSError, RuntimeError, ValueError)
+
+
+def hide(text: str, token: str | None) -> str:
+    """`text` without any token: neither the one given, nor the user's own, nor what looks like one."""
+    from huggingface_hub import get_token
+
+    for known in filter(None, (token, get_token())):
+        text = text.replace(known, "hf_***")
+    return re.sub(r"\bhf_[A-Za-z0-9]{16,}", "hf_***", text)
 
 
 def _one_line(text: Any) -> str:
-    return " ".join(str(text).split())[:300]
+    return hide(" ".join(str(text).split())[:300], None)

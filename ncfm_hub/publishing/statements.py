@@ -54,7 +54,7 @@ def comparisons(rows: Iterable[Row]) -> list[Ready]:
 
 
 def _not_beaten(rows: list[Row], baseline: str) -> list[tuple[Row, Row]]:
-    """(distilled row, baseline row) where the baseline's mean is not below; labels of one kind, else the best of each."""
+    """(distilled row, baseline row) where the baseline's mean is not below; same labels, else the best of each."""
     ours, others = ([row for row in rows if row["set"] == name] for name in ("distilled", baseline))
     pairs = [(a, b) for a in ours for b in others if a["labels"] == b["labels"]]
     if not pairs and ours and others:
@@ -83,8 +83,8 @@ def objective(distillation: Mapping[str, Any]) -> list[Ready]:
         said.append("Calibration weight w = 0: the pure minmax objective, without any cross-entropy term.")
     elif weight is not None:
         said.append(
-            f"Calibration weight w = {weight:g}: the objective is 300 times the characteristic-function discrepancy plus "
-            f"{weight:g} times the cross-entropy of the trained pool member on the decoded images."
+            f"Calibration weight w = {weight:g}: the objective is 300 times the characteristic-function discrepancy "
+            f"plus {weight:g} times the cross-entropy of the trained pool member on the decoded images."
         )
     if "sampling_network" in distillation:
         said.append(

@@ -1,0 +1,90 @@
+"""Whether a push will be allowed, asked before hours are spent on what is to be pushed."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import DistilledError, PublishError
+from ncfm_hub.progress import Silent
+from ncfm_hub.publishing.hub import RepoType, client, expected_errors, explain, hide, with_retries, without_bars
+from ncfm_hub.publishing.remote import PLANNED, look_at
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_TRIES = 3
+
+
+def check_can_push(
+    repo_id: str | None, *, token: str | None = None, default_name: str, repo_type: RepoType = "dataset"
+) -> str:
+    """The full id `owner/name` that a push will go to. Nothing is created.
+
+    repo_id: `owner/name`, or a name under the user's own account; None: `default_name` there.
+    Raises PublishError, one line, when there is no valid token that may write there, the Hub is switched off or cannot
+    be reached, or the repository holds something that is not a set (or pool) of ours.
+    """
+    api = client(_token(token))
+    try:
+        me = with_retries(api.whoami, what="asking the Hub who you are", progress=Silent(), tries=_TRIES)
+    except expected_errors() as error:
+        raise PublishError(hide(explain(error, "--push"), token)) from error
+    owner, name = _split(repo_id, str(me["name"]), default_name)
+    _check_token(me, owner)
+    target = f"{owner}/{name}"
+    try:
+        with without_bars():
+            with_retries(
+                lambda: _check_repository(api, target, repo_type), what=target, progress=Silent(), tries=_TRIES
+            )
+    except DistilledError as error:
+        raise PublishError(str(error)) from error
+    except expected_errors() as error:
+        raise PublishError(hide(explain(error, target), token)) from error
+    return target
+
+
+def _token(token: str | None) -> str:
+    from huggingface_hub import get_token
+    from huggingface_hub.constants import is_offline_mode
+
+    if is_offline_mode():
+        raise PublishError("nothing can be pushed while HF_HUB_OFFLINE is set; unset it, or leave out --push")
+    found = token or os.environ.get("HF_TOKEN") or get_token()
+    if not found:
+        raise PublishError("a push needs a token of the Hub: run `hf auth login`, or set HF_TOKEN")
+    return found
+
+
+def _split(repo_id: str | None, user: str, default_name: str) -> tuple[str, str]:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    wanted = repo_id or default_name
+    full = wanted if "/" in wanted else f"{user}/{wanted}"
+    try:
+        validate_repo_id(full)
+    except HFValidationError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise PublishError(f"{wanted!r} is not the name of a repository: {reason}") from error
+    owner, _, name = full.partition("/")
+    return owner, name
+
+
+def _check_token(me: dict[str, Any], owner: str) -> None:
+    access = (me.get("auth") or {}).get("accessToken") or {}
+    if access.get("role") == "read":
+        raise PublishError("the token may only read; make one with the role 'write' in the Hub's settings and use that")
+    scopes = (access.get("fineGrained") or {}).get("scoped")
+    if scopes is not None and not any("repo.write" in (scope.get("permissions") or ()) for scope in scopes):
+        raise PublishError("the token may write to no repository; give it 'repo.write' in the Hub's settings")
+    writable = {str(me["name"])} | {o["name"] for o in me.get("orgs") or () if o.get("roleInOrg") != "read"}
+    if owner not in writable:
+        names = ", ".join(sorted(writable))
+        raise PublishError(f"{me['name']} may not write under {owner!r}; choose a --repo-id under one of: {names}")
+
+
+def _check_repository(api: "HfApi", repo_id: str, repo_type: RepoType) -> None:
+    remote = look_at(api, repo_id, repo_type)
+    if remote is not None:
+        api.auth_check(repo_id, repo_type=repo_type, write=True)
+        remote.check_ours_to_write(PLANNED[repo_type])
