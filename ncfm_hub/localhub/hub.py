@@ -1,7 +1,6 @@
 """What those who start a local hub hold in their hands: its users, its address, a way to make it fail on purpose."""
 
 import json
-import urllib.request
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +40,8 @@ class Hub:
         `fault` is a status (409, 412, 429, 500 to 599), `drop` to cut the connection before anything is done, or
         `drop-after` to do what is asked and then cut the connection instead of answering.
         """
+        import urllib.request  # slow to import, and only tests come here
+
         rule = {"method": method, "contains": contains, "fault": fault, "times": times}
         request = urllib.request.Request(
             f"{self.url}/_faults", json.dumps(rule).encode(), {"Content-Type": "application/json"}, method="POST"

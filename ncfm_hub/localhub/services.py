@@ -1,8 +1,8 @@
 """All that a running hub consists of, in one place for the routes."""
 
-import os
 from pathlib import Path
 
+from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.localhub.accounts import Accounts
 from ncfm_hub.localhub.database import Database
 from ncfm_hub.localhub.faults import Faults
@@ -12,15 +12,16 @@ from ncfm_hub.localhub.repositories import Repositories
 
 
 class Services:
-    """Opens (or makes) the folder of a hub. Only one process can have it open."""
+    """Opens (or makes) the folder of a hub. Only one process can have it open; NcfmHubError otherwise."""
 
     def __init__(self, root: Path, allow_faults: bool = False):
-        if not root.is_dir():
-            root.mkdir(parents=True)
-            os.chmod(root, 0o700)  # private repositories lie in it as plain files
         self.root = root.resolve()
-        self.database = Database(self.root / "hub.db")
-        self.objects = Objects(self.root)
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # private repositories lie in it as plain files
+            self.database = Database(self.root / "hub.db")  # first of all: it keeps a second server out
+            self.objects = Objects(self.root)
+        except OSError as error:
+            raise NcfmHubError(f"{root} cannot hold a local hub: {error}") from None
         self.accounts = Accounts(self.database)
         self.history = History(self.database)
         self.repositories = Repositories(self.database, self.history)

@@ -115,7 +115,12 @@ def test_a_killed_server_comes_back_with_all_that_was_committed(tmp_path: Path) 
         assert hashlib.sha256(_ask(again, "GET", "/local/m/resolve/main/large.bin")[1]).hexdigest() == whole
         assert _commit(again, "lfsFile", path="half.bin", oid=other)[0] == 400
         assert _commit(again, "deletedFile", path="a.txt")[0] == 200, "the next commit goes on where the last ended"
-        child.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_server_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with _child(tmp_path / "hub") as (child, _):
+        child.send_signal(number)
         assert child.wait(20) == 0
         assert child.stdout is not None
         assert child.stdout.read() == "ended in order\n"
@@ -173,6 +178,8 @@ def test_one_server_a_folder_and_one_a_port(tmp_path: Path) -> None:
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "hub.db").write_bytes(os.urandom(4096))
     with pytest.raises(NcfmHubError, match=r"hub\.db cannot be used"), running(tmp_path):
+        pass
+    with pytest.raises(NcfmHubError, match=r"hub\.db cannot hold a local hub"), running(tmp_path / "hub.db"):
         pass
 
 
