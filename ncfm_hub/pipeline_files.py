@@ -23,6 +23,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     name: field.annotation for name, field in Recipe.model_fields.items() if isinstance(field.annotation, type)
 }
 _STRICT = ConfigDict(strict=True)
+_ALIKE = 0.6  # difflib's own bound for a close match
 
 
 class _Loader(yaml.SafeLoader):
@@ -172,9 +173,10 @@ def _bounds(constraint: Any) -> str:
 
 def nearest(word: str, valid: Collection[str], what: str) -> str:
     """The tail of a message: `; did you mean x?`, or the list (its first twenty) when nothing is near."""
-    by_lower = {choice.lower(): choice for choice in valid}
-    close = [by_lower[hit] for hit in difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)]
-    if close:
-        return f"; did you mean {' or '.join(close)}?"
+    likeness = {choice: difflib.SequenceMatcher(None, word.lower(), choice.lower()).ratio() for choice in valid}
+    best = max(likeness.values(), default=0.0)
+    if best >= _ALIKE:
+        close = [choice for choice in sorted(likeness, key=lambda c: -likeness[c]) if likeness[choice] > best - 0.1]
+        return f"; did you mean {' or '.join(close[:3])}?"
     listed = list(valid)[:20]
     return f"; {what}: {', '.join(listed)}{', ...' if len(valid) > len(listed) else ''}"

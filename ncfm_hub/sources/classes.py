@@ -44,8 +44,10 @@ class Classes:
         if len(picked) < 2:
             have = "the class filter leaves" if wanted is not None else "there is"
             raise SourceError(f"{dataset}: {have} {len(picked)} class; a classifier needs two or more")
-        names, ids, values = ([part[i] for i in picked] for part in (self.names, self.ids, self.values))
-        return Classes(tuple(names), tuple(ids), tuple(values), self.unlabelled, wanted is not None)
+        names = tuple(self.names[index] for index in picked)
+        ids = tuple(self.ids[index] for index in picked)
+        values = tuple(self.values[index] for index in picked)
+        return Classes(names, ids, values, self.unlabelled, wanted is not None)
 
     def _index(self, wanted: str | int, dataset: str) -> int:
         count = len(self.names)

@@ -21,10 +21,11 @@ def check_reachable() -> None:
             "HF_HUB_OFFLINE is set, so no dataset can be looked up on the Hub; unset it or name a local folder"
         )
     url = urlsplit(constants.ENDPOINT)
-    if urllib.request.getproxies().get(url.scheme):
+    host = url.hostname or ""
+    if urllib.request.getproxies().get(url.scheme) and not urllib.request.proxy_bypass(host):
         return  # only the proxy knows whether the Hub can be reached
     outcome: list[OSError | None] = []
-    address = (url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
+    address = (host, url.port or (443 if url.scheme == "https" else 80))
 
     def connect() -> None:
         try:
@@ -107,7 +108,8 @@ def hub_errors(what: str, revision: str | None = None) -> Iterator[None]:
     from huggingface_hub import constants, errors
     from huggingface_hub.errors import HfHubHTTPError
 
-    transport = HfHubHTTPError.__bases__  # the HTTPError of whichever httpx the client is built on
+    # The HTTPError of whichever httpx the client is built on.
+    transport = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
     where = constants.ENDPOINT
     try:
         yield

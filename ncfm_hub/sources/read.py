@@ -67,7 +67,7 @@ def _config_error(place: Place, config: str | None) -> SourceError:
 
     names = get_dataset_config_names(place.loadable, revision=place.revision, token=place.token)
     if config is None:
-        return SourceError(f"{place.dataset} has several configs: {', '.join(names)}; pick one with source.config")
+        return SourceError(f"{place.dataset} has several configs: {', '.join(names)}; pick one with --config")
     return SourceError(f"{place.dataset} has no config {config!r}{nearest(config, names, 'configs')}")
 
 
@@ -210,7 +210,7 @@ def _reading(place: Place) -> Iterator[None]:
                 f"{place.dataset} is a loading script, which `datasets` no longer runs; "
                 "try its parquet copy: --revision refs/convert/parquet"
             ) from error
-        except (DatasetsError, FileNotFoundError, ValueError, TypeError) as error:
+        except (DatasetsError, FileNotFoundError, ValueError) as error:
             raise SourceError(f"{place.dataset} cannot be read: {_first_line(error)}") from error
 
 
