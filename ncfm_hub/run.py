@@ -160,6 +160,7 @@ def pretrain(
     from ncfm_hub import stages
     from ncfm_hub.engine import open_engine
     from ncfm_hub.extractors.cache import pool_folder
+    from ncfm_hub.publishing.pool_card import write_pool_card
 
     progress = progress or Silent()
     pipeline = resolve(dataset, preset, overrides)
@@ -176,7 +177,7 @@ def pretrain(
     folder = pool_folder(pool.key)
     pushed = None
     if engine.accelerator.is_main_process:
-        stages.write_pool_card(folder, target)
+        write_pool_card(folder, repo_id=target)
         if output is not None:
             folder = _copy_pool(folder, output)
         if target:

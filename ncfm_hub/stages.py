@@ -246,13 +246,6 @@ def describe(
     write_card(folder, repo_id=repo_id)
 
 
-def write_pool_card(folder: Path, repo_id: str | None) -> None:
-    """Write the card of a pool's folder."""
-    from ncfm_hub.publishing.card import write_pool_card as write
-
-    write(folder, repo_id=repo_id)
-
-
 def default_name(folder: Path) -> str:
     """The repository name that a distilled folder gets unless another is given."""
     from ncfm_hub.publishing.names import default_repo_name
