@@ -1,0 +1,131 @@
+"""Small distilled sets of noise, what a run would have written about them, and folders made of both."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import yaml
+
+from ncfm_hub.publishing import Distilled, contact_sheet, write_card, write_data
+
+# A name for each way out of a card or a table.
+NASTY = (
+    "plain",
+    "a|b",
+    "{{ 7*7 }}",
+    "</div><script>alert(1)</script>",
+    "two\nlines\n---\nx: y",
+    "../../x",
+    "`[l](http://h)`",
+)
+
+
+def tiles(stored: torch.Tensor, factor: int) -> torch.Tensor:
+    """The tiles of each image resized to full size, cut out one by one with plain slices, before rounding."""
+    size = stored.shape[-1] // factor
+    cut = [
+        image[:, r * size : (r + 1) * size, c * size : (c + 1) * size]
+        for image in stored.double()
+        for r in range(factor)
+        for c in range(factor)
+    ]
+    return F.interpolate(torch.stack(cut), size=stored.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def noise_set(
+    names: tuple[str, ...] = ("ant", "bee", "cat"), ipc: int = 2, channels: int = 3, side: int = 8, factor: int = 2
+) -> Distilled:
+    """A distilled set of noise with random soft labels; always the same for the same arguments."""
+    generator = torch.Generator().manual_seed(0)
+    count = len(names) * ipc
+    stored = torch.randint(0, 256, (count, channels, side, side), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(len(names)).repeat_interleave(ipc)
+    soft = torch.rand(count * factor**2, len(names), generator=generator)
+    return Distilled(
+        stored=stored,
+        stored_labels=labels,
+        images=tiles(stored, factor).round().to(torch.uint8),
+        labels=labels.repeat_interleave(factor**2),
+        soft_labels=soft / soft.sum(1, keepdim=True),
+        stored_index=torch.arange(count, dtype=torch.int32).repeat_interleave(factor**2),
+        tile=torch.arange(factor**2, dtype=torch.int8).repeat(count),
+        class_names=names,
+        factor=factor,
+    )
+
+
+def described(distilled: Distilled, **source: Any) -> dict[str, Any]:
+    """A pipeline.yaml for a set of noise."""
+    return {
+        "ncfm_hub": 1,
+        "name": "insects",
+        "preset": "cpu",
+        "ipc": distilled.ipc,
+        "seed": 0,
+        "recipe": {
+            "source": {"dataset": "some/insects"},
+            "pool": {"backbone": None, "size": 3, "lr": 0.004},
+            "distillation": {
+                "steps": 500,
+                "factor": distilled.factor,
+                "calibration": 5.0,
+                "sampling_network": False,
+            },
+            "evaluation": {"students": 5},
+        },
+        "source": {
+            "dataset": "some/insects",
+            "is_local": False,
+            "config": None,
+            "revision": "0123456789abcdef" * 2 + "01234567",
+            "image_column": "img",
+            "label_column": "label",
+            "train_split": "train",
+            "test_split": "test",
+            "class_names": list(distilled.class_names),
+            "resolution": distilled.stored.shape[-1],
+            "channels": distilled.stored.shape[1],
+            "license": "cc-by-4.0",
+            "citation": None,
+            "fingerprint": "f00d",
+            "notes": [],
+        }
+        | source,
+        "machine": {"device": "cpu", "description": "two cores", "threads": 2},
+        "wall_time_seconds": {"distill": 750.4, "total": 4000},
+    }
+
+
+def figures(mean: float, n: int = 5) -> dict[str, Any]:
+    """An accuracy as results.json has it; five students spread by 0.3."""
+    return {"n": n, "mean": mean, "std": 0.3 if n > 1 else None, "values": [mean] * n}
+
+
+def measured(*rows: tuple[str, str, float], n: int = 5) -> dict[str, Any]:
+    """A results.json of (set, labels, mean accuracy)."""
+    return {
+        "ncfm_hub": 1,
+        "rows": [{"set": s, "labels": kind, "images": 24, "accuracy": figures(mean, n)} for s, kind, mean in rows],
+        "protocol": {
+            "metric": "top-1 accuracy in percent at the last epoch",
+            "split": "test",
+            "test_images": 360,
+            "distillations": 1,
+            "students": n,
+            "student": "convnet3",
+            "updates": 1200,
+            "batch_size": 100,
+        },
+    }
+
+
+def write_folder(folder: Path, distilled: Distilled, results: dict[str, Any] | None = None, **source: Any) -> Path:
+    """A whole folder, as a run leaves it."""
+    write_data(folder, distilled)
+    contact_sheet(distilled.stored, distilled.stored_labels, distilled.class_names, folder / "preview.png")
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(described(distilled, **source), sort_keys=False))
+    (folder / "results.json").write_text(json.dumps(results or measured(("distilled", "hard", 60.0))))
+    write_card(folder)
+    return folder
