@@ -1,0 +1,232 @@
+"""One unit's losses and gradients against the float64 oracle, and what they must not depend on."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+
+from ncfm_hub.extractors.convnet import ConvNet
+from ncfm_hub.extractors.functional import FrozenNetwork
+from ncfm_hub.extractors.networks import Architecture, normalise
+from ncfm_hub.extractors.pool import Weights, blend
+from ncfm_hub.matching.augment import GEOMETRIES, draw_augmentation, join
+from ncfm_hub.matching.frequencies import normal_frequencies
+from ncfm_hub.matching.step import UnitDraw, UnitResult, unit_step
+from ncfm_hub.randomness import generator
+from tests import oracle
+from tests.matching.tiny import plain_engine, tiny_source
+
+SIZE, IPC, FACTOR, FREQUENCIES, WIDTH = 16, 2, 2, 48, 12
+CLASSES = 3
+ARCHITECTURE = Architecture("tests", CLASSES, 3, SIZE, (0.5, 0.45, 0.4), (0.25, 0.2, 0.3))
+
+
+@dataclass(frozen=True)
+class Case:
+    """Draws and weights of one step over all classes, each class drawn by itself."""
+
+    stored: torch.Tensor  # (C n, c, H, W)
+    draws: list[UnitDraw]  # one a class
+    frequencies: torch.Tensor
+    hybrid: Weights
+    trained: Weights
+    network: FrozenNetwork
+
+    def unit(self, classes: range, **changes: Any) -> UnitResult:
+        """The package's step for a run of classes."""
+        values: dict[str, Any] = {
+            "classes": CLASSES,
+            "alpha": 0.5,
+            "calibration": 5.0,
+            "factor": FACTOR,
+            "normalize_features": True,
+            "images_at_once": 8,
+            "differentiate_frequencies": False,
+        }
+        parts = [self.draws[c] for c in classes]
+        draw = UnitDraw(
+            torch.cat([part.real for part in parts]),
+            tuple(size for part in parts for size in part.sizes),
+            join([part.real_augmentation for part in parts]),
+            join([part.synthetic_augmentation for part in parts]),
+        )
+        return unit_step(
+            self.stored[classes[0] * IPC : (classes[-1] + 1) * IPC],
+            torch.tensor(classes).repeat_interleave(IPC * FACTOR**2),
+            draw,
+            self.frequencies,
+            self.network.bind(self.hybrid),
+            self.network.bind(self.trained),
+            lambda x: normalise(x, ARCHITECTURE),
+            **(values | changes),
+        )
+
+    def oracle(
+        self, *, alpha: float = 0.5, calibration: float = 5.0, normalize_features: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(NCFD (C,), cross-entropy (C,), pixel gradient, frequency gradient) of all classes, in float64."""
+        stored = [part.double().requires_grad_() for part in self.stored.split(IPC)]
+        t = self.frequencies.double().requires_grad_()
+        draws = [
+            oracle.ClassDraw(
+                one.real,
+                oracle.SideDraw(
+                    one.real_augmentation.affine, one.real_augmentation.colour, one.real_augmentation.cutout
+                ),
+                oracle.SideDraw(
+                    one.synthetic_augmentation.affine,
+                    one.synthetic_augmentation.colour,
+                    one.synthetic_augmentation.cutout,
+                ),
+            )
+            for one in self.draws
+        ]
+        distances, entropies, objective = oracle.step(
+            stored,
+            draws,
+            t,
+            self.hybrid,
+            self.trained,
+            ARCHITECTURE.mean,
+            ARCHITECTURE.std,
+            alpha=alpha,
+            calibration=calibration,
+            factor=FACTOR,
+            normalize_features=normalize_features,
+        )
+        gradients = torch.autograd.grad(objective, [*stored, t])
+        return (
+            torch.stack(distances).detach(),
+            torch.stack(entropies).detach(),
+            torch.cat(gradients[:-1]),
+            gradients[-1],
+        )
+
+
+def make_case(geometries: tuple[str, ...] = GEOMETRIES) -> Case:
+    source = tiny_source(per_class=11, classes=CLASSES, size=SIZE)
+    draws = []
+    for c, rows in enumerate(source.class_indices()):
+        some = rows[: 11 - 2 * c]  # classes of unequal size
+        random = generator(0, "case", c)
+        sides = [
+            draw_augmentation(count, (SIZE, SIZE), random, geometry=geometries[c], flip=True)
+            for count in (len(some), IPC * FACTOR**2)
+        ]
+        draws.append(UnitDraw(source.train.images[some], (len(some),), sides[0], sides[1]))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        pair = tuple(ConvNet(CLASSES, 3, SIZE, width=WIDTH).state_dict() for _ in range(2))
+        for weights in pair:  # fresh affine weights are ones and zeros, which would hide errors
+            for name in weights:
+                if weights[name].ndim == 1:
+                    weights[name] += 0.2 * torch.randn(weights[name].shape)
+        stored = torch.rand(CLASSES * IPC, 3, SIZE, SIZE)
+    network = FrozenNetwork(ConvNet(CLASSES, 3, SIZE, width=WIDTH), plain_engine())
+    frequencies = normal_frequencies(FREQUENCIES, WIDTH * 4, 1.0, generator(0, "frequencies"))
+    return Case(stored, draws, frequencies, blend((pair[0], pair[1]), 0.3), pair[1], network)
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return make_case()
+
+
+@pytest.mark.parametrize(
+    ("alpha", "calibration", "normalize"), [(0.5, 5.0, True), (0.5, 0.0, True), (0.1, 1.0, True), (0.9, 5.0, False)]
+)
+def test_loss_and_gradients_are_the_oracle_s(case: Case, alpha: float, calibration: float, normalize: bool) -> None:
+    distances, entropies, pixels, t = case.oracle(alpha=alpha, calibration=calibration, normalize_features=normalize)
+    found = case.unit(
+        range(CLASSES),
+        alpha=alpha,
+        calibration=calibration,
+        normalize_features=normalize,
+        differentiate_frequencies=True,
+    )
+    torch.testing.assert_close(found.ncfd.double(), distances, rtol=1e-5, atol=0)
+    if calibration:
+        torch.testing.assert_close(found.cross_entropy.double(), entropies, rtol=1e-5, atol=0)
+    else:
+        assert (found.cross_entropy == 0).all()
+    assert found.frequency_gradient is not None
+    for mine, expected in ((found.pixel_gradient, pixels), (found.frequency_gradient, t)):
+        assert mine.shape == expected.shape
+        assert oracle.cosine(mine, expected) >= 1 - 1e-6
+        assert mine.double().norm().item() == pytest.approx(expected.norm().item(), rel=1e-4)
+
+
+def test_every_class_matches_by_itself(case: Case) -> None:
+    """The cosine over all pixels could hide a small class; per class it cannot."""
+    _, _, pixels, _ = case.oracle()
+    found = case.unit(range(CLASSES))
+    for mine, expected in zip(found.pixel_gradient.split(IPC), pixels.split(IPC), strict=True):
+        assert oracle.cosine(mine, expected) >= 1 - 1e-6
+
+
+def test_a_unit_depends_on_no_other_unit(case: Case) -> None:
+    whole = case.unit(range(CLASSES), differentiate_frequencies=True)
+    for units in ([range(0, 1), range(1, 2), range(2, 3)], [range(0, 2), range(2, 3)]):
+        parts = [case.unit(unit, differentiate_frequencies=True) for unit in units]
+        torch.testing.assert_close(torch.cat([p.ncfd for p in parts]), whole.ncfd, rtol=1e-5, atol=0)
+        torch.testing.assert_close(torch.cat([p.cross_entropy for p in parts]), whole.cross_entropy, rtol=1e-5, atol=0)
+        assert oracle.cosine(torch.cat([p.pixel_gradient for p in parts]), whole.pixel_gradient) >= 1 - 1e-6
+        assert whole.frequency_gradient is not None
+        total = sum(p.frequency_gradient for p in parts if p.frequency_gradient is not None)
+        assert isinstance(total, torch.Tensor)
+        assert oracle.cosine(total, whole.frequency_gradient) >= 1 - 1e-6
+
+
+@pytest.mark.parametrize("images_at_once", [1, 5, 27, 64])
+def test_the_size_of_real_passes_does_not_matter(case: Case, images_at_once: int) -> None:
+    """27 real images in all; 64 is more than there are, so that zeros fill the pass."""
+    whole = case.unit(range(CLASSES))
+    found = case.unit(range(CLASSES), images_at_once=images_at_once)
+    torch.testing.assert_close(found.ncfd, whole.ncfd, rtol=1e-5, atol=0)
+    assert oracle.cosine(found.pixel_gradient, whole.pixel_gradient) >= 1 - 1e-6
+
+
+def test_calibration_and_discrepancy_add_up(case: Case) -> None:
+    pure, both = case.unit(range(CLASSES), calibration=0.0), case.unit(range(CLASSES), calibration=5.0)
+    double = case.unit(range(CLASSES), calibration=10.0)
+    assert torch.equal(pure.ncfd, both.ncfd)
+    entropy_part = both.pixel_gradient - pure.pixel_gradient
+    torch.testing.assert_close(double.pixel_gradient - pure.pixel_gradient, 2 * entropy_part, rtol=1e-3, atol=1e-7)
+
+
+def test_bf16_stays_close_to_the_oracle(case: Case) -> None:
+    """On any CPU bf16 autocast computes, if slowly: loss within 1e-2, cosine at least 0.9999 wherever tiles exist."""
+    engine = replace(case.network.engine, precision="bf16")
+    network = FrozenNetwork(ConvNet(CLASSES, 3, SIZE, width=WIDTH), engine)
+    distances, _, pixels, _ = case.oracle(calibration=0.0)
+    found = replace(case, network=network).unit(range(CLASSES), calibration=0.0)
+    torch.testing.assert_close(found.ncfd.double(), distances, rtol=1e-2, atol=0)
+    print("bf16 cosine", oracle.cosine(found.pixel_gradient, pixels))
+
+
+def test_pixel_gradient_agrees_with_finite_differences(case: Case) -> None:
+    """The oracle's own gradient, so that it cannot share an error of autograd with the step."""
+    _, _, pixels, _ = case.oracle()
+    draws = torch.Generator().manual_seed(0)
+    direction = torch.randn(case.stored.shape, generator=draws, dtype=torch.float64)
+    direction /= direction.norm()
+
+    def objective(shift: float) -> float:
+        moved = replace(case, stored=case.stored.double() + shift * direction)
+        distances, entropies, _, _ = moved.oracle()
+        return float((300 * distances + 5 * entropies).sum() / CLASSES)
+
+    slope = (objective(1e-5) - objective(-1e-5)) / 2e-5
+    assert float((pixels * direction).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
+def test_nothing_but_its_inputs_changes_a_unit(case: Case) -> None:
+    """Same bits twice, and the stored images are left as they were."""
+    before = case.stored.clone()
+    first = case.unit(range(CLASSES))
+    torch.rand(5)
+    second = case.unit(range(CLASSES))
+    assert torch.equal(first.pixel_gradient, second.pixel_gradient)
+    assert torch.equal(case.stored, before)
+    assert case.stored.grad is None
