@@ -1,0 +1,70 @@
+"""The parts of the demo that surround the main job; the job itself is tested end to end elsewhere."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ncfm_hub.demo import __main__ as demo
+from ncfm_hub.publishing import Distilled, decode_stored, write_data
+
+README = """---
+configs:
+- config_name: default
+  default: true
+  data_files: default/train-*.parquet
+- config_name: stored
+  data_files: stored/train-*.parquet
+---
+"""
+
+
+@pytest.fixture
+def published(hub, tmp_path):
+    """A distilled dataset of 2 classes x 1 stored image, 4 px, on the hub."""
+    stored = torch.randint(0, 256, (2, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    distilled = Distilled(
+        stored=stored,
+        stored_labels=torch.tensor([0, 1]),
+        images=decode_stored(stored, 2),
+        labels=torch.tensor([0] * 4 + [1] * 4),
+        soft_labels=torch.full((8, 2), 0.5),
+        stored_index=torch.tensor([0] * 4 + [1] * 4, dtype=torch.int32),
+        tile=torch.tensor([0, 1, 2, 3] * 2, dtype=torch.int8),
+        class_names=("no", "yes"),
+        factor=2,
+    )
+    folder = tmp_path / "made"
+    write_data(folder, distilled)
+    (folder / "README.md").write_text(README)
+    accuracy = {"n": 3, "mean": 91.25, "std": 0.44, "values": []}
+    rows = [{"set": "distilled", "labels": "soft", "images": 8, "accuracy": accuracy}]
+    (folder / "results.json").write_text(json.dumps({"rows": rows}))
+    hub.api().create_repo("ada/made", repo_type="dataset")
+    hub.api().upload_folder(repo_id="ada/made", repo_type="dataset", folder_path=folder)
+    return hub.env
+
+
+def test_a_process_without_ncfm_hub_loads_both_configs_and_the_figures(published, monkeypatch, tmp_path):
+    for name, value in published.items():
+        monkeypatch.setenv(name, value)
+    script = demo._CONSUMER
+    found = subprocess.run([sys.executable, "-I", script, "ada/made"], capture_output=True, text=True, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "8 images of (4, 4) px, 2 classes" in found.stdout
+    assert "'stored'): 2 images, 1 of each class" in found.stdout
+    assert "91.2 ± 0.4 % (n=3)" in found.stdout
+
+
+def test_the_demo_replaces_its_own_folder_only(tmp_path):
+    own = demo._empty(tmp_path / "demo-run")
+    (own / "old").touch()
+    assert not (demo._empty(own) / "old").exists()
+    foreign = tmp_path / "mine"
+    foreign.mkdir()
+    (foreign / "thesis.tex").touch()
+    with pytest.raises(SystemExit, match="not of an earlier demo"):
+        demo._empty(foreign)
+    assert (foreign / "thesis.tex").exists()
