@@ -1,0 +1,345 @@
+"""The card: says what was measured and nothing else, and keeps what people wrote."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import DatasetCard
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing import render_card, render_pool_card, write_card
+from ncfm_hub.publishing.escaping import code, fenced, inline, literal
+from ncfm_hub.publishing.header import license_fields, size_category
+from tests.publishing.noise_sets import NASTY, described, measured, noise_set, write_folder
+
+FOUR_ROWS = (
+    ("random", "hard", 39.6),
+    ("start", "hard", 47.6),
+    ("distilled", "hard", 63.4),
+    ("distilled", "soft", 63.9),
+)
+EVIL = "{{ 7*7 }} {% for %} | </div><script>x</script> `c` [l](javascript:1) ![i](http://t) *b* <!-- ncfm-hub:end -->"
+
+
+def header(text: str) -> dict:
+    """As the Hub's own client reads it."""
+    return DatasetCard(text, ignore_metadata_errors=False).data.to_dict()
+
+
+def card(results: dict | None = None, **source: object) -> str:
+    return render_card(described(noise_set(), **source), results or measured(*FOUR_ROWS), repo_id="ada/insects")
+
+
+def test_the_header_has_what_the_hub_and_datasets_need(tmp_path):
+    folder = write_folder(tmp_path, noise_set())
+    found = header((folder / "README.md").read_text())
+    assert [c["config_name"] for c in found["configs"]] == ["default", "stored"]
+    assert found["configs"][1]["data_files"] == [{"split": "train", "path": "stored/train-*"}]
+    splits = [info["splits"][0] for info in found["dataset_info"]]
+    assert [(split["name"], split["num_examples"]) for split in splits] == [("train", 24), ("train", 6)]
+    sizes = [(folder / config / "train-00000-of-00001.parquet").stat().st_size for config in ("default", "stored")]
+    assert [info["download_size"] for info in found["dataset_info"]] == sizes
+    assert found["license"] == "cc-by-4.0"
+    assert found["source_datasets"] == ["some/insects"]
+    assert found["task_categories"] == ["image-classification"]
+    assert found["size_categories"] == ["n<1K"]
+    assert {"dataset-distillation", "ncfm"} <= set(found["tags"])
+
+
+def test_keys_keep_their_order_in_the_header():
+    names = tuple(f"class {number}" for number in range(12))
+    text = render_card(described(noise_set(names)), measured(), repo_id=None)
+    assert re.search(r"name: soft_label\n\s+list: float32\n\s+length: 12\n", text)
+    ids = re.findall(r"'(\d+)': class \d+", text)
+    assert ids == [str(number) for number in range(12)] * 2
+
+
+def test_the_table_has_a_row_for_each_that_was_measured():
+    text = card()
+    assert "| random real images | hard | 24 | 5 | 39.6 | 0.3 |" in text
+    assert "| mixed-tile start of this run | hard | 24 | 5 | 47.6 | 0.3 |" in text
+    assert "| **distilled** | hard | 24 | 5 | 63.4 | 0.3 |" in text
+    assert "| **distilled** | soft | 24 | 5 | 63.9 | 0.3 |" in text
+    assert "whole training split" not in text
+    assert "at the last epoch on the source's `test` split (360 images); 1 distillation x 5 students" in text
+    assert "1,200 updates of 100 images, the same for every row" in text
+    assert "better" not in text
+
+
+def test_one_student_has_no_standard_deviation():
+    text = card(measured(("distilled", "hard", 63.4), n=1))
+    assert "| **distilled** | hard | 24 | 1 | 63.4 |" in text
+    assert "| std |" not in text
+    assert "1 distillation x 1 student " in text
+    mixed = measured(("distilled", "hard", 63.4))
+    mixed["rows"] += measured(("whole", "hard", 80.0), n=1)["rows"]
+    assert "| whole training split | hard | 24 | 1 | 80.0 | |" in re.sub(" +", " ", card(mixed))
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ((("random", "hard", 64.0), ("distilled", "hard", 63.4)), "distilled 63.4 against 64.0 with hard labels"),
+        ((("random", "hard", 63.4), ("distilled", "hard", 63.4)), "distilled 63.4 against 63.4 with hard labels"),
+        (
+            (("random", "hard", 50.0), ("random", "soft", 66.0), ("distilled", "hard", 63.4)),
+            "distilled 63.4 against 66.0 with hard labels against soft labels",
+        ),
+        (
+            (
+                ("random", "hard", 50.0),
+                ("random", "soft", 66.0),
+                ("distilled", "hard", 60.0),
+                ("distilled", "soft", 65.0),
+            ),
+            "distilled 65.0 against 66.0 with soft labels",
+        ),
+    ],
+)
+def test_random_images_that_do_better_are_said_to(rows, says):
+    text = card(measured(*rows))
+    assert "**Random real images did as well as the distilled set or better**" in text
+    assert says in text
+
+
+def test_a_start_that_does_better_is_said_to():
+    text = card(measured(("start", "hard", 70.0), ("random", "hard", 10.0), ("distilled", "hard", 63.4)))
+    assert "**The mixed-tile start did as well" in text
+    assert "Random real images did" not in text
+
+
+def test_what_was_not_measured_is_left_out():
+    pipeline = described(noise_set())
+    for key in ("machine", "wall_time_seconds"):
+        del pipeline[key]
+    text = render_card(pipeline, {}, repo_id=None)
+    for word in ("Accuracy", "n: students", "time:", "device", "beta 0", "None", "Undefined", "first step"):
+        assert word not in text
+    assert 'load_dataset("path/to/this/folder", split="train")' in text
+
+
+def test_the_objective_is_stated():
+    pipeline = described(noise_set())
+    assert "Calibration weight w = 5:" in render_card(pipeline, {}, repo_id=None)
+    assert "Sampling network off" in render_card(pipeline, {}, repo_id=None)
+    pipeline["recipe"]["distillation"] |= {"calibration": 0.0, "sampling_network": True}
+    text = render_card(pipeline, {}, repo_id=None)
+    assert "w = 0: the pure minmax objective" in text
+    assert "Sampling network on" in text
+
+
+def test_pool_and_losses_are_shown_when_measured():
+    results = measured(*FOUR_ROWS)
+    results["pool"] = {"members": [{"accuracy": {"0.0": 74.25, "0.5": 33.0, "1.0": 10.0}}]}
+    results["distillation"] = {
+        "first": {"ncfd": 55.125, "loss": 61.0},
+        "last": {"ncfd": 33.0, "loss": 34.5},
+        "floor": 24.0,
+    }
+    text = card(results)
+    assert "| member | beta 0.0 | beta 0.5 | beta 1.0 |" in text
+    assert "| 1 | 74.2 | 33.0 | 10.0 |" in text
+    assert "| discrepancy (300 NCFD) | 55.12 | 33 |" in text
+    assert "about 24." in text
+    assert "cross-entropy |" not in text
+
+
+def body_without_code(text: str) -> str:
+    """The card as a Markdown renderer would take it for markup: header, fenced blocks and code spans removed."""
+    body = DatasetCard(text, ignore_metadata_errors=False).text
+    body = re.sub(r"(?ms)^(`{3,})[^\n]*\n.*?^\1$", "", body)
+    return re.sub(r"`[^`\n]*`", "", body)
+
+
+def test_data_never_become_markup_or_template():
+    evil = EVIL + "\n# h"
+    citation = evil + "\n```\n<script>\n````\n# h"
+    pipeline = described(noise_set(NASTY), license=evil, citation=citation, dataset=evil, notes=[evil], config=evil)
+    pipeline["name"] = pipeline["preset"] = pipeline["created"] = evil
+    pipeline["machine"]["description"] = pipeline["recipe"]["pool"]["backbone"] = evil
+    pipeline["pool"] = {"architecture": evil, "members": 3, "origin": evil, "key": evil, "pretrained": evil}
+    results = measured((evil, evil, 1.0), ("distilled", "hard", 2.0))
+    results["protocol"] |= {"metric": evil, "split": evil, "student": evil}
+    results["pool"] = {"members": [{"accuracy": {evil: 1.0}}]}
+    text = render_card(pipeline, results, repo_id=None)
+    assert "49" not in text
+    assert header(text)["license"] == "other"
+    markup = body_without_code(text)
+    for sign in ("<script", "</div", "](javascript", "](http", "`", "*b*", "\n# h"):
+        assert sign not in markup, sign
+    tags = {tag for tag in re.findall(r"<[^>]*>", markup) if not tag.startswith("<!-- ncfm-hub:")}
+    assert tags == {"<details>", "</details>", "<summary>", "</summary>"}
+    assert text.count("<!-- ncfm-hub:end -->") == 1
+    assert text.rstrip().endswith("<!-- ncfm-hub:end -->")
+    widths = {line.count("|") for line in markup.splitlines() if line.startswith("| source |")}
+    assert widths == {3}
+
+
+def test_class_names_survive_in_the_header_and_in_the_text(tmp_path):
+    folder = write_folder(tmp_path, noise_set(NASTY))
+    text = (folder / "README.md").read_text()
+    names = header(text)["dataset_info"][0]["features"][1]["dtype"]["class_label"]["names"]
+    assert list(names.values()) == list(NASTY)
+    assert "{{ 7&#42;7 }}" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain name", "plain name"),
+        ("aquarium_fish", "aquarium_fish"),
+        ("_x_", "&#95;x&#95;"),
+        ("a|b<c>&`d`", "a&#124;b&#60;c&#62;&#38;&#96;d&#96;"),
+        ("one\r\n\ttwo\x00\u2028three", "one two three"),
+        ("left\u202eright", "leftright"),
+        ("猫 ünïcode", "猫 ünïcode"),
+        ("x" * 300, "x" * 199 + "…"),
+    ],
+)
+def test_inline_text(text, shown):
+    assert inline(text) == shown
+
+
+def test_code_fences_and_literals_cannot_be_left():
+    assert code("some/name-1.0") == "`some/name-1.0`"
+    assert "`" not in code("a`b")
+    block = fenced("a\n`````\nb")
+    assert block.splitlines()[0] == "``````"
+    assert literal('x"`\n') == '"x\\"\\u0060\\n"'
+
+
+@pytest.mark.parametrize(
+    ("stated", "fields"),
+    [
+        ("MIT", {"license": "mit"}),
+        (None, {"license": "unknown"}),
+        ("  ", {"license": "unknown"}),
+        ("unknown", {"license": "unknown"}),
+        ("My Own\nLicence: v2", {"license": "other", "license_name": "my-own-licence-v2"}),
+        ("</script>", {"license": "other", "license_name": "script"}),
+    ],
+)
+def test_licences(stated, fields):
+    assert license_fields(stated) == fields
+
+
+def test_size_categories_change_at_their_bounds():
+    assert [size_category(n) for n in (999, 1000, 99_999, 100_000)] == ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M"]
+
+
+def test_a_local_source_is_not_named_as_a_hub_dataset():
+    text = card(dataset="/home/ada/photos", is_local=True)
+    assert "source_datasets" not in header(text)
+    assert "`/home/ada/photos` (a local folder)" in text
+
+
+def edit(folder: Path, *changes: tuple[str, str]) -> None:
+    text = (folder / "README.md").read_text()
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (folder / "README.md").write_text(text)
+
+
+def test_what_people_wrote_outlives_a_new_card(tmp_path):
+    folder = write_folder(tmp_path, noise_set())
+    edit(
+        folder,
+        ("license: cc-by-4.0\n", "license: cc-by-sa-4.0\nlanguage:\n- en\n"),
+        ("- synthetic\n", "- synthetic\n- my-tag\n"),
+        ("configs:\n", "configs:\n- config_name: mine\n  data_files: mine.csv\n"),
+        ("<!-- ncfm-hub:begin", "Read me first.\n\n<!-- ncfm-hub:begin"),
+        ("<!-- ncfm-hub:end -->\n", "<!-- ncfm-hub:end -->\n\n## My notes\n\nKeep these.\n"),
+    )
+    (folder / "results.json").write_text('{"rows": []}')
+    write_card(folder, repo_id="ada/insects")
+    text = (folder / "README.md").read_text()
+    found = header(text)
+    assert found["license"] == "cc-by-sa-4.0"
+    assert found["language"] == ["en"]
+    assert "my-tag" in found["tags"]
+    assert found["tags"].count("ncfm") == 1
+    assert [c["config_name"] for c in found["configs"]] == ["default", "stored", "mine"]
+    assert len(found["dataset_info"]) == 2
+    assert text.count("Read me first.") == text.count("Keep these.") == 1
+    assert text.index("Read me first.") < text.index("# insects distilled") < text.index("Keep these.")
+    assert "60.0" not in text  # the table is of the new results
+    assert 'load_dataset("ada/insects"' in text
+    write_card(folder, repo_id="ada/insects")
+    assert (folder / "README.md").read_text() == text
+
+
+def test_a_value_of_ours_follows_the_source_and_an_edit_inside_the_marks_is_kept_aside(tmp_path):
+    folder = write_folder(tmp_path, noise_set())
+    edit(folder, ("## Accuracy\n", "## Accuracy\n\nI measured this twice.\n"))
+    pipeline = described(noise_set(), license="mit")
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    write_card(folder)
+    text = (folder / "README.md").read_text()
+    assert header(text)["license"] == "mit"
+    kept = text.index("I measured this twice.")
+    assert text.index("<!-- ncfm-hub:end -->") < text.index("edited by hand") < kept
+    write_card(folder)
+    assert (folder / "README.md").read_text() == text
+
+
+def test_a_readme_that_is_not_a_card_of_ours_is_kept_below(tmp_path):
+    folder = write_folder(tmp_path, noise_set())
+    (folder / "README.md").write_text("---\nlicense: mit\nfoo: [1, 2]\n---\nWritten by hand.\r\n")
+    write_card(folder)
+    text = (folder / "README.md").read_text()
+    assert header(text)["license"] == "mit"
+    assert header(text)["foo"] == [1, 2]
+    assert header(text)["configs"][0]["config_name"] == "default"
+    assert text.index("ncfm-hub:end") < text.index("Written by hand.")
+
+
+def test_a_header_that_cannot_be_read_stops_and_names_the_file(tmp_path):
+    folder = write_folder(tmp_path, noise_set())
+    for bad in ("---\na: [\n---\n", "---\n- a\n---\n"):
+        (folder / "README.md").write_text(bad)
+        with pytest.raises(DistilledError, match=r"header of .*README.md is"):
+            write_card(folder)
+        assert (folder / "README.md").read_text() == bad
+
+
+def test_a_folder_that_contradicts_its_pipeline_gets_no_card(tmp_path):
+    folder = write_folder(tmp_path, noise_set())
+    pipeline = described(noise_set()) | {"ipc": 3}
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    with pytest.raises(DistilledError, match=r"default holds 24 images; pipeline.yaml says 36"):
+        write_card(folder)
+    (folder / "pipeline.yaml").write_text("ipc: 2\n")
+    with pytest.raises(DistilledError, match=r"pipeline\.yaml lacks what a card needs"):
+        write_card(folder)
+    (folder / "pipeline.yaml").unlink()
+    with pytest.raises(DistilledError, match=r"it has no pipeline\.yaml"):
+        write_card(folder)
+
+
+def test_the_card_of_a_pool():
+    pool = {
+        "key": "abc123",
+        "architecture": {
+            "name": "ncfm_convnet3",
+            "channels": 3,
+            "resolution": 32,
+            "mean": [0.5] * 3,
+            "std": [0.25] * 3,
+        },
+        "class_names": list(NASTY),
+        "members": [{"accuracy": {"0.0": 74.25, "0.25": 60.0, "0.5": 33.0, "0.75": 12.0, "1.0": 10.0}}] * 2,
+        "recipe": {"size": 2, "lr": 0.004, "backbone": None},
+        "source": {"dataset": "some/insects", "is_local": False, "license": "mit"},
+    }
+    text = render_pool_card(pool, repo_id="ada/pool")
+    assert header(text)["library_name"] == "timm"
+    assert header(text)["datasets"] == ["some/insects"]
+    assert header(text)["license"] == "mit"
+    assert 'timm.create_model("hf-hub:ada/pool", pretrained=True)' in text
+    assert "| 1 | 74.2 | 60.0 | 33.0 | 12.0 | 10.0 |" in text
+    assert "<script" not in body_without_code(text)
+    assert "backbone" not in text
+    with pytest.raises(DistilledError, match=r"pool\.json is not as documented"):
+        render_pool_card({"class_names": []}, repo_id=None)
