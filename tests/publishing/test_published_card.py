@@ -170,7 +170,7 @@ def test_data_never_become_markup_or_template():
         assert sign not in markup, sign
     tags = {tag for tag in re.findall(r"<[^>]*>", markup) if not tag.startswith("<!-- ncfm-hub:")}
     assert tags == {"<details>", "</details>", "<summary>", "</summary>"}
-    assert text.count("<!-- ncfm-hub:end -->") == 1
+    assert DatasetCard(text).text.count("<!-- ncfm-hub:end -->") == 1
     assert text.rstrip().endswith("<!-- ncfm-hub:end -->")
     widths = {line.count("|") for line in markup.splitlines() if line.startswith("| source |")}
     assert widths == {3}
