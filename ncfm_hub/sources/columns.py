@@ -51,7 +51,9 @@ def label_column(features: "Features", wanted: str | None, dataset: str) -> str:
             )
         return wanted
     candidates = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
-    candidates = candidates or [name for name, feature in features.items() if _label_kind(feature)]
+    # WebDataset adds columns of its own (`__key__`, `__url__`), which are never labels.
+    plain = {name: feature for name, feature in features.items() if not name.startswith("__")}
+    candidates = candidates or [name for name, feature in plain.items() if _label_kind(feature)]
     usual = [name for name in candidates if name.lower() in _LABEL_NAMES]
     if len(candidates) > 1 and len(usual) == 1:
         candidates = usual

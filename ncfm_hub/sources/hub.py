@@ -108,8 +108,9 @@ def hub_errors(what: str, revision: str | None = None) -> Iterator[None]:
     from huggingface_hub import constants, errors
     from huggingface_hub.errors import HfHubHTTPError
 
-    # The HTTPError of whichever httpx the client is built on.
+    # Its base is the HTTPError of whichever httpx the client is built on: lost connections are of that kind.
     transport = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
+    lost: tuple[type[Exception], ...] = (ConnectionError, TimeoutError, *transport)
     where = constants.ENDPOINT
     try:
         yield
@@ -127,7 +128,7 @@ def hub_errors(what: str, revision: str | None = None) -> Iterator[None]:
         raise SourceError(f"HF_HUB_OFFLINE is set, so {what} cannot be looked up; unset it") from error
     except HfHubHTTPError as error:
         raise SourceError(_explain(error, what, where)) from error
-    except (*transport, ConnectionError, TimeoutError) as error:
+    except lost as error:
         raise SourceError(f"{what}: the connection to {where} failed ({type(error).__name__}); try again") from error
 
 

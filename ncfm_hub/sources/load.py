@@ -23,6 +23,7 @@ from ncfm_hub.sources.read import (
     image_roots,
     labels_of,
     load_splits,
+    no_images,
     open_dataset,
 )
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
@@ -202,7 +203,7 @@ def _read_split(
 def _check_counts(info: SourceInfo, labels: Any, role: str, split: str) -> list[str]:
     """Notes on classes without an image. SourceError if the split is empty, or a class of the training split."""
     if len(labels) == 0:
-        raise SourceError(f"{info.dataset}, split {split!r}: there is no image of the classes wanted")
+        raise no_images(info.dataset, split)
     counts = np.bincount(labels.numpy(), minlength=len(info.class_names))
     empty = [repr(info.class_names[c]) for c in np.flatnonzero(counts == 0)]
     if not empty:

@@ -89,6 +89,9 @@ def load_splits(
     with _reading(opened.place):
         builder = _narrowed(opened, splits, columns, only)
         builder.download_and_prepare(verification_mode="no_checks")
+        for split in splits:
+            if not (builder.info.splits or {})[split].num_examples:
+                raise no_images(opened.place.dataset, split)
         return {split: builder.as_dataset(split=split) for split in splits}
 
 
@@ -111,6 +114,11 @@ def _narrowed(
         filters=[(only[0], "in", list(only[1]))] if only else None,
         token=opened.place.token,
     )
+
+
+def no_images(dataset: str, split: str) -> SourceError:
+    """The error for a split from which nothing can be used."""
+    return SourceError(f"{dataset}, split {split!r}: there is no labelled image of the classes wanted")
 
 
 def labels_of(split: "Dataset", column: str) -> "pa.ChunkedArray":

@@ -20,6 +20,7 @@ TWENTY = ClassLabel(num_classes=20)
         ({"x": Image(), "writer": TWENTY, "label": TEN}, ("x", "label")),  # the only usual name
         ({"x": Image(), "species": Value("string")}, ("x", "species")),
         ({"x": Image(), "digit": Value("int64"), "height": Value("float32")}, ("x", "digit")),
+        ({"png": Image(), "cls": Value("int64"), "__key__": Value("string")}, ("png", "cls")),  # WebDataset
         ({"x": Image(), "path": Value("string"), "Target": Value("int32")}, ("x", "Target")),
     ],
 )

@@ -248,6 +248,15 @@ def test_an_empty_test_class_is_noted(build: Build) -> None:
     assert "split 'test' has no image of class 'cat'" in source.notes
 
 
+def test_a_split_without_the_classes_wanted_stops(build: Build) -> None:
+    folder = build(ROWS, [ROWS[0], ROWS[3]], names=NAMES)
+    with pytest.raises(SourceError, match="split 'test': there is no labelled image of the classes wanted"):
+        load_source(recipe(folder, classes=["bee", "cat"]))
+    folder = build(ROWS, [(data, -1) for data, _ in ROWS], names=NAMES, folder="unlabelled")
+    with pytest.raises(SourceError, match="split 'test': there is no labelled image"):
+        load_source(recipe(folder))
+
+
 def test_an_image_that_is_a_path_elsewhere_is_not_opened(tmp_path: Path) -> None:
     from datasets import ClassLabel, Dataset, Features, Value
 
