@@ -66,7 +66,7 @@ def contact_sheet(
             x = left + layout.names + column * (layout.cell + layout.gap)
             sheet.paste(_picture(stored[index], layout.cell), (x, top))
     with whole_file(path) as temporary:
-        sheet.save(temporary, "PNG", optimize=True)
+        sheet.save(temporary, "PNG")
 
 
 def _layout(classes: int, columns: int, side: int, class_names: tuple[str, ...]) -> _Layout:
@@ -108,7 +108,7 @@ def _label(name: str, number: int, room: int, font: "FreeTypeFont") -> tuple[str
 
 def _printable(name: str, font: "FreeTypeFont") -> str:
     """`name` on one line and short enough to measure; empty if any of its letters is not in the font."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in name[:200]).split())
+    text = " ".join("".join(c if c.isprintable() else " " for c in name[:60]).split())
     return text if all(c == " " or _has_glyph(font, c) for c in set(text)) else ""
 
 
