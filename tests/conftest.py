@@ -17,7 +17,7 @@ DATA = "NCFM_HUB_TEST_DATA"
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Before torch is imported: the tensors of tests are small, and more threads only wait for each other.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(2, len(os.sched_getaffinity(0)))))
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
 
 @pytest.fixture(scope="session")
