@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import whole_file
-from ncfm_hub.plan import Plan, make_plan, resolve
+from ncfm_hub.planning import Plan, make_plan, resolve
 from ncfm_hub.progress import Progress, Silent
 
 if TYPE_CHECKING:

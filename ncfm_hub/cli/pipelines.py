@@ -52,7 +52,7 @@ def show(out: Output, name: str, preset: str | None) -> None:
     """
     import yaml
 
-    from ncfm_hub.plan import resolve
+    from ncfm_hub.planning import resolve
 
     resolved = resolve(name, preset, options.overrides())
     recipe = resolved.recipe.model_dump()
