@@ -1,9 +1,8 @@
 """The distillation loop: images descend the objective, the sampling network ascends it.
 
 Units of work are runs of classes that do not depend on the number of processes. Every process computes some units,
-gradients
-are exchanged, and every process then takes the same optimiser step on all images, so that 1, 2 or 3 processes give the
-same bits.
+gradients are exchanged, and every process then takes the same optimiser step on all images, so that 1, 2 or 3
+processes give the same bits.
 """
 
 import time

@@ -1,9 +1,9 @@
 """ConvNet-d, the network of the dataset-distillation literature, registered with timm.
 
 `timm.create_model("ncfm_convnet3", num_classes=10, img_size=32)` works wherever `ncfm_hub.extractors` was imported,
-and so
-does loading `hf-hub:` repositories whose config names one of these architectures. d blocks of 3 x 3 convolution (width
-128), affine instance norm, ReLU and 2 x 2 average pooling; the features are the flattened last map.
+and so does loading `hf-hub:` repositories whose config names one of these architectures. d blocks of 3 x 3
+convolution (width 128), affine instance norm, ReLU and 2 x 2 average pooling; the features are the flattened last
+map.
 """
 
 from typing import Any

@@ -1,9 +1,8 @@
 """Differentiable siamese augmentation (DSA) with parameters per sample.
 
 Source of the family: Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021. It
-acts on
-*normalised* images (zero mean, unit deviation), as there: a brightness shift of 0.5 is half a standard deviation, and
-what comes in from outside the frame is the mean colour.
+acts on *normalised* images (zero mean, unit deviation), as there: a brightness shift of 0.5 is half a standard
+deviation, and what comes in from outside the frame is the mean colour.
 
 Legend: N images, c channels, (H, W) resolution. Drawing (`draw_augmentation`) is apart from applying (`augment`), so
 that the draws come from keyed CPU generators and the application is a pure function of tensors.

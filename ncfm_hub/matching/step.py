@@ -1,8 +1,8 @@
 """One step of NCFM for a unit of classes: losses, and the gradient on the stored images and on the frequencies.
 
 Legend: U classes of a unit, each with n stored images holding m = n rho^2 decoded ones; D features, F frequencies; C
-classes in
-all. The objective is the sum over classes of (300 NCFD_c + w CE_c) / C; the part of one unit depends on no other unit.
+classes in all. The objective is the sum over classes of (300 NCFD_c + w CE_c) / C; the part of one unit depends on no
+other unit.
 """
 
 from collections.abc import Callable, Sequence
