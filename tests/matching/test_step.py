@@ -196,13 +196,13 @@ def test_calibration_and_discrepancy_add_up(case: Case) -> None:
 
 
 def test_bf16_stays_close_to_the_oracle(case: Case) -> None:
-    """On any CPU bf16 autocast computes, if slowly: loss within 1e-2, cosine at least 0.9999 wherever tiles exist."""
+    """Autocast on both branches: the loss keeps three digits, the gradient its direction within about 5 degrees."""
     engine = replace(case.network.engine, precision="bf16")
     network = FrozenNetwork(ConvNet(CLASSES, 3, SIZE, width=WIDTH), engine)
     distances, _, pixels, _ = case.oracle(calibration=0.0)
     found = replace(case, network=network).unit(range(CLASSES), calibration=0.0)
     torch.testing.assert_close(found.ncfd.double(), distances, rtol=1e-2, atol=0)
-    print("bf16 cosine", oracle.cosine(found.pixel_gradient, pixels))
+    assert oracle.cosine(found.pixel_gradient, pixels) >= 0.995
 
 
 def test_pixel_gradient_agrees_with_finite_differences(case: Case) -> None:
