@@ -4,7 +4,6 @@ The marks remember what was generated, so that whatever a person changed since i
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -50,17 +49,17 @@ def make_card(header: dict[str, Any], block: str) -> Card:
 
 
 def parse_card(text: str, what: str = "README.md") -> Card:
-    """Read a README back. Raises DistilledError, naming `what`, if its header is not a YAML mapping."""
+    """Read a README back. Raises DistilledError, naming `what`, if its header is not plain YAML fields."""
     import yaml
 
     header: Any = {}
     found = _HEADER.match(text)
     if found:
         try:
-            header = yaml.safe_load(found.group(1) or "") or {}
+            header = _load(found.group(1) or "") or {}
         except (yaml.YAMLError, ValueError) as error:
             line = " ".join(str(error).split())[:200]
-            raise DistilledError(f"the header of {what} is not YAML ({line}); mend or remove it") from error
+            raise DistilledError(f"the header of {what} cannot be read ({line}); mend or remove it") from error
         if not isinstance(header, dict):
             raise DistilledError(f"the header of {what} is a {type(header).__name__}, not fields; mend or remove it")
         text = text[found.end() :]
@@ -114,7 +113,7 @@ def _both(one: str, other: str) -> str:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:12]
 
 
 def _text_digest(text: str) -> str:
@@ -124,9 +123,14 @@ def _text_digest(text: str) -> str:
 def _dump(header: dict[str, Any]) -> str:
     import yaml
 
-    class Plain(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True  # a value that appears twice is written twice, not as an anchor
-
     # Sorted keys would break `List(length=)` and ClassLabel names; folded lines would be hard to edit.
-    return yaml.dump(header, Dumper=Plain, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=float("inf"))
+
+
+def _load(text: str) -> Any:
+    """YAML without aliases: a few lines of them can stand for more than memory holds."""
+    import yaml
+
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+        raise ValueError("it has aliases, `*name`; write them out")
+    return yaml.safe_load(text)

@@ -14,7 +14,7 @@ def slug(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     dashed = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)
     joined = re.sub(r"([.-])[.-]+", r"\1", dashed)
-    return joined.strip(".-_") or "dataset"
+    return joined.removesuffix(".git").strip(".-_") or "dataset"
 
 
 def default_repo_name(pipeline_name: str, ipc: int) -> str:

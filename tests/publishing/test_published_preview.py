@@ -1,5 +1,6 @@
 """The contact sheet: where the images stand, and that any number of classes with any names fits."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,11 +18,11 @@ def flat_images(classes: int, per_class: int, channels: int, side: int) -> tuple
 
 def runs(sheet: Image.Image) -> dict[int, tuple[int, int, int]]:
     """Grey value -> (left, top, number of pixels) of all pixels that have it."""
-    pixels = torch.tensor(list(sheet.convert("L").get_flattened_data())).view(sheet.height, sheet.width)
+    pixels = np.asarray(sheet.convert("L"))
     found = {}
-    for value in pixels.unique().tolist():
-        where = (pixels == value).nonzero()
-        found[value] = (int(where[:, 1].min()), int(where[:, 0].min()), len(where))
+    for value in np.unique(pixels).tolist():
+        rows, columns = np.nonzero(pixels == value)
+        found[value] = (int(columns.min()), int(rows.min()), len(rows))
     return found
 
 
