@@ -122,6 +122,7 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "recipe": [(s, k, v) for s in _SECTIONS for k, v in recipe.get(s, {}).items() if v is not None],
         "pool": pipeline.get("pool", {}),
         "pool_accuracy": pool_accuracy,
+        "pool_measured_on": results.get("pool", {}).get("measured_on"),
         "machine": pipeline.get("machine", {}),
         "times": [(_STAGES[k], v) for k, v in pipeline.get("wall_time_seconds", {}).items() if k in _STAGES],
         "versions": ", ".join(f"{name} {version}" for name, version in pipeline.get("versions", {}).items() if version),

@@ -140,6 +140,9 @@ def test_pool_and_losses_are_shown_when_measured():
     text = card(results)
     assert "| member | beta 0.0 | beta 0.5 | beta 1.0 |" in text
     assert "| 1 | 74.2 | 33.0 | 10.0 |" in text
+    assert "trained, on images of the source's `test` split:" in text
+    results["pool"]["measured_on"] = {"split": "held out", "images": 2000}
+    assert "trained, on 2,000 images of the source's `held out` split:" in card(results)
     assert "| discrepancy (300 NCFD) | 55.12 | 33 |" in text
     assert "about 24." in text
     assert "cross-entropy |" not in text
