@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors.networks import Architecture
+from ncfm_hub.extractors.networks import Architecture, build_network
 from ncfm_hub.files import whole_file, write_json
 
 Weights = dict[str, torch.Tensor]
@@ -110,18 +110,22 @@ def read_pool(folder: Path, origin: str) -> Pool:
         described = json.loads((folder / POOL_FILE).read_text(encoding="utf-8"))
         architecture = Architecture.from_dict(described["architecture"])
         accuracy = tuple(member["accuracy"] for member in described["members"])
-        names = tuple(described["class_names"])
+        names, key = tuple(described["class_names"]), str(described["key"])
     except FileNotFoundError:
         raise PoolError(f"{origin} is not a pool of extractors: it has no {POOL_FILE}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PoolError(f"{origin}: {POOL_FILE} is not readable ({type(error).__name__}: {error})") from None
+    expected = build_network(architecture).state_dict()
     members = tuple(
-        (_read_weights(folder, number, "init", origin), _read_weights(folder, number, "trained", origin))
+        (
+            _read_weights(folder, number, "init", origin, expected),
+            _read_weights(folder, number, "trained", origin, expected),
+        )
         for number in range(len(accuracy))
     )
     if not members:
         raise PoolError(f"{origin}: {POOL_FILE} lists no members")
-    return Pool(architecture, names, members, accuracy, str(described["key"]), origin, described.get("pretrained"))
+    return Pool(architecture, names, members, accuracy, key, origin, described.get("pretrained"))
 
 
 def find_pool(place: str, token: str | None = None) -> Pool:
@@ -158,12 +162,24 @@ def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, res
         )
 
 
-def _read_weights(folder: Path, member: int, which: str, origin: str) -> Weights:
+def _read_weights(folder: Path, member: int, which: str, origin: str, expected: Weights) -> Weights:
+    """Weights that are exactly those of the architecture: one that lacks would be left at random, unnoticed."""
     path = member_file(folder, member, which)
     try:
-        return load_file(path)
+        weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise PoolError(f"{origin}: {path.name} is missing or not readable ({error})") from None
+    for name in sorted(expected.keys() | weights.keys()):
+        found, wanted = (_kind(side.get(name)) for side in (weights, expected))
+        if found != wanted:
+            raise PoolError(f"{origin}: {path.name} has {found} for {name!r}; the architecture has {wanted}")
+        if not weights[name].isfinite().all():
+            raise PoolError(f"{origin}: {path.name} has values in {name!r} that are not finite")
+    return weights
+
+
+def _kind(tensor: torch.Tensor | None) -> str:
+    return "nothing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def _feature_count(weights: Weights) -> int:
