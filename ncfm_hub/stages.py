@@ -208,7 +208,8 @@ def results_of(
         "ncfm_hub": 1,
         "rows": rows,
         "protocol": protocol,
-        "pool": {"members": [{"accuracy": accuracy} for accuracy in pool.accuracy]},
+        "pool": {"members": [{"accuracy": accuracy} for accuracy in pool.accuracy]}
+        | ({"measured_on": pool.measured_on} if pool.measured_on else {}),
         "distillation": {
             "steps": len(curve),
             "sampling_network": values.sampling_network,

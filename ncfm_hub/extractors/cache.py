@@ -155,7 +155,9 @@ def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architectur
     )
     description = {
         "recipe": recipe.model_dump(),
-        "source": {"dataset": source.info.dataset, "revision": source.info.revision, "fingerprint": source.fingerprint},
+        "source": {
+            name: getattr(source.info, name) for name in ("dataset", "is_local", "revision", "license", "fingerprint")
+        },
         "measured_on": {"split": source.info.test_split, "images": min(MEASURED_IMAGES, len(source.test.labels))},
     }
     write_pool_files(folder, pool, description)

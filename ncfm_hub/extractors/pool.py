@@ -32,6 +32,7 @@ class Pool:
 
     members: (init, trained) weights by parameter name, on the CPU
     accuracy: per member, beta as text -> top-1 percent of the blend; empty where not measured
+    measured_on: the split and the number of images that accuracies were measured on
     key: what determined it; origin: "trained here", "cache", or the folder or repository it came from
     """
 
@@ -42,6 +43,7 @@ class Pool:
     key: str
     origin: str
     pretrained: str | None
+    measured_on: dict[str, Any] | None = None
 
 
 def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
@@ -125,7 +127,9 @@ def read_pool(folder: Path, origin: str) -> Pool:
     )
     if not members:
         raise PoolError(f"{origin}: {POOL_FILE} lists no members")
-    return Pool(architecture, names, members, accuracy, key, origin, described.get("pretrained"))
+    return Pool(
+        architecture, names, members, accuracy, key, origin, described.get("pretrained"), described.get("measured_on")
+    )
 
 
 def find_pool(place: str, token: str | None = None) -> Pool:
