@@ -3,6 +3,7 @@
 Legend: N images, c channels, (H, W) resolution, D features, C classes.
 """
 
+import difflib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,7 +52,7 @@ def pretrained_name(backbone: str | None, weights: str) -> str:
 
 
 def build_network(architecture: Architecture, pretrained: str | None = None) -> nn.Module:
-    """A network with a head for the classes: fresh weights, or those timm finds under `pretrained`.
+    """A network with a fresh head for the classes: fresh weights, or those timm finds under `pretrained`.
 
     Raises PoolError if timm knows no such architecture, or cannot load the weights or adapt them to the source.
     """
@@ -60,13 +61,16 @@ def build_network(architecture: Architecture, pretrained: str | None = None) -> 
     if architecture.name.startswith("ncfm_convnet"):
         arguments["img_size"] = architecture.resolution
     elif not pretrained and not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0]}*")[:3]
+        close = difflib.get_close_matches(name.split(".")[0], timm.list_models())
         hint = f"; close: {', '.join(close)}" if close else ""
         raise PoolError(f"timm knows no backbone {name!r}{hint}")
     try:
-        return timm.create_model(name, pretrained=pretrained is not None, **arguments)
+        network: Any = timm.create_model(name, pretrained=pretrained is not None, **arguments)
+        if pretrained:
+            network.reset_classifier(architecture.classes)  # timm keeps the head where the number of classes agrees
+        return network
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise PoolError(
             f"backbone {name!r} cannot be made for {architecture.resolution} px images: {reason}"
         ) from error

@@ -74,6 +74,10 @@ def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> N
     if architecture.name.startswith("ncfm_convnet"):
         model_args["img_size"] = architecture.resolution
     save_weights(folder / "model.safetensors", pool.members[0][1], {"format": "pt"})
+    # What timm must know to give the model another number of classes or channels.
+    network: Any = build_network(architecture)
+    named = network.pretrained_cfg
+    layers = {key: named[key] for key in ("first_conv", "classifier") if named.get(key)}
     write_json(
         folder / "config.json",
         {
@@ -89,6 +93,7 @@ def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> N
                 "num_classes": architecture.classes,
                 "crop_pct": 1.0,
                 "interpolation": "bicubic",
+                **layers,
             },
         },
     )

@@ -1,0 +1,199 @@
+"""Getting a pool: its key, the cache, and going on after a stop with the same bytes."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ncfm_hub.engine import Engine
+from ncfm_hub.errors import PoolError
+from ncfm_hub.extractors import cache
+from ncfm_hub.extractors.cache import architecture_name, get_pool, pool_folder, pool_key
+from ncfm_hub.extractors.pool import check_pool_fits
+from ncfm_hub.progress import Bar, Silent
+from ncfm_hub.recipe import PoolRecipe
+from ncfm_hub.sources.types import Source
+from tests.matching.tiny import plain_engine, tiny_source
+
+VALUES: dict[str, Any] = {
+    "size": 2,
+    "epochs": 3,
+    "optimizer": "adamw",
+    "lr": 2e-3,
+    "schedule": "one-cycle",
+    "batch_size": 16,
+}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return plain_engine()
+
+
+@pytest.fixture(scope="module")
+def source() -> Source:
+    return tiny_source(per_class=16, channels=1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def recipe(**changes: Any) -> PoolRecipe:
+    return PoolRecipe.model_validate(VALUES | changes)
+
+
+class Killed(Exception):
+    pass
+
+
+class StopAfter(Silent):
+    """Ends the work after so many updates, as a signal would."""
+
+    def __init__(self, updates: int):
+        self.left = updates
+
+    @contextmanager
+    def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
+        yield self
+
+    def advance(self, count: int = 1, **figures: float | str) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise Killed
+
+
+def test_every_value_of_the_recipe_is_in_the_key(engine: Engine) -> None:
+    others: dict[str, Any] = {
+        "backbone": "resnet10t",
+        "pretrained": "hf-hub:a/b",
+        "init_head_only": False,
+        "size": 3,
+        "epochs": 4,
+        "optimizer": "sgd",
+        "lr": 1e-3,
+        "momentum": 0.5,
+        "weight_decay": 0.0,
+        "schedule": "steps",
+        "batch_size": 8,
+        "seed": 1,
+    }
+    assert others.keys() == PoolRecipe.model_fields.keys()
+    keys = {pool_key("f", True, recipe(**{name: value}), "net", engine) for name, value in others.items()}
+    keys.add(pool_key("f", True, recipe(), "net", engine))
+    keys.add(pool_key("g", True, recipe(), "net", engine))
+    keys.add(pool_key("f", False, recipe(), "net", engine))
+    keys.add(pool_key("f", True, recipe(), "other", engine))
+    keys.add(pool_key("f", True, recipe(), "net", replace(engine, precision="bf16")))
+    keys.add(pool_key("f", True, recipe(), "net", replace(engine, compiled=True)))
+    assert len(keys) == len(others) + 6
+    assert all(len(key) == 32 and set(key) <= set("0123456789abcdef") for key in keys)
+    assert pool_key("f", True, recipe(), "net", engine) in keys
+
+
+def test_the_backbone_follows_the_resolution_unless_named() -> None:
+    assert architecture_name(recipe(), 64) == "ncfm_convnet4"
+    assert architecture_name(recipe(backbone="resnet10t"), 64) == "resnet10t"
+
+
+def test_a_pool_is_trained_once(source: Source, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = get_pool(source, False, recipe(), engine)
+    assert first.origin == "trained here"
+    assert len(first.members) == 2
+    check_pool_fits(first, source.info.class_names, 1, 16)
+    for accuracy in first.accuracy:
+        assert list(accuracy) == ["0.0", "0.25", "0.5", "0.75", "1.0"]
+        assert all(0 <= value <= 100 for value in accuracy.values())
+        assert accuracy["0.0"] >= 90  # three directions of stripes are soon learnt
+    init, trained = first.members[0]
+    assert not torch.equal(init["head.weight"], trained["head.weight"])
+    assert not torch.equal(init["blocks.0.weight"], first.members[1][0]["blocks.0.weight"])
+    folder = pool_folder(first.key)
+    assert not list(folder.glob("*partial*"))
+    content = json.loads((folder / "pool.json").read_text())
+    assert content["recipe"]["epochs"] == 3
+    assert content["source"]["fingerprint"] == source.fingerprint
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(cache, "train_member", refuse)
+    second = get_pool(source, False, recipe(), engine)
+    assert second.origin == "cache"
+    assert second.key == first.key
+    assert torch.equal(second.members[1][1]["head.weight"], first.members[1][1]["head.weight"])
+    with pytest.raises(AssertionError, match="trained again"):
+        get_pool(source, False, recipe(seed=1), engine)
+
+
+def weights_on_disk(key: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in pool_folder(key).glob("*.safetensors")}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "adamw"},
+        {"optimizer": "sgd", "lr": 0.01, "schedule": "steps"},
+        {"backbone": "resnet10t", "size": 1, "epochs": 2},
+    ],
+    ids=["adamw", "sgd", "batch norm"],
+)
+def test_a_pool_stopped_anywhere_ends_with_the_same_bytes(
+    source: Source, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """48 images in batches of 16: 3 updates an epoch. Stopped within epochs and between them."""
+    values = recipe(**changes)
+    whole = get_pool(source, False, values, engine)
+    expected = weights_on_disk(whole.key)
+    described = (pool_folder(whole.key) / "pool.json").read_bytes()
+    assert len(expected) == 2 * values.size + 1
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "stopped"))
+    partials = 0
+    for updates in (2, 5, 8, 8):
+        try:
+            get_pool(source, False, values, engine, StopAfter(updates))
+        except Killed:
+            partials += len(list(pool_folder(whole.key).glob("*-partial.safetensors")))
+            assert not (pool_folder(whole.key) / "pool.json").exists()
+    assert partials > 0
+    assert get_pool(source, False, values, engine).key == whole.key
+    assert weights_on_disk(whole.key) == expected
+    assert (pool_folder(whole.key) / "pool.json").read_bytes() == described
+
+
+def test_a_member_does_not_depend_on_the_others(source: Source, engine: Engine) -> None:
+    two = get_pool(source, False, recipe(size=2, epochs=1), engine)
+    one = get_pool(source, False, recipe(size=1, epochs=1), engine)
+    for which in (0, 1):
+        for name, tensor in one.members[0][which].items():
+            assert torch.equal(tensor, two.members[0][which][name])
+
+
+def test_pretrained_weights_are_fine_tuned_to_the_classes(source: Source, engine: Engine) -> None:
+    """init: the same weights with a fresh head, or all fresh; the body of both differs from trained's."""
+    body = get_pool(source, False, recipe(size=1, epochs=1), engine)
+    weights = f"local-dir:{pool_folder(body.key)}"
+    pool = get_pool(source, False, recipe(size=1, epochs=1, pretrained=weights), engine)
+    init, trained = pool.members[0]
+    given = body.members[0][1]
+    assert pool.architecture.name == "ncfm_convnet3"
+    assert pool.pretrained == weights
+    assert torch.equal(init["blocks.0.weight"], given["blocks.0.weight"])
+    assert not torch.equal(trained["blocks.0.weight"], given["blocks.0.weight"])
+    assert not torch.equal(init["head.weight"], given["head.weight"])  # though the number of classes is the same
+    fresh = get_pool(source, False, recipe(size=1, epochs=1, pretrained=weights, init_head_only=False), engine)
+    assert not torch.equal(fresh.members[0][0]["blocks.0.weight"], given["blocks.0.weight"])
+    torch.testing.assert_close(fresh.members[0][1]["blocks.0.weight"], trained["blocks.0.weight"])
+
+
+def test_a_backbone_that_is_none_stops_before_training(source: Source, engine: Engine) -> None:
+    with pytest.raises(PoolError, match="timm knows no backbone"):
+        get_pool(source, False, recipe(backbone="resnet0"), engine)
