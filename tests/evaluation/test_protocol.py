@@ -1,0 +1,148 @@
+"""The table: rows under one recipe, students kept in a journal, numbers with n, mean and deviation."""
+
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ncfm_hub.evaluation.baselines import random_images
+from ncfm_hub.evaluation.protocol import Row, measure, summarise, updates_of
+from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet, one_hot
+from ncfm_hub.extractors.networks import Architecture, channel_statistics
+from tests.matching.tiny import plain_engine, tiny_source
+
+SOURCE = tiny_source(per_class=10)
+ARCHITECTURE = Architecture("ncfm_convnet3", 3, 3, 16, *channel_statistics(SOURCE.train.images))
+PLAN = StudentPlan(updates=3, batch_size=8, lr=2e-3, weight_decay=5e-4, schedule="fifths", cutmix=0.5, flip=False)
+
+
+def row(name: str, count: int, labels: str = "hard") -> Row:
+    classes = SOURCE.train.labels[:count]
+    targets = one_hot(classes, 3) if labels == "hard" else 0.8 * one_hot(classes, 3) + 0.2 / 3
+    return Row(name, labels, TrainingSet(SOURCE.train.images[:count], classes, targets), 3)
+
+
+ROWS = [row("random", 6), row("distilled", 12), row("distilled", 12, "soft"), row("whole", 30)]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(images, updates) of every student trained."""
+    found: list[tuple[int, int]] = []
+    train_and_test = Students.train_and_test
+
+    def listen(self: Students, training: TrainingSet, *rest: Any) -> tuple[float, float]:
+        counted = [0]
+        fit = self.trainer.fit
+
+        def count(batches: Any, *args: Any, **options: Any) -> None:
+            def counting() -> Any:
+                for batch in batches:
+                    counted[0] += 1
+                    assert len(batch[0]) == self.plan.batch_size
+                    yield batch
+
+            fit(counting(), *args, **options)
+
+        self.trainer.fit = count  # type: ignore[method-assign]
+        try:
+            return train_and_test(self, training, *rest)
+        finally:
+            self.trainer.fit = fit  # type: ignore[method-assign]
+            found.append((len(training.labels), counted[0]))
+
+    monkeypatch.setattr(Students, "train_and_test", listen)
+    return found
+
+
+def test_every_row_has_the_same_updates_and_batches(trained: list[tuple[int, int]]) -> None:
+    rows = measure(ROWS, SOURCE.test, Students(ARCHITECTURE, PLAN, plain_engine()), range(2), plain_engine())
+    assert trained == [(count, 3) for count in (6, 6, 12, 12, 12, 12, 30, 30)]
+    assert [(one["set"], one["labels"], one["images"]) for one in rows] == [
+        ("random", "hard", 6),
+        ("distilled", "hard", 12),
+        ("distilled", "soft", 12),
+        ("whole", "hard", 30),
+    ]
+    for one in rows:
+        assert one["stored_images"] == 3
+        assert one["seconds"] > 0
+        for key in ("accuracy", "train_accuracy"):
+            assert one[key]["n"] == len(one[key]["values"]) == 2
+            assert all(0 <= value <= 100 for value in one[key]["values"])
+    json.dumps(rows)
+
+
+def test_kept_students_are_not_trained_again(trained: list[tuple[int, int]], tmp_path: Path) -> None:
+    students, engine = Students(ARCHITECTURE, PLAN, plain_engine()), plain_engine()
+    first = measure(ROWS[:2], SOURCE.test, students, range(2), engine, tmp_path)
+    assert len(trained) == 4
+    (tmp_path / "distilled-hard-1.json").unlink()  # as if stopped before the last student
+    second = measure(ROWS[:2], SOURCE.test, students, range(2), engine, tmp_path)
+    assert len(trained) == 5
+    assert [one["accuracy"] for one in second] == [one["accuracy"] for one in first]
+    third = measure(ROWS[:3], SOURCE.test, students, range(3), engine, tmp_path)
+    assert len(trained) == 5 + 2 + 3  # a third student of two rows, three of the new one
+    assert third[0]["accuracy"]["values"][:2] == first[0]["accuracy"]["values"]
+
+
+@pytest.mark.parametrize("change", ["plan", "images", "targets", "test", "architecture", "precision"])
+def test_a_student_of_other_conditions_is_trained_again(
+    trained: list[tuple[int, int]], tmp_path: Path, change: str
+) -> None:
+    engine = plain_engine()
+    measure(ROWS[1:2], SOURCE.test, Students(ARCHITECTURE, PLAN, engine), range(1), engine, tmp_path)
+    plan, architecture, test, one = PLAN, ARCHITECTURE, SOURCE.test, ROWS[1]
+    if change == "plan":
+        plan = replace(PLAN, lr=1e-3)
+    elif change == "images":
+        other = one.training.images.clone()
+        other[-1, -1, -1, -1] ^= 1
+        one = replace(one, training=replace(one.training, images=other))
+    elif change == "targets":
+        one = replace(one, training=replace(one.training, targets=one.training.targets * 0.9))
+    elif change == "test":
+        test = replace(test, labels=test.labels.roll(1))
+    elif change == "architecture":
+        architecture = replace(architecture, mean=(0.4, 0.4, 0.4))
+    else:
+        engine = replace(engine, precision="bf16")
+    measure([one], test, Students(architecture, plan, engine), range(1), engine, tmp_path)
+    assert len(trained) == 2
+
+
+def test_summaries_have_the_sample_standard_deviation() -> None:
+    values = [60.123, 61.5, 59.25]
+    found = summarise(values)
+    assert found["n"] == 3
+    assert found["mean"] == pytest.approx(statistics.mean(values), abs=0.006)
+    spread = sum((value - statistics.mean(values)) ** 2 for value in values) / 2
+    assert found["std"] == pytest.approx(spread**0.5, abs=0.006)
+    assert found["values"] == [60.12, 61.5, 59.25]
+    assert summarise([50.0]) == {"n": 1, "mean": 50.0, "std": None, "values": [50.0]}
+
+
+def test_updates_are_given_or_follow_from_epochs_of_the_distilled_set() -> None:
+    assert updates_of(1200, None, 400, 100) == 1200
+    assert updates_of(None, 2000, 400, 128) == 2000 * 4
+    assert updates_of(1200, 2000, 400, 128) == 1200
+    with pytest.raises(ValueError, match="updates or of epochs"):
+        updates_of(None, None, 400, 128)
+
+
+def test_random_images_are_of_every_class_without_repetition_and_of_their_seed() -> None:
+    found = random_images(SOURCE, 4, seed=0)
+    assert found.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert found.images.shape == (12, 3, 16, 16)
+    assert len(torch.unique(found.images.flatten(1), dim=0)) == 12
+    flat = SOURCE.train.images.flatten(1)
+    for image, label in zip(found.images, found.labels, strict=True):
+        place = (flat == image.flatten()).all(1).nonzero()[0, 0]
+        assert SOURCE.train.labels[place] == label
+    assert not torch.equal(random_images(SOURCE, 4, seed=1).images, found.images)
+    assert torch.equal(random_images(SOURCE, 4, seed=0).images, found.images)
+    assert random_images(SOURCE, 15, seed=0).labels.tolist() == [0] * 15 + [1] * 15 + [2] * 15

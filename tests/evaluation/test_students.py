@@ -1,0 +1,188 @@
+"""Students: their batches, CutMix, and when they are tested."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet, cutmix, one_hot
+from ncfm_hub.extractors.networks import Architecture, channel_statistics
+from ncfm_hub.progress import Silent
+from ncfm_hub.randomness import generator
+from tests.matching.tiny import plain_engine, tiny_source
+
+PLAN = StudentPlan(updates=5, batch_size=8, lr=2e-3, weight_decay=5e-4, schedule="one-cycle", cutmix=0.5, flip=False)
+SOURCE = tiny_source(per_class=10)
+ARCHITECTURE = Architecture("ncfm_convnet3", 3, 3, 16, *channel_statistics(SOURCE.train.images))
+
+
+def training_set(rows: slice = slice(None)) -> TrainingSet:
+    images, labels = SOURCE.train.images[rows], SOURCE.train.labels[rows]
+    return TrainingSet(images, labels, one_hot(labels, 3))
+
+
+def train(students: Students, seed: int, training: TrainingSet | None = None) -> tuple[float, float]:
+    with Silent().bar(0, "tests") as bar:
+        given = training or training_set()
+        return students.train_and_test(given, SOURCE.test.images, SOURCE.test.labels, seed, bar)
+
+
+# --- CutMix ------------------------------------------------------------------------------------------------------
+
+
+def mixes(count: int, batch: int = 6) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Images whose every pixel is their own number, so that what was pasted can be counted."""
+    x = torch.arange(batch).float()[:, None, None, None].expand(batch, 2, 8, 12).contiguous()
+    return [cutmix(x, torch.eye(batch), 1.0, generator(0, "cutmix", number)) for number in range(count)]
+
+
+def test_targets_are_mixed_in_the_proportion_of_the_pixels() -> None:
+    mixed_boxes = 0
+    for x, targets in mixes(60):
+        for row in range(6):
+            shares = torch.stack([(x[row, 0] == other).float().mean() for other in range(6)])
+            torch.testing.assert_close(targets[row], shares, atol=1e-6, rtol=0)
+            assert torch.equal(x[row, 0], x[row, 1])
+        changed = (x != torch.arange(6)[:, None, None, None]).any(1)
+        mixed_boxes += bool(changed.any())
+        for one in changed:  # what was pasted is one box
+            rows, columns = one.any(1).sum(), one.any(0).sum()
+            assert one.sum() == rows * columns
+    assert mixed_boxes > 45
+
+
+def test_partners_are_a_permutation_of_the_batch() -> None:
+    for _, targets in mixes(30):
+        torch.testing.assert_close(targets.sum(0), torch.ones(6))
+        torch.testing.assert_close(targets.sum(1), torch.ones(6))
+
+
+def test_areas_spread_over_the_image_as_beta_one_says() -> None:
+    """lambda ~ U(0, 1), side sqrt(1 - lambda), a box of any centre cut at the frame: by simulation."""
+    x, targets = torch.zeros(2, 1, 64, 64), torch.eye(2)
+    areas = []
+    for number in range(1500):
+        _, mixed = cutmix(x, targets, 1.0, generator(1, "cutmix", number))
+        areas.append(1 - mixed[0, 0].item() if mixed[0, 1] > 0 else float("nan"))
+    found = torch.tensor(areas)
+    found = found[~found.isnan()]
+    draws = torch.Generator().manual_seed(0)
+    side, centre = torch.rand(20_000, 1, generator=draws).sqrt(), torch.rand(20_000, 2, generator=draws)
+    edges = (centre + side / 2).clamp(max=1) - (centre - side / 2).clamp(min=0)
+    expected = edges.prod(1)
+    assert found.mean().item() == pytest.approx(expected.mean().item(), abs=0.03)
+    assert found.std().item() == pytest.approx(expected.std().item(), abs=0.03)
+
+
+def test_probability_of_mixing() -> None:
+    x, targets = torch.arange(4.0)[:, None, None, None].expand(4, 1, 8, 8), torch.eye(4)
+    for probability, low, high in ((0.0, 0, 0), (0.5, 150, 250)):
+        kept = [
+            torch.equal(cutmix(x, targets, probability, generator(2, "cutmix", number))[1], targets)
+            for number in range(400)
+        ]
+        # One permutation of four in 24 pairs every image with itself, and tiny boxes paste nothing.
+        assert low <= 400 - sum(kept) <= high
+
+
+def test_soft_targets_are_mixed_too_and_sums_kept() -> None:
+    targets = torch.rand(8, 5, generator=torch.Generator().manual_seed(0)).softmax(1)
+    x = torch.rand(8, 3, 8, 8)
+    before = x.clone()
+    for number in range(10):
+        _, mixed = cutmix(x, targets, 1.0, generator(3, "cutmix", number))
+        torch.testing.assert_close(mixed.sum(1), torch.ones(8))
+    assert torch.equal(x, before)
+
+
+# --- batches and training ----------------------------------------------------------------------------------------
+
+
+def test_batches_have_one_size_and_visit_every_image_equally_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without augmentation and CutMix, images carry their number through."""
+    monkeypatch.setattr("ncfm_hub.evaluation.students.augment", lambda x, draw: x)
+    plan = replace(PLAN, updates=15, batch_size=8, cutmix=0.0)
+    students = Students(replace(ARCHITECTURE, mean=(0.0,) * 3, std=(1 / 255,) * 3), plan, plain_engine())
+    images = torch.arange(12, dtype=torch.uint8)[:, None, None, None].expand(12, 3, 16, 16).contiguous()
+    training = TrainingSet(images, torch.zeros(12, dtype=torch.int64), torch.eye(12))
+    batches = list(students._batches(training, seed=0))
+    assert [len(x) for x, _ in batches] == [8] * 15
+    numbers = torch.cat([x[:, 0, 0, 0] for x, _ in batches]).round().long()
+    assert torch.bincount(numbers, minlength=12).tolist() == [10] * 12
+    assert torch.equal(torch.cat([targets for _, targets in batches]).argmax(1), numbers)
+    for first in range(0, 120, 12):
+        assert sorted(numbers[first : first + 12].tolist()) == list(range(12))
+    assert numbers[:12].tolist() != numbers[12:24].tolist()
+
+
+def test_a_batch_larger_than_the_set_repeats_it() -> None:
+    students = Students(ARCHITECTURE, replace(PLAN, batch_size=20, updates=2), plain_engine())
+    batches = list(students._batches(training_set(slice(3)), seed=0))
+    assert [len(x) for x, _ in batches] == [20, 20]
+
+
+def test_students_are_augmented_without_cutout_and_mirrored_only_where_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Any] = []
+
+    def listen(x: torch.Tensor, draw: Any) -> torch.Tensor:
+        seen.append(draw)
+        return x
+
+    monkeypatch.setattr("ncfm_hub.evaluation.students.augment", listen)
+    for flip in (False, True):
+        seen.clear()
+        list(Students(ARCHITECTURE, replace(PLAN, flip=flip, updates=20), plain_engine())._batches(training_set(), 0))
+        assert len(seen) == 20
+        assert all(draw.cutout is None for draw in seen)
+        assert all(draw.colour is not None for draw in seen)
+        assert any((draw.affine[:, 0, 0] < 0).any() for draw in seen) == flip
+
+
+def test_the_same_seed_trains_the_same_student() -> None:
+    students, others = (Students(ARCHITECTURE, PLAN, plain_engine()) for _ in range(2))
+    first = train(students, 0)
+    weights = {name: tensor.clone() for name, tensor in students.trainer.network.state_dict().items()}
+    train(students, 1)  # another in between
+    changed = students.trainer.network.state_dict()
+    assert any(not torch.equal(weights[name], changed[name]) for name in weights)
+    assert train(others, 0) == first
+    again = others.trainer.network.state_dict()
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_students_of_one_seed_start_alike_whatever_they_are_given() -> None:
+    students = Students(ARCHITECTURE, replace(PLAN, updates=1, lr=1e-12), plain_engine())
+    heads = []
+    for training in (training_set(), training_set(slice(6))):
+        train(students, 3, training)
+        heads.append(students.trainer.network.state_dict()["head.weight"].clone())
+    torch.testing.assert_close(heads[0], heads[1], atol=1e-9, rtol=0)
+
+
+def test_accuracy_is_that_of_the_last_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authors report the best epoch on the test set; here the test set is looked at once, at the end."""
+    students = Students(ARCHITECTURE, PLAN, plain_engine())
+    events: list[str] = []
+    fit, accuracy = students.trainer.fit, students.trainer.accuracy
+
+    def listen_fit(*args: Any, **options: Any) -> None:
+        fit(*args, **(options | {"on_update": lambda: events.append("update")}))
+
+    def listen_accuracy(images: torch.Tensor, *rest: Any, **options: Any) -> float:
+        events.append("test" if images is SOURCE.test.images else "train")
+        return accuracy(images, *rest, **options)
+
+    monkeypatch.setattr(students.trainer, "fit", listen_fit)
+    monkeypatch.setattr(students.trainer, "accuracy", listen_accuracy)
+    train(students, 0)
+    assert events == ["update"] * PLAN.updates + ["test", "train"]
+
+
+def test_a_student_learns() -> None:
+    students = Students(ARCHITECTURE, replace(PLAN, updates=40, cutmix=0.0, batch_size=16), plain_engine())
+    test, on_training = train(students, 0)
+    assert test > 80
+    assert on_training > 80
