@@ -12,22 +12,24 @@ from ncfm_hub.errors import CheckpointError
 from ncfm_hub.files import whole_file
 
 
-def save_checkpoint(path: Path, tensors: dict[str, torch.Tensor], step: int, settings: dict[str, Any]) -> None:
-    """Write the state after `step` steps; `settings` is everything that a resumed run must share."""
+def save_checkpoint(
+    path: Path, tensors: dict[str, torch.Tensor], step: int, seconds: float, settings: dict[str, Any]
+) -> None:
+    """Write the state after `step` steps, which took `seconds`; a resumed run must share all of `settings`."""
     placed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"step": str(step), "settings": json.dumps(settings)}
+    metadata = {"step": str(step), "seconds": str(seconds), "settings": json.dumps(settings)}
     with whole_file(path) as temporary:
         save_file(placed, temporary, metadata)
 
 
-def load_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, torch.Tensor], int]:
-    """Tensors and the number of steps done. Raises CheckpointError naming the first setting that differs."""
+def load_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, torch.Tensor], int, float]:
+    """Tensors, steps done, seconds they took. Raises CheckpointError naming the first setting that differs."""
     try:
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
         found = json.loads(metadata["settings"])
-        step = int(metadata["step"])
+        step, seconds = int(metadata["step"]), float(metadata["seconds"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a readable checkpoint ({error}); start again without --resume") from None
     difference = _first_difference(found, json.loads(json.dumps(settings)))
@@ -37,7 +39,7 @@ def load_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, tor
             f"{path} was made with {name} = {was}, this run has {now}; "
             "give the same settings, or start again without --resume"
         )
-    return tensors, step
+    return tensors, step, seconds
 
 
 def _first_difference(found: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, Any, Any] | None:

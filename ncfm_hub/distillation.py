@@ -270,19 +270,20 @@ def distill_images(
     progress = progress or Silent()
     distiller = Distiller(source, pool, settings, engine)
     shared = checkpoint_settings(source, pool, settings, engine)
-    done = 0
+    done, before = 0, 0.0
     if resume and checkpoint is not None and checkpoint.is_file():
-        tensors, done = load_checkpoint(checkpoint, shared)
+        tensors, done, before = load_checkpoint(checkpoint, shared)
         distiller.restore(tensors)
         progress.note(f"going on from step {done} of {settings.steps}")
-    began = time.perf_counter()
+    began = time.perf_counter() - before  # a resumed run took as long as all its parts
     with progress.bar(settings.steps, "distilling", done) as bar:
         for number in range(done, settings.steps):
             ncfd, entropy = distiller.step(number)
             bar.advance(loss=ncfd + settings.calibration * entropy, ncfd=ncfd)
             due = (number + 1) % checkpoint_every == 0 or number + 1 == settings.steps
             if due and checkpoint is not None and engine.accelerator.is_main_process:
-                save_checkpoint(checkpoint, distiller.tensors(), number + 1, shared)
+                spent = time.perf_counter() - began
+                save_checkpoint(checkpoint, distiller.tensors(), number + 1, spent, shared)
     stored = distiller.stored.detach().cpu()
     return Distillation(distiller.start, stored, distiller.curve, time.perf_counter() - began)
 

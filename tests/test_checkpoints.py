@@ -19,9 +19,9 @@ def test_tensors_and_step_come_back(tmp_path: Path) -> None:
         "step": torch.tensor(7.0),
         "curve": torch.rand(4, 2, dtype=torch.float64),
     }
-    save_checkpoint(tmp_path / "deep" / "state", tensors, 4, SETTINGS)
-    found, step = load_checkpoint(tmp_path / "deep" / "state", SETTINGS)
-    assert step == 4
+    save_checkpoint(tmp_path / "deep" / "state", tensors, 4, 12.5, SETTINGS)
+    found, step, seconds = load_checkpoint(tmp_path / "deep" / "state", SETTINGS)
+    assert (step, seconds) == (4, 12.5)
     assert found.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert torch.equal(found[name], tensor)
@@ -41,7 +41,7 @@ def test_tensors_and_step_come_back(tmp_path: Path) -> None:
     ],
 )
 def test_the_setting_that_differs_is_named(tmp_path: Path, changed: dict[str, object], message: str) -> None:
-    save_checkpoint(tmp_path / "state", {"a": torch.zeros(1)}, 1, SETTINGS)
+    save_checkpoint(tmp_path / "state", {"a": torch.zeros(1)}, 1, 2.0, SETTINGS)
     with pytest.raises(CheckpointError, match=message) as raised:
         load_checkpoint(tmp_path / "state", SETTINGS | changed)
     assert "\n" not in str(raised.value)
@@ -50,7 +50,7 @@ def test_the_setting_that_differs_is_named(tmp_path: Path, changed: dict[str, ob
 
 def test_numbers_are_compared_exactly_as_they_are_after_writing(tmp_path: Path) -> None:
     settings = {"lr": 0.1 + 0.2, "sizes": (1, 2), "none": None}
-    save_checkpoint(tmp_path / "state", {"a": torch.zeros(1)}, 1, settings)
+    save_checkpoint(tmp_path / "state", {"a": torch.zeros(1)}, 1, 2.0, settings)
     assert load_checkpoint(tmp_path / "state", settings)[1] == 1
     with pytest.raises(CheckpointError, match="lr"):
         load_checkpoint(tmp_path / "state", settings | {"lr": 0.3})
@@ -59,7 +59,7 @@ def test_numbers_are_compared_exactly_as_they_are_after_writing(tmp_path: Path) 
 @pytest.mark.parametrize("damage", ["empty", "short", "noise", "foreign", "step", "folder"])
 def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "state"
-    save_checkpoint(path, {"a": torch.rand(1000)}, 1, SETTINGS)
+    save_checkpoint(path, {"a": torch.rand(1000)}, 1, 2.0, SETTINGS)
     whole = path.read_bytes()
     if damage == "folder":
         path.unlink()
@@ -67,7 +67,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, damage: st
     elif damage == "foreign":
         save_file({"a": torch.zeros(1)}, path)
     elif damage == "step":
-        save_file({"a": torch.zeros(1)}, path, {"step": "one", "settings": "{}"})
+        save_file({"a": torch.zeros(1)}, path, {"step": "one", "seconds": "1", "settings": "{}"})
     else:
         path.write_bytes({"empty": b"", "short": whole[:-100], "noise": b"\xff" * 500}[damage])
     with pytest.raises(CheckpointError, match="not a readable checkpoint") as raised:
@@ -77,7 +77,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path, damage: st
 
 def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state"
-    save_checkpoint(path, {"a": torch.zeros(1)}, 1, SETTINGS)
+    save_checkpoint(path, {"a": torch.zeros(1)}, 1, 2.0, SETTINGS)
 
     def breaks(tensors: dict[str, torch.Tensor], filename: Path, metadata: dict[str, str]) -> None:
         Path(filename).write_bytes(b"half")
@@ -85,6 +85,6 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path, monkeypat
 
     monkeypatch.setattr("ncfm_hub.checkpoints.save_file", breaks)
     with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(path, {"a": torch.ones(1)}, 2, SETTINGS)
+        save_checkpoint(path, {"a": torch.ones(1)}, 2, 4.0, SETTINGS)
     assert load_checkpoint(path, SETTINGS)[1] == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["state"]
