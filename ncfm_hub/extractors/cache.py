@@ -14,6 +14,7 @@ from ncfm_hub.extractors.networks import (
     Architecture,
     build_network,
     channel_statistics,
+    check_network,
     convnet_for,
     normalise,
     pretrained_name,
@@ -66,6 +67,7 @@ def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, pro
         return read_pool(folder, "cache")
     weights = pretrained_name(recipe.backbone, recipe.pretrained) if recipe.pretrained else None
     architecture = _describe(source, name, weights)
+    check_network(architecture)
     folder.mkdir(parents=True, exist_ok=True)
     process, processes = engine.accelerator.process_index, engine.accelerator.num_processes
     mine = [member for member in range(recipe.size) if member % processes == process]

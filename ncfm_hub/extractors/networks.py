@@ -58,7 +58,7 @@ def build_network(architecture: Architecture, pretrained: str | None = None) -> 
     """
     arguments: dict[str, Any] = {"num_classes": architecture.classes, "in_chans": architecture.channels}
     name = pretrained or architecture.name
-    if architecture.name.startswith("ncfm_convnet"):
+    if architecture.name.startswith("ncfm_convnet") or _made_for_one_size(architecture):
         arguments["img_size"] = architecture.resolution
     elif not pretrained and not timm.is_model(name):
         close = difflib.get_close_matches(name.split(".")[0], timm.list_models())
@@ -74,6 +74,33 @@ def build_network(architecture: Architecture, pretrained: str | None = None) -> 
         raise PoolError(
             f"backbone {name!r} cannot be made for {architecture.resolution} px images: {reason}"
         ) from error
+
+
+def check_network(architecture: Architecture) -> None:
+    """Raise PoolError unless images of the source's size go through and come out as features and logits."""
+    network = FeaturesAndLogits(build_network(architecture)).eval()
+    x = torch.zeros(2, architecture.channels, architecture.resolution, architecture.resolution)
+    try:
+        with torch.no_grad():
+            features, logits = network(x)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PoolError(
+            f"backbone {architecture.name!r} cannot be used on {architecture.resolution} px images: {reason}"
+        ) from error
+    if features.ndim != 2 or logits.shape != (2, architecture.classes):
+        raise PoolError(
+            f"backbone {architecture.name!r} gives features {list(features.shape)} and logits {list(logits.shape)}; "
+            f"expected [2, D] and {[2, architecture.classes]}"
+        )
+
+
+def _made_for_one_size(architecture: Architecture) -> bool:
+    """Whether timm makes this network for one size of images, another than the source's unless told."""
+    if not timm.is_model(architecture.name):
+        return False
+    config = timm.get_pretrained_cfg(architecture.name)
+    return config is not None and config.fixed_input_size and config.input_size[-1] != architecture.resolution
 
 
 class FeaturesAndLogits(nn.Module):

@@ -13,6 +13,7 @@ from ncfm_hub.extractors.networks import (
     FeaturesAndLogits,
     build_network,
     channel_statistics,
+    check_network,
     normalise,
     pretrained_name,
 )
@@ -83,6 +84,22 @@ def test_unknown_backbones_are_refused_with_what_comes_close() -> None:
         build_network(architecture("resnet10"))
     with pytest.raises(PoolError, match=r"cannot be made for 32 px images: .* at least 64 px"):
         build_network(architecture("ncfm_convnet5", 32))
+
+
+def test_networks_made_for_one_size_are_made_for_the_source_s() -> None:
+    vit = architecture("vit_tiny_patch16_224", 32)
+    check_network(vit)
+    assert build_network(vit).state_dict()["pos_embed"].shape == (1, 1 + 4, 192)
+    check_network(architecture("vit_tiny_patch16_224", 224))
+    check_network(architecture("ncfm_convnet3", 28, channels=1))
+
+
+@pytest.mark.parametrize(("name", "size"), [("inception_v3", 32), ("deit_tiny_distilled_patch16_224", 32)])
+def test_networks_that_cannot_serve_are_refused_in_one_line(name: str, size: int) -> None:
+    """Images too small for its strides; two classifiers instead of one."""
+    with pytest.raises(PoolError, match=rf"backbone '{name}' cannot be used on 32 px images") as raised:
+        check_network(architecture(name, size))
+    assert "\n" not in str(raised.value)
 
 
 def test_missing_weights_are_a_readable_error(tmp_path: Path) -> None:
