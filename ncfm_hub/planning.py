@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ncfm_hub.errors import PipelineError
 from ncfm_hub.pipeline import ResolvedPipeline, load_pipeline
 from ncfm_hub.publishing.names import default_repo_name
+from ncfm_hub.recipe import Recipe
 from ncfm_hub.sources import SourceInfo, inspect_source
 
 
@@ -85,6 +87,7 @@ def make_plan(
     pool: str | None,
 ) -> Plan:
     """Settle a run. Raises the errors that can be known now: of the source, of the target, of the pool named."""
+    _check(pipeline.recipe, ipc)
     source = inspect_source(pipeline.recipe.source, token=token)
     name = default_repo_name(pipeline.name, ipc)
     target = None
@@ -94,6 +97,25 @@ def make_plan(
         target = check_can_push(repo_id, token=token, default_name=name)
     described, cost = _pool_and_cost(pipeline, source, ipc, pool, token)
     return Plan(pipeline, source, ipc, seed, output or Path(name), target, described, cost)
+
+
+def _check(recipe: Recipe, ipc: int) -> None:
+    """Raise PipelineError for values that are each of the right type but cannot work together."""
+    from ncfm_hub.matching.frequencies import PER_COMPONENT
+
+    resolution, values = recipe.source.resolution, recipe.distillation
+    if ipc < 1:
+        raise PipelineError(f"ipc, the stored images per class, is at least 1; found {ipc}")
+    if resolution % values.factor:
+        raise PipelineError(
+            f"distillation.factor {values.factor} does not divide source.resolution {resolution}: "
+            "stored images are tilings of whole tiles"
+        )
+    if values.sampling_network and values.frequencies % PER_COMPONENT:
+        raise PipelineError(
+            f"distillation.frequencies {values.frequencies} is no multiple of {PER_COMPONENT}, "
+            "the number that the sampling network gives at a time"
+        )
 
 
 def _pool_and_cost(
