@@ -294,10 +294,8 @@ def _recipe_of(
     try:
         values = {section: dict(content) for section, content in described["recipe"].items()}
         source = described["source"]
-        values["source"] |= {
-            "dataset": source["dataset"],
-            "revision": source["revision"] or values["source"].get("revision"),
-        }
+        if not source["is_local"]:  # a folder is found as the recipe names it; so are the packaged digits
+            values["source"] |= {"dataset": source["dataset"], "revision": source["revision"]}
         for key, value in (overrides or {}).items():
             section, _, name = key.partition(".")
             values[section][name] = value
