@@ -1,0 +1,273 @@
+"""A whole run on the packaged digits, small: what it leaves on disk, going on after a stop, measuring anew."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from ncfm_hub import run, stages
+from ncfm_hub.engine import open_engine
+from ncfm_hub.errors import CheckpointError, DistilledError, NcfmHubError, PipelineError, PoolError
+from ncfm_hub.extractors.pool import find_pool
+from ncfm_hub.labels import soft_labels
+from ncfm_hub.progress import Bar, Silent
+from ncfm_hub.publishing import decode_stored, load_distilled
+from ncfm_hub.recipe import PoolRecipe, Recipe
+
+SMALL = {
+    "pool.size": 1,
+    "pool.epochs": 1,
+    "distillation.steps": 3,
+    "distillation.checkpoint_every": 2,
+    "distillation.frequencies": 32,
+    "distillation.real_batch": 8,
+    "evaluation.students": 0,
+    "evaluation.updates": 2,
+    "evaluation.whole": False,
+    "engine.precision": "fp32",
+    "engine.compile": "off",
+}
+MEASURED = SMALL | {"evaluation.students": 2}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Caches that the tests of this file share, so that the pool is trained once; no token."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NCFM_HUB_CACHE", str(folder / "cache"))
+        patch.delenv("NCFM_HUB_CONFIG", raising=False)
+        patch.setattr("huggingface_hub.utils._auth.get_token", lambda: None)
+        patch.setattr("huggingface_hub.get_token", lambda: None)
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
+        yield folder
+
+
+Distill = Callable[..., run.Run]
+
+
+@pytest.fixture(scope="module")
+def distill(home: Path) -> Distill:
+    def distill(folder: Path, changes: dict[str, Any] | None = None, **options: Any) -> run.Run:
+        overrides = SMALL | (changes or {})
+        return run.distill("digits", 2, preset="cpu", overrides=overrides, output=folder, **options)
+
+    return distill
+
+
+@pytest.fixture(scope="module")
+def finished(distill: Distill, home: Path) -> run.Run:
+    """A measured run, never stopped."""
+    return distill(home / "finished", MEASURED)
+
+
+class Killed(Exception):
+    pass
+
+
+class StopIn(Silent):
+    """Ends a named stage after so many units."""
+
+    def __init__(self, stage: str, units: int):
+        self.stage, self.units = stage, units
+
+    @contextmanager
+    def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
+        yield self if what == self.stage else Silent().bar(total, what).__enter__()
+
+    def advance(self, count: int = 1, **figures: float | str) -> None:
+        self.units -= count
+        if self.units < 0:
+            raise Killed
+
+
+def test_the_folder_says_what_was_done(finished: run.Run) -> None:
+    folder = finished.folder
+    described = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    assert (described["name"], described["preset"], described["ipc"], described["seed"]) == ("digits", "cpu", 2, 0)
+    recipe = Recipe.model_validate(described["recipe"])
+    assert recipe.distillation.steps == 3
+    assert recipe.evaluation.students == 2
+    assert described["source"]["class_names"] == [str(digit) for digit in range(10)]
+    assert described["source"]["train_count"] == 1437
+    assert described["machine"]["precision"] == "fp32"
+    assert described["machine"]["compile"] is False
+    assert described["pool"]["origin"] == "trained here"
+    assert set(described["wall_time_seconds"]) == {"source", "pool", "distill", "labels", "evaluate", "total"}
+    for name in ("README.md", "results.json", "preview.png", "distilled.safetensors"):
+        assert (folder / name).stat().st_size > 0
+    assert json.loads((folder / "results.json").read_text()) == finished.results
+    assert finished.pushed is None
+
+
+def test_results_are_rows_under_one_recipe(finished: run.Run) -> None:
+    results = finished.results
+    assert [(row["set"], row["labels"]) for row in results["rows"]] == [
+        ("random", "hard"),
+        ("start", "hard"),
+        ("distilled", "hard"),
+        ("distilled", "soft"),
+    ]
+    assert [row["images"] for row in results["rows"]] == [20, 80, 80, 80]
+    assert all(row["stored_images"] == 20 for row in results["rows"])
+    assert all(row["accuracy"]["n"] == 2 for row in results["rows"])
+    protocol = results["protocol"]
+    assert protocol["metric"] == "top-1 accuracy in percent at the last epoch"
+    assert (protocol["split"], protocol["test_images"], protocol["updates"]) == ("test", 360, 2)
+    distillation = results["distillation"]
+    assert distillation["steps"] == 3
+    assert distillation["calibration"] == 5.0
+    first = distillation["first"]
+    assert first["loss"] == pytest.approx(first["ncfd"] + 5 * first["calibration"], abs=1e-3)
+    assert distillation["curve"][0] == [0, first["loss"]]
+    assert distillation["floor"] == pytest.approx(300 * 0.886227 * ((1 / 8 + 1 / 8) / 2) ** 0.5, abs=0.01)
+    assert list(results["pool"]["members"][0]["accuracy"]) == ["0.0", "0.25", "0.5", "0.75", "1.0"]
+
+
+def test_what_is_on_disk_is_decoded_labelled_and_rounded_once(finished: run.Run, home: Path) -> None:
+    distilled = load_distilled(finished.folder)
+    assert distilled.stored.shape == (20, 1, 16, 16)
+    assert torch.equal(distilled.images, decode_stored(distilled.stored, 2))
+    assert distilled.labels.tolist() == [digit for digit in range(10) for _ in range(8)]
+    assert distilled.stored_index.tolist() == [number for number in range(20) for _ in range(4)]
+    assert distilled.tile.tolist() == [0, 1, 2, 3] * 20
+    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    pool = find_pool(str(home / "cache" / "pools" / described["pool"]["key"]))
+    assert torch.equal(distilled.soft_labels, soft_labels(distilled.images, pool, open_engine("fp32", "off")))
+
+
+@pytest.mark.parametrize(("stage", "units"), [("distilling", 2), ("evaluating", 5)])
+def test_a_run_stopped_and_resumed_ends_alike(
+    distill: Distill, finished: run.Run, tmp_path: Path, stage: str, units: int
+) -> None:
+    """Stopped behind the checkpoint of step 2, or between two students of the table."""
+    once = SMALL | {"evaluation.students": 1}
+    with pytest.raises(Killed):
+        distill(tmp_path / "run", once, progress=StopIn(stage, units))
+    assert not (tmp_path / "run" / "results.json").exists()
+    made = distill(tmp_path / "run", once, resume=True)
+    for name in ("distilled.safetensors", "default/train-00000-of-00001.parquet"):
+        assert (made.folder / name).read_bytes() == (finished.folder / name).read_bytes()
+    for row, expected in zip(made.results["rows"], finished.results["rows"], strict=True):
+        assert row["accuracy"]["values"] == expected["accuracy"]["values"][:1]
+    assert made.results["distillation"]["curve"] == finished.results["distillation"]["curve"]
+
+
+def test_times_of_a_resumed_run_cover_what_was_done_before(distill: Distill, tmp_path: Path) -> None:
+    first = distill(tmp_path / "run")
+    again = distill(tmp_path / "run", resume=True)
+    seconds = [one.results["distillation"]["seconds_per_step"] for one in (first, again)]
+    assert seconds[0] > 0
+    assert seconds[1] == pytest.approx(seconds[0], rel=0.2)
+    wall_time = yaml.safe_load((tmp_path / "run" / "pipeline.yaml").read_text())["wall_time_seconds"]
+    assert wall_time["total"] >= wall_time["distill"] > 0
+
+
+def test_a_resumed_run_of_other_settings_stops(distill: Distill, finished: run.Run, tmp_path: Path) -> None:
+    distill(tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"distillation\.seed = 0, this run has 1"):
+        distill(tmp_path / "run", resume=True, seed=1)
+    with pytest.raises(CheckpointError, match=r"distillation\.alpha"):
+        distill(tmp_path / "run", {"distillation.alpha": 0.25}, resume=True)
+    with pytest.raises(DistilledError, match=r"is not empty; .*--resume"):
+        distill(tmp_path / "run")
+
+
+def test_seed_and_ipc_use_the_pool_of_the_cache(
+    distill: Distill, finished: run.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a pool was trained")
+
+    monkeypatch.setattr("ncfm_hub.extractors.cache.train_member", refuse)
+    other = distill(tmp_path / "seed", seed=1)
+    described = yaml.safe_load((other.folder / "pipeline.yaml").read_text())
+    assert described["pool"]["origin"] == "cache"
+    assert described["seed"] == 1
+    first = load_distilled(finished.folder)
+    assert not torch.equal(load_distilled(other.folder).stored, first.stored)
+    more = run.distill("digits", 1, preset="cpu", overrides=SMALL, output=tmp_path / "one")
+    assert len(load_distilled(more.folder).stored) == 10
+    assert run.plan("digits", 1, preset="cpu", overrides=SMALL).pool["cached"] is True
+
+
+def test_validation_never_reads_the_test_split(distill: Distill, tmp_path: Path) -> None:
+    made = distill(tmp_path / "run", {"evaluation.students": 1, "evaluation.soft_labels": False}, validation=True)
+    assert made.results["protocol"]["split"] == "validation part of train"
+    assert made.results["protocol"]["test_images"] == 144
+    described = yaml.safe_load((made.folder / "pipeline.yaml").read_text())
+    assert described["source"]["train_count"] == 1437 - 144
+    assert described["pool"]["origin"] == "trained here"  # on fewer images than the pool of whole runs
+
+
+def test_a_published_set_is_measured_anew_with_the_same_numbers(finished: run.Run) -> None:
+    measured = run.evaluate(finished.folder)
+    assert [row["accuracy"] for row in measured["rows"]] == [row["accuracy"] for row in finished.results["rows"]]
+    changes = {"evaluation.students": 1, "evaluation.updates": 3, "evaluation.soft_labels": False}
+    more = run.evaluate(finished.folder, overrides=changes)
+    assert more["protocol"]["updates"] == 3
+    assert [row["accuracy"]["n"] for row in more["rows"]] == [1, 1, 1]
+
+
+def test_a_pool_given_by_place_must_fit(distill: Distill, finished: run.Run, home: Path, tmp_path: Path) -> None:
+    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    place = str(home / "cache" / "pools" / described["pool"]["key"])
+    made = distill(tmp_path / "run", pool=place)
+    assert yaml.safe_load((made.folder / "pipeline.yaml").read_text())["pool"]["origin"] == place
+    assert torch.equal(load_distilled(made.folder).stored, load_distilled(finished.folder).stored)
+    with pytest.raises(PoolError, match="other classes"):
+        distill(tmp_path / "other", {"source.classes": ["1", "2"]}, pool=place)
+    with pytest.raises(PoolError, match="expected a folder or a Hub model repository"):
+        distill(tmp_path / "none", pool="nowhere at all")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distillation.factor": 3}, "factor 3 does not divide .* 16"),
+        (
+            {"distillation.sampling_network": True, "distillation.frequencies": 40},
+            "frequencies 40 is no multiple of 16",
+        ),
+        ({"pool.backbone": "inception_v3"}, "'inception_v3' cannot be used on 16 px"),
+    ],
+    ids=["factor", "frequencies", "backbone"],
+)
+def test_values_that_cannot_work_are_refused_before_any_training(
+    distill: Distill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a pool was trained")
+
+    monkeypatch.setattr("ncfm_hub.extractors.cache.train_member", refuse)
+    with pytest.raises(NcfmHubError, match=message) as raised:
+        distill(tmp_path / "run", changes)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("ipc", [0, -1])
+def test_ipc_is_positive(home: Path, ipc: int) -> None:
+    with pytest.raises(PipelineError, match="at least 1"):
+        run.plan("digits", ipc, preset="cpu")
+
+
+def test_rounding_to_eight_bits_is_to_the_nearest() -> None:
+    values = torch.tensor([0.0, 0.4 / 255, 0.6 / 255, 100.4 / 255, 100.6 / 255, 1.0])
+    assert stages.to_pixels(values).tolist() == [0, 0, 1, 100, 101, 255]
+    assert stages.to_pixels(torch.arange(256) / 255).tolist() == list(range(256))
+
+
+def test_pretrain_gives_the_pool_that_distill_uses(finished: run.Run, tmp_path: Path) -> None:
+    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    made = run.pretrain("digits", preset="cpu", overrides=SMALL, output=tmp_path / "pool")
+    assert made.key == described["pool"]["key"]
+    assert made.members == 1
+    copied = find_pool(str(tmp_path / "pool"))
+    assert copied.key == made.key
+    assert PoolRecipe.model_validate(json.loads((tmp_path / "pool" / "pool.json").read_text())["recipe"]).size == 1
+    assert not [path.name for path in (tmp_path / "pool").iterdir() if path.name.startswith(".")]
