@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from ncfm_hub.engine import open_engine
 from ncfm_hub.extractors.convnet import ConvNet
 from ncfm_hub.extractors.functional import FrozenNetwork
 from ncfm_hub.extractors.networks import Architecture, normalise
@@ -193,6 +194,16 @@ def test_calibration_and_discrepancy_add_up(case: Case) -> None:
     assert torch.equal(pure.ncfd, both.ncfd)
     entropy_part = both.pixel_gradient - pure.pixel_gradient
     torch.testing.assert_close(double.pixel_gradient - pure.pixel_gradient, 2 * entropy_part, rtol=1e-3, atol=1e-7)
+
+
+def test_the_compiled_step_is_the_oracle_s_too(case: Case) -> None:
+    """Where there is a compiler; elsewhere the engine runs uncompiled, and so does this."""
+    network = FrozenNetwork(ConvNet(CLASSES, 3, SIZE, width=WIDTH), open_engine("fp32", "on"))
+    distances, entropies, pixels, _ = case.oracle()
+    found = replace(case, network=network).unit(range(CLASSES), images_at_once=24)
+    torch.testing.assert_close(found.ncfd.double(), distances, rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.cross_entropy.double(), entropies, rtol=1e-5, atol=0)
+    assert oracle.cosine(found.pixel_gradient, pixels) >= 1 - 1e-6
 
 
 def test_bf16_stays_close_to_the_oracle(case: Case) -> None:
