@@ -19,7 +19,10 @@ from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.publishing import decode_stored, load_distilled
 from ncfm_hub.recipe import PoolRecipe, Recipe
 
+CLASSES = [3, 0, 1, 2]  # of the digits, in an order of our own
+COUNT = 183 + 178 + 182 + 177  # images of them in scikit-learn's set, which is split into training and test
 SMALL = {
+    "source.classes": CLASSES,
     "pool.size": 1,
     "pool.epochs": 1,
     "distillation.steps": 3,
@@ -93,8 +96,9 @@ def test_the_folder_says_what_was_done(finished: run.Run) -> None:
     recipe = Recipe.model_validate(described["recipe"])
     assert recipe.distillation.steps == 3
     assert recipe.evaluation.students == 2
-    assert described["source"]["class_names"] == [str(digit) for digit in range(10)]
-    assert described["source"]["train_count"] == 1437
+    assert described["source"]["class_names"] == ["3", "0", "1", "2"]
+    assert described["source"]["class_ids"] == CLASSES
+    assert described["source"]["train_count"] + described["source"]["test_count"] == COUNT
     assert described["machine"]["precision"] == "fp32"
     assert described["machine"]["compile"] is False
     assert described["pool"]["origin"] == "trained here"
@@ -113,12 +117,13 @@ def test_results_are_rows_under_one_recipe(finished: run.Run) -> None:
         ("distilled", "hard"),
         ("distilled", "soft"),
     ]
-    assert [row["images"] for row in results["rows"]] == [20, 80, 80, 80]
-    assert all(row["stored_images"] == 20 for row in results["rows"])
+    assert [row["images"] for row in results["rows"]] == [8, 32, 32, 32]
+    assert all(row["stored_images"] == 8 for row in results["rows"])
     assert all(row["accuracy"]["n"] == 2 for row in results["rows"])
     protocol = results["protocol"]
     assert protocol["metric"] == "top-1 accuracy in percent at the last epoch"
-    assert (protocol["split"], protocol["test_images"], protocol["updates"]) == ("test", 360, 2)
+    assert (protocol["split"], protocol["updates"]) == ("test", 2)
+    assert protocol["test_images"] == pytest.approx(COUNT * 360 / 1797, abs=2)  # stratified
     distillation = results["distillation"]
     assert distillation["steps"] == 3
     assert distillation["calibration"] == 5.0
@@ -131,11 +136,11 @@ def test_results_are_rows_under_one_recipe(finished: run.Run) -> None:
 
 def test_what_is_on_disk_is_decoded_labelled_and_rounded_once(finished: run.Run, home: Path) -> None:
     distilled = load_distilled(finished.folder)
-    assert distilled.stored.shape == (20, 1, 16, 16)
+    assert distilled.stored.shape == (8, 1, 16, 16)
     assert torch.equal(distilled.images, decode_stored(distilled.stored, 2))
-    assert distilled.labels.tolist() == [digit for digit in range(10) for _ in range(8)]
-    assert distilled.stored_index.tolist() == [number for number in range(20) for _ in range(4)]
-    assert distilled.tile.tolist() == [0, 1, 2, 3] * 20
+    assert distilled.labels.tolist() == [label for label in range(4) for _ in range(8)]
+    assert distilled.stored_index.tolist() == [number for number in range(8) for _ in range(4)]
+    assert distilled.tile.tolist() == [0, 1, 2, 3] * 8
     described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
     pool = find_pool(str(home / "cache" / "pools" / described["pool"]["key"]))
     assert torch.equal(distilled.soft_labels, soft_labels(distilled.images, pool, open_engine("fp32", "off")))
@@ -192,16 +197,17 @@ def test_seed_and_ipc_use_the_pool_of_the_cache(
     first = load_distilled(finished.folder)
     assert not torch.equal(load_distilled(other.folder).stored, first.stored)
     more = run.distill("digits", 1, preset="cpu", overrides=SMALL, output=tmp_path / "one")
-    assert len(load_distilled(more.folder).stored) == 10
+    assert len(load_distilled(more.folder).stored) == 4
     assert run.plan("digits", 1, preset="cpu", overrides=SMALL).pool["cached"] is True
 
 
-def test_validation_never_reads_the_test_split(distill: Distill, tmp_path: Path) -> None:
+def test_validation_never_reads_the_test_split(distill: Distill, finished: run.Run, tmp_path: Path) -> None:
     made = distill(tmp_path / "run", {"evaluation.students": 1, "evaluation.soft_labels": False}, validation=True)
     assert made.results["protocol"]["split"] == "validation part of train"
-    assert made.results["protocol"]["test_images"] == 144
     described = yaml.safe_load((made.folder / "pipeline.yaml").read_text())
-    assert described["source"]["train_count"] == 1437 - 144
+    whole = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())["source"]["train_count"]
+    assert made.results["protocol"]["test_images"] == round(0.1 * whole)
+    assert described["source"]["train_count"] == whole - round(0.1 * whole)
     assert described["pool"]["origin"] == "trained here"  # on fewer images than the pool of whole runs
 
 
@@ -221,7 +227,7 @@ def test_a_pool_given_by_place_must_fit(distill: Distill, finished: run.Run, hom
     assert yaml.safe_load((made.folder / "pipeline.yaml").read_text())["pool"]["origin"] == place
     assert torch.equal(load_distilled(made.folder).stored, load_distilled(finished.folder).stored)
     with pytest.raises(PoolError, match="other classes"):
-        distill(tmp_path / "other", {"source.classes": ["1", "2"]}, pool=place)
+        distill(tmp_path / "other", {"source.classes": [1, 2]}, pool=place)
     with pytest.raises(PoolError, match="expected a folder or a Hub model repository"):
         distill(tmp_path / "none", pool="nowhere at all")
 
