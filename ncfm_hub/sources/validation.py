@@ -9,6 +9,7 @@ from ncfm_hub.sources.types import ImageSet, Source
 
 _FRACTION = 0.1
 _AT_MOST = 5000
+_NAMED = 5  # small classes that get a line of their own
 
 
 def cut_validation(source: Source, seed: int = 0) -> Source:
@@ -55,9 +56,19 @@ def _rows(images: ImageSet, rows: np.ndarray) -> ImageSet:
 
 
 def too_small_notes(source: Source, needed: int) -> list[str]:
-    """One line for each class with fewer training images than `needed`, which are then drawn with replacement."""
+    """What to say of classes with fewer training images than `needed`, which are then drawn with replacement.
+
+    One line for each class, or one for all of them if they are many.
+    """
+    counts = {name: len(rows) for name, rows in zip(source.info.class_names, source.class_indices(), strict=True)}
+    small = {name: count for name, count in counts.items() if count < needed}
+    if len(small) <= _NAMED:
+        return [
+            f"class {name!r} has {count} training images, fewer than the {needed} needed: drawn with replacement"
+            for name, count in small.items()
+        ]
+    named = ", ".join(map(repr, list(small)[:_NAMED]))
     return [
-        f"class {name!r} has {len(rows)} training images, fewer than the {needed} needed: drawn with replacement"
-        for name, rows in zip(source.info.class_names, source.class_indices(), strict=True)
-        if len(rows) < needed
+        f"{len(small)} classes ({named}, ...) have fewer training images than the {needed} needed, "
+        f"the smallest {min(small.values())}: drawn with replacement"
     ]
