@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock
 
 from ncfm_hub.engine import Engine
+from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.networks import (
     Architecture,
     build_network,
@@ -22,7 +23,7 @@ from ncfm_hub.extractors.networks import (
 from ncfm_hub.extractors.pool import POOL_FILE, Pool, member_file, read_pool, save_weights, write_pool_files
 from ncfm_hub.extractors.pretraining import TrainingPlan, initial_weights, measure_blends, train_member
 from ncfm_hub.extractors.training import Trainer
-from ncfm_hub.files import cache_root, write_json
+from ncfm_hub.files import cache_root, sha256_file, write_json
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.recipe import PoolRecipe
 from ncfm_hub.sources.types import Source
@@ -42,7 +43,14 @@ def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str
         "computed": [engine.device.type, engine.precision, engine.compiled],
         "versions": [torch.__version__, timm.__version__],
     }
+    if recipe.pretrained and recipe.pretrained.startswith("local-dir:"):
+        described["weights"] = _folder_digest(Path(recipe.pretrained.removeprefix("local-dir:")))
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _folder_digest(folder: Path) -> list[tuple[str, str]]:
+    """Names and SHA-256 of a folder's files, whose content may change under one name."""
+    return [(path.name, sha256_file(path)) for path in sorted(folder.glob("*")) if path.is_file()]
 
 
 def architecture_name(recipe: PoolRecipe, resolution: int) -> str:
@@ -64,7 +72,10 @@ def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, pro
     key = pool_key(source.fingerprint, flip, recipe, name, engine)
     folder = pool_folder(key)
     if (folder / POOL_FILE).is_file():
-        return read_pool(folder, "cache")
+        try:
+            return read_pool(folder, "cache")
+        except PoolError as error:
+            raise PoolError(f"{error}; remove the folder {folder} to train the pool anew") from None
     weights = pretrained_name(recipe.backbone, recipe.pretrained) if recipe.pretrained else None
     architecture = _describe(source, name, weights)
     check_network(architecture)

@@ -194,6 +194,22 @@ def test_pretrained_weights_are_fine_tuned_to_the_classes(source: Source, engine
     torch.testing.assert_close(fresh.members[0][1]["blocks.0.weight"], trained["blocks.0.weight"])
 
 
+def test_weights_of_a_folder_are_in_the_key_by_content(engine: Engine, tmp_path: Path) -> None:
+    values = recipe(pretrained=f"local-dir:{tmp_path}")
+    keys = []
+    for content in (b"one", b"two", b"one"):
+        (tmp_path / "model.safetensors").write_bytes(content)
+        keys.append(pool_key("f", True, values, "net", engine))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_damaged_cache_is_named_with_what_to_do(source: Source, engine: Engine) -> None:
+    folder = pool_folder(get_pool(source, False, recipe(size=1, epochs=1), engine).key)
+    (folder / "00-trained.safetensors").write_bytes(b"")
+    with pytest.raises(PoolError, match=f"00-trained.safetensors .*remove the folder {folder}"):
+        get_pool(source, False, recipe(size=1, epochs=1), engine)
+
+
 def test_a_backbone_that_is_none_stops_before_training(source: Source, engine: Engine) -> None:
     with pytest.raises(PoolError, match="timm knows no backbone"):
         get_pool(source, False, recipe(backbone="resnet0"), engine)
