@@ -4,6 +4,7 @@
 """
 
 import ctypes
+import datetime
 import os
 import platform
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 
 from ncfm_hub.progress import Progress, Silent
 
@@ -64,7 +66,9 @@ def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progr
     """
     progress = progress or Silent()
     keep_freed_memory()
-    accelerator = Accelerator()
+    # Processes wait for each other while one of them trains: for as long as that takes.
+    patience = InitProcessGroupKwargs(timeout=datetime.timedelta(days=7))
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
     device = accelerator.device
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False
