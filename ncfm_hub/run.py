@@ -127,7 +127,7 @@ def distill(
             source, distilled, made.start, pipeline.recipe, seed, engine, folder / WORK_FOLDER, progress
         )
     watch.seconds["total"] = sum(watch.seconds.values())  # of a resumed run too
-    results = stages.results_of(rows, protocol, extractors, made, pipeline.recipe, ipc)
+    results = stages.results_of(rows, protocol, source, extractors, made, pipeline.recipe, ipc)
     pushed = None
     if engine.accelerator.is_main_process:
         stages.describe(

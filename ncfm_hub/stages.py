@@ -1,5 +1,6 @@
 """The stages of a run, each from a recipe's values to the next thing made."""
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -191,7 +192,13 @@ def _rows(source: Source, distilled: Distilled, start: torch.Tensor, recipe: Eva
 
 
 def results_of(
-    rows: list[dict[str, Any]], protocol: dict[str, Any], pool: Pool, made: Distillation, recipe: Recipe, ipc: int
+    rows: list[dict[str, Any]],
+    protocol: dict[str, Any],
+    source: Source,
+    pool: Pool,
+    made: Distillation,
+    recipe: Recipe,
+    ipc: int,
 ) -> dict[str, Any]:
     """The content of `results.json`."""
     values = recipe.distillation
@@ -204,6 +211,9 @@ def results_of(
         )
 
     every = max(1, len(curve) // 100)
+    # A class smaller than the batch gives what it has; the loss is a mean over classes, and so is its floor.
+    real = [min(values.real_batch, len(rows)) for rows in source.class_indices()]
+    floors = [floor_of(count, ipc * values.factor**2) for count in real]
     return {
         "ncfm_hub": 1,
         "rows": rows,
@@ -216,7 +226,7 @@ def results_of(
             "calibration": values.calibration,
             "first": at(0),
             "last": at(-1),
-            "floor": round(floor_of(values.real_batch, ipc * values.factor**2), 2),
+            "floor": round(statistics.fmean(floors), 2),
             "seconds_per_step": round(made.seconds / max(1, len(curve)), 3),
             "curve": [[step, round(curve[step][0], 4)] for step in range(0, len(curve), every)],
         },
@@ -277,12 +287,23 @@ def evaluate_published(
     source = load_source(recipe.source, token=token, progress=progress)
     if str(described["source"].get("test_split", "")).startswith("validation part"):
         source = cut_validation(source)
+    if source.info.class_names != distilled.class_names:
+        raise DistilledError(
+            f"{target} holds the classes {_some(distilled.class_names)}; "
+            f"its source {source.info.dataset} gives {_some(source.info.class_names)}"
+        )
     if source.fingerprint != described["source"].get("fingerprint"):
         progress.note("the source differs from the one this set was made from; its start is drawn from the present one")
-    seed = int(described["seed"])
+    seed = described.get("seed")
+    if not isinstance(seed, int):
+        raise DistilledError(f"{target}: pipeline.yaml gives no seed, from which the start and random images are drawn")
     start = make_start(source, distilled.ipc, distilled.factor, seed)
     rows, protocol = evaluate_rows(source, distilled, start, recipe, seed, engine, None, progress)
     return {"ncfm_hub": 1, "rows": rows, "protocol": protocol}
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f", ... ({len(names)})" if len(names) > 5 else "")
 
 
 def _recipe_of(

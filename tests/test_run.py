@@ -1,6 +1,7 @@
 """A whole run on the packaged digits, small: what it leaves on disk, going on after a stop, measuring anew."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -218,6 +219,45 @@ def test_a_published_set_is_measured_anew_with_the_same_numbers(finished: run.Ru
     more = run.evaluate(finished.folder, overrides=changes)
     assert more["protocol"]["updates"] == 3
     assert [row["accuracy"]["n"] for row in more["rows"]] == [1, 1, 1]
+
+
+def altered(finished: run.Run, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """A copy of a result whose pipeline.yaml says something else."""
+    shutil.copytree(finished.folder, folder)
+    described = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    change(described)
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["recipe"]["source"].update(classes=[3, 0, 1, 4]), "classes 3, 0, 1, 2; its source .* 3, 0, 1, 4"),
+        (lambda d: d["recipe"]["source"].update(classes=[3, 0, 1]), "its source .* gives 3, 0, 1"),
+        (lambda d: d.pop("seed"), "gives no seed"),
+        (lambda d: d.update(seed="zero"), "gives no seed"),
+        (lambda d: d.pop("source"), "no usable recipe"),
+        (lambda d: d.update(recipe=[]), "no usable recipe"),
+        (lambda d: d["recipe"]["evaluation"].update(updates="many"), "no usable recipe"),
+    ],
+)
+def test_a_set_that_does_not_fit_its_source_is_not_measured(
+    finished: run.Run, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    folder = altered(finished, tmp_path / "altered", change)
+    with pytest.raises(DistilledError, match=message) as raised:
+        run.evaluate(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_floor_is_that_of_the_images_there_are(distill: Distill, finished: run.Run, tmp_path: Path) -> None:
+    """A batch of 1,000 asked for; classes of some 145."""
+    made = distill(tmp_path / "run", {"distillation.real_batch": 1000, "distillation.steps": 1})
+    described = yaml.safe_load((made.folder / "pipeline.yaml").read_text())
+    typical = described["source"]["train_count"] / 4
+    expected = 300 * 0.886227 * ((1 / typical + 1 / 8) / 2) ** 0.5
+    assert made.results["distillation"]["floor"] == pytest.approx(expected, abs=0.05)
 
 
 def test_a_pool_given_by_place_must_fit(distill: Distill, finished: run.Run, home: Path, tmp_path: Path) -> None:
