@@ -116,11 +116,15 @@ def oracle_draws(draws: list[UnitDraw]) -> list[oracle.ClassDraw]:
 # --- one step, whole ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("classes_at_once", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("channels", "changes"),
+    [(3, {}), (3, {"classes_at_once": 2}), (3, {"classes_at_once": 3, "ipc": 2}), (1, {"factor": 1, "ipc": 3})],
+)
 def test_a_step_of_all_units_is_the_oracle_s_and_psi_goes_against_its_gradient(
-    source: Source, engine: Engine, record: Record, classes_at_once: int
+    engine: Engine, record: Record, channels: int, changes: dict[str, object]
 ) -> None:
-    settings = tiny_settings(sampling_network=True, classes_at_once=classes_at_once, alpha=0.4)
+    settings = tiny_settings(sampling_network=True, alpha=0.4, **changes)
+    source = tiny_source(channels=channels)
     pool = tiny_pool(source)
     distiller = Distiller(source, pool, settings, engine)
     away_from_start(distiller)

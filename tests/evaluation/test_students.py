@@ -162,6 +162,14 @@ def test_students_of_one_seed_start_alike_whatever_they_are_given() -> None:
     torch.testing.assert_close(heads[0], heads[1], atol=1e-9, rtol=0)
 
 
+def test_seeds_give_students_other_weights_and_other_batches() -> None:
+    students = Students(ARCHITECTURE, PLAN, plain_engine())
+    weights = [students._fresh_weights(seed)["blocks.0.weight"] for seed in (0, 1)]
+    batches = [next(iter(students._batches(training_set(), seed)))[0] for seed in (0, 1)]
+    assert not torch.equal(*weights)
+    assert not torch.equal(*batches)
+
+
 def test_accuracy_is_that_of_the_last_update(monkeypatch: pytest.MonkeyPatch) -> None:
     """The authors report the best epoch on the test set; here the test set is looked at once, at the end."""
     students = Students(ARCHITECTURE, PLAN, plain_engine())
