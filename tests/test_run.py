@@ -14,11 +14,15 @@ import yaml
 from ncfm_hub import run, stages
 from ncfm_hub.engine import open_engine
 from ncfm_hub.errors import CheckpointError, DistilledError, NcfmHubError, PipelineError, PoolError
+from ncfm_hub.evaluation.baselines import random_images
+from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.extractors.pool import find_pool
 from ncfm_hub.labels import soft_labels
+from ncfm_hub.matching.start import make_start
 from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.publishing import decode_stored, load_distilled
 from ncfm_hub.recipe import PoolRecipe, Recipe
+from ncfm_hub.sources import load_source
 
 CLASSES = [3, 0, 1, 2]  # of the digits, in an order of our own
 COUNT = 183 + 178 + 182 + 177  # images of them in scikit-learn's set, which is split into training and test
@@ -133,6 +137,35 @@ def test_results_are_rows_under_one_recipe(finished: run.Run) -> None:
     assert distillation["curve"][0] == [0, first["loss"]]
     assert distillation["floor"] == pytest.approx(300 * 0.886227 * ((1 / 8 + 1 / 8) / 2) ** 0.5, abs=0.01)
     assert list(results["pool"]["members"][0]["accuracy"]) == ["0.0", "0.25", "0.5", "0.75", "1.0"]
+
+
+def test_rows_are_what_their_names_say(finished: run.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Row] = []
+
+    def listen(rows: list[Row], *_: Any, **__: Any) -> list[dict[str, Any]]:
+        given.extend(rows)
+        return []
+
+    monkeypatch.setattr(stages, "measure", listen)
+    run.evaluate(finished.folder, overrides={"evaluation.whole": True})
+    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    source = load_source(Recipe.model_validate(described["recipe"]).source)
+    distilled = load_distilled(finished.folder)
+    start = decode_stored((make_start(source, 2, 2, 0) * 255).round().to(torch.uint8), 2)
+    random = random_images(source, 2, 0)
+    hard = torch.eye(4)
+    expected = {
+        ("random", "hard"): (random.images, hard[random.labels]),
+        ("start", "hard"): (start, hard[distilled.labels]),
+        ("distilled", "hard"): (distilled.images, hard[distilled.labels]),
+        ("distilled", "soft"): (distilled.images, distilled.soft_labels),
+        ("whole", "hard"): (source.train.images, hard[source.train.labels]),
+    }
+    assert [(row.name, row.labels) for row in given] == list(expected)
+    for row, (images, targets) in zip(given, expected.values(), strict=True):
+        assert torch.equal(row.training.images, images), row.name
+        assert torch.equal(row.training.targets, targets), row.name
+    assert [row.stored_images for row in given] == [8, 8, 8, 8, len(source.train.labels)]
 
 
 def test_what_is_on_disk_is_decoded_labelled_and_rounded_once(finished: run.Run, home: Path) -> None:
