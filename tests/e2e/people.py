@@ -1,0 +1,102 @@
+"""Somebody at a terminal: a home and a current folder of their own, and commands as child processes in it."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import clean_environment
+
+# Tests run beside each other on few cores: there, threads that wait for each other cost more than they bring. A GPU is
+# hidden because bit-identity is promised on the CPU only, and because the preset follows the device.
+_SETTINGS = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user of the command line.
+
+    folder: the current folder; caches and home lie beside it, so that nothing but results appear in it
+    settings: environment variables on top of a clean environment
+    """
+
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}-home")
+
+    @property
+    def cache(self) -> Path:
+        return self.home / "cache"
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        return clean_environment(self.home) | _SETTINGS | dict(self.settings) | settings
+
+    def start(self, command: list[str | Path], **settings: str) -> subprocess.Popen[str]:
+        """Any command, started; both outputs are pipes."""
+        return subprocess.Popen(
+            list(map(str, command)),
+            cwd=self.folder,
+            env=self.environment(**settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, command: list[str | Path], **settings: str) -> subprocess.CompletedProcess[str]:
+        """Any command, to its end."""
+        with self.start(command, **settings) as child:
+            try:
+                out, err = child.communicate(timeout=300)
+            finally:
+                child.kill()
+        return subprocess.CompletedProcess(command, child.returncode, out, err)
+
+    def ncfm(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+        """`ncfm-hub ARGUMENTS`, to its end."""
+        return self.run(ncfm(*arguments), **settings)
+
+    def done(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+        """The same, and it must succeed."""
+        ended = self.ncfm(*arguments, **settings)
+        assert ended.returncode == 0, ended.stderr
+        assert "Traceback" not in ended.stderr
+        return ended
+
+
+def ncfm(*arguments: str | Path) -> list[str | Path]:
+    """The command line as a list: `python -m ncfm_hub ARGUMENTS`."""
+    return [sys.executable, "-m", "ncfm_hub", *arguments]
+
+
+def error_line(ended: subprocess.CompletedProcess[str]) -> str:
+    """The line in which a failed command says why: the last on stderr, the only one that begins `Error: `.
+
+    Notes may stand before it, but never a traceback, and nothing is on stdout.
+    """
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    lines = ended.stderr.splitlines()
+    assert [line.startswith("Error: ") for line in lines] == [False] * (len(lines) - 1) + [True], ended.stderr
+    return lines[-1].removeprefix("Error: ")
+
+
+MakePerson = Callable[..., Person]
+
+
+def person_maker(folders: pytest.TempPathFactory) -> MakePerson:
+    """make(**settings) -> a Person who was never here before."""
+
+    def make(**settings: str) -> Person:
+        folder = folders.mktemp("person")
+        person = Person(folder, settings)
+        person.home.mkdir()
+        return person
+
+    return make
