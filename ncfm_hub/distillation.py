@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 
+from ncfm_hub._version import __version__
 from ncfm_hub.checkpoints import load_checkpoint, save_checkpoint
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.functional import FrozenNetwork
@@ -294,7 +296,7 @@ def checkpoint_settings(source: Source, pool: Pool, settings: DistillationSettin
         "distillation": asdict(settings),
         "source": source.fingerprint,
         "pool": pool.key,
-        "torch": torch.__version__,
+        "versions": {"ncfm_hub": __version__, "torch": torch.__version__, "timm": timm.__version__},
         "device": engine.device.type,
         "precision": engine.precision,
         "compile": engine.compiled,

@@ -97,6 +97,27 @@ def load_pipeline(
     return ResolvedPipeline(name, chosen, recipe, tuple(dict.fromkeys(where for where, _ in layers)))
 
 
+def change_evaluation(recipe: Recipe, preset: str | None, overrides: Mapping[str, Any] | None) -> Recipe:
+    """A recipe with another evaluation: that of a preset of the defaults, if named, then single values over it.
+
+    overrides: dotted keys of the sections `evaluation` and `engine`; PipelineError for any other.
+    """
+    changes = _nest(overrides or {})
+    refused = sorted(set(changes) - {"evaluation", "engine"})
+    if refused:
+        raise PipelineError(f"section `{refused[0]}` is settled in a finished set; expected `evaluation` or `engine`")
+    layers = [("recipe", recipe.model_dump())]
+    if preset is not None:
+        path = data_folder("pipelines") / f"{_DEFAULTS}.yaml"
+        contents = [(str(path), read_file(path))]
+        chosen = _choose_preset(contents, preset, "cpu")
+        layers += [
+            (where, {"evaluation": layer.get("evaluation", {})}) for where, layer in _layers(*contents[0], chosen)
+        ]
+    merged = _merge([*layers, ("command line", changes)])
+    return _recipe(merged, "recipe", preset or "as it was made")
+
+
 def _find(dataset: str) -> tuple[str, Path | None]:
     """(name, pipeline file or None for a Hub id or folder, which have no file of their own)."""
     if dataset in pipeline_names():

@@ -195,8 +195,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a distilled folder or Hub repository of ours anew, on the source its `pipeline.yaml` names.
 
-    overrides, preset: of the evaluation only; by default the recipe it was made with. Returns rows and protocol as in
-    `results.json`. Raises DistilledError if the target is none of ours or its source has changed.
+    overrides, preset: of the sections `evaluation` and `engine` only; by default the recipe it was made with.
+    Returns rows and protocol as in `results.json`. Raises DistilledError if the target is none of ours or its source
+    has other classes, PipelineError for values that cannot be changed.
     """
     from ncfm_hub import stages
 

@@ -21,7 +21,7 @@ from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
 from ncfm_hub.files import write_json, write_text
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.matching.start import make_start
-from ncfm_hub.pipeline import ResolvedPipeline
+from ncfm_hub.pipeline import ResolvedPipeline, change_evaluation
 from ncfm_hub.progress import Progress
 from ncfm_hub.provenance import describe_run
 from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, load_distilled, write_data
@@ -282,7 +282,7 @@ def evaluate_published(
     folder = locate(target, revision=revision, token=token)
     described = read_pipeline(folder)
     distilled = load_distilled(folder)
-    recipe = _recipe_of(described, preset, overrides, folder)
+    recipe = change_evaluation(_recipe_of(described, folder), preset, overrides)
     engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
     source = load_source(recipe.source, token=token, progress=progress)
     if str(described["source"].get("test_split", "")).startswith("validation part"):
@@ -306,10 +306,8 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:5]) + (f", ... ({len(names)})" if len(names) > 5 else "")
 
 
-def _recipe_of(
-    described: dict[str, Any], preset: str | None, overrides: Mapping[str, Any] | None, folder: Path
-) -> Recipe:
-    """The recipe a set was made with, at the source's pinned revision, its evaluation changed as asked."""
+def _recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
+    """The recipe a set was made with, at the source's pinned revision."""
     from pydantic import ValidationError
 
     try:
@@ -317,9 +315,6 @@ def _recipe_of(
         source = described["source"]
         if not source["is_local"]:  # a folder is found as the recipe names it; so are the packaged digits
             values["source"] |= {"dataset": source["dataset"], "revision": source["revision"]}
-        for key, value in (overrides or {}).items():
-            section, _, name = key.partition(".")
-            values[section][name] = value
         return Recipe.model_validate(values)
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise DistilledError(f"{folder}/pipeline.yaml holds no usable recipe ({str(error).splitlines()[0]})") from None

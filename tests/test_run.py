@@ -19,6 +19,7 @@ from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.extractors.pool import find_pool
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.matching.start import make_start
+from ncfm_hub.pipeline import change_evaluation
 from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.publishing import decode_stored, load_distilled
 from ncfm_hub.recipe import PoolRecipe, Recipe
@@ -350,3 +351,13 @@ def test_pretrain_gives_the_pool_that_distill_uses(finished: run.Run, tmp_path: 
     assert copied.key == made.key
     assert PoolRecipe.model_validate(json.loads((tmp_path / "pool" / "pool.json").read_text())["recipe"]).size == 1
     assert not [path.name for path in (tmp_path / "pool").iterdir() if path.name.startswith(".")]
+
+
+def test_a_finished_set_is_measured_by_another_preset_but_never_remade(finished: run.Run) -> None:
+    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    recipe = Recipe.model_validate(described["recipe"])
+    changed = change_evaluation(recipe, "paper", {"evaluation.students": 7})
+    assert (changed.evaluation.epochs, changed.evaluation.updates, changed.evaluation.students) == (2000, None, 7)
+    assert changed.distillation == recipe.distillation
+    with pytest.raises(PipelineError, match="distillation"):
+        run.evaluate(finished.folder, overrides={"distillation.steps": 3})

@@ -95,7 +95,7 @@ def learning_rate_schedule(name: str, lr: float, updates: int) -> Callable[[int]
         warm = max(1, round(0.25 * updates))
         if update < warm:
             return lr * (update + 1) / warm
-        share = (update - warm + 1) / max(1, updates - warm)
+        share = (update - warm) / max(1, updates - warm)
         return lr * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * share, dtype=torch.float64))))
 
     def steps(update: int) -> float:

@@ -82,7 +82,7 @@ def draw_augmentation(
     affine = _draw_affine(count, size, generator, geometry)
     if flip:
         mirrored = torch.rand(count, generator=generator) < 0.5
-        affine[mirrored, :, 0] *= -1  # mirror the output column before anything else
+        affine[mirrored, :, 0] *= -1  # mirrors the output, so the image after crop, scale or rotation
     return Augmentation(
         affine,
         _draw_colour(count, generator) if colour else None,

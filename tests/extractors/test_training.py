@@ -62,13 +62,13 @@ def test_filling_up_repeats_the_last_row() -> None:
     assert fill_up(torch.tensor([[1], [2]]), 2).flatten().tolist() == [1, 2]
 
 
-def test_one_cycle_rises_for_a_quarter_and_falls_to_nothing() -> None:
+def test_one_cycle_rises_for_a_quarter_and_falls_without_wasting_the_last_update() -> None:
     rate = learning_rate_schedule("one-cycle", 0.4, 100)
     rates = [rate(update) for update in range(100)]
     assert rates[24] == max(rates) == pytest.approx(0.4)
     assert rates[:25] == pytest.approx([0.4 * (number + 1) / 25 for number in range(25)])
-    assert rates[25:] == pytest.approx([0.2 * (1 + math.cos(math.pi * number / 75)) for number in range(1, 76)])
-    assert all(value >= 0 for value in rates)
+    assert rates[25:] == pytest.approx([0.2 * (1 + math.cos(math.pi * number / 75)) for number in range(75)])
+    assert all(value > 0 for value in rates)
     assert learning_rate_schedule("one-cycle", 0.4, 1)(0) > 0
 
 
