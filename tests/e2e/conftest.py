@@ -25,5 +25,5 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHub]:
 
 @pytest.fixture(scope="module")
 def somebody(tmp_path_factory: pytest.TempPathFactory) -> MakePerson:
-    """somebody(**settings): a Person with empty caches, `settings` in their environment."""
+    """somebody(defaults="", **settings): a Person with empty caches, `settings` in their environment."""
     return person_maker(tmp_path_factory)

@@ -91,12 +91,14 @@ MakePerson = Callable[..., Person]
 
 
 def person_maker(folders: pytest.TempPathFactory) -> MakePerson:
-    """make(**settings) -> a Person who was never here before."""
+    """make(defaults="", **settings) -> a Person who was never here before, with a file of defaults of their own."""
 
-    def make(**settings: str) -> Person:
-        folder = folders.mktemp("person")
-        person = Person(folder, settings)
+    def make(defaults: str = "", **settings: str) -> Person:
+        person = Person(folders.mktemp("person"), settings)
         person.home.mkdir()
-        return person
+        if not defaults:
+            return person
+        (person.home / "defaults.yaml").write_text(defaults)
+        return Person(person.folder, settings | {"NCFM_HUB_CONFIG": str(person.home / "defaults.yaml")})
 
     return make

@@ -29,9 +29,7 @@ class Job:
 
     def __init__(self, user: Person, stranger: Person, hub: LiveHub, data: Path):
         self.revision = upload_folder(data / "cifar100-subset", "uoft-cs/cifar100", hub)
-        defaults = user.home / "defaults.yaml"
-        defaults.write_text(DEFAULTS)
-        self.ended = user.done(*ARGV, NCFM_HUB_CONFIG=str(defaults))
+        self.ended = user.done(*ARGV)
         self.folder = user.folder / "cifar100-ncfm-ipc50"
         seen = stranger.run([sys.executable, "-I", STRANGER, "ada/cifar100-ncfm-ipc50"])
         assert seen.returncode == 0, seen.stderr
@@ -41,7 +39,7 @@ class Job:
 @pytest.fixture(scope="module")
 def job(town: LiveHub, somebody: MakePerson, test_data: Path) -> Job:
     stranger = somebody(HF_ENDPOINT=town.hub.url, HF_DATASETS_DISABLE_PROGRESS_BARS="1")  # without a token
-    return Job(somebody(**town.env), stranger, town, test_data)
+    return Job(somebody(DEFAULTS, **town.env), stranger, town, test_data)
 
 
 def test_the_command_says_what_came_of_it(job: Job, town: LiveHub) -> None:
