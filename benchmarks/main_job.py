@@ -3,8 +3,8 @@
     python benchmarks/main_job.py --dataset cifar10 --ipc 10
     python benchmarks/main_job.py --dataset path/to/cifar10 --pipeline cifar10 --ipc 10 --readme
 
-Runs `ncfm-hub distill` in a child process with an empty cache, and writes wall time, peak memory and the measured rows to
-benchmarks/results/. `--readme` puts the table between the README's markers.
+Runs `ncfm-hub distill` in a child process with an empty cache, and writes wall time, peak memory and the measured
+rows to benchmarks/results/. `--readme` puts the table between the README's markers.
 """
 
 import argparse
