@@ -174,3 +174,5 @@ def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architectur
         "measured_on": {"split": source.info.test_split, "images": min(MEASURED_IMAGES, len(source.test.labels))},
     }
     write_pool_files(folder, pool, description)
+    for member in range(recipe.size):  # pool.json says it now
+        (folder / f"{member:02d}.json").unlink(missing_ok=True)

@@ -146,13 +146,13 @@ def find_pool(place: str, token: str | None = None) -> Pool:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise PoolError(f"no pool folder {place!r}; expected a folder or a Hub model repository (owner/name)")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    from ncfm_hub.publishing.hub import expected_errors, explain
 
     try:
         fetched = snapshot_download(name, revision=revision or None, allow_patterns=FILE_PATTERNS, token=token)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise PoolError(f"the pool {place!r} cannot be fetched from the Hub: {reason}") from None
+    except expected_errors() as error:
+        raise PoolError(f"the pool cannot be fetched: {explain(error, name, revision=revision)}") from None
     return read_pool(Path(fetched), place)
 
 

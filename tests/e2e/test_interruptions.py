@@ -134,7 +134,16 @@ def _fill_the_disk(person: Person) -> None:
     half = (folder / ".ncfm" / "distillation.safetensors").stat().st_size // 2
     pages = sum(len(content) // 4096 + 2 for content in before.values())
     if _can_mount():
-        small = [*_NAMESPACE, "sh", "-c", _ON_A_SMALL_DISK, "sh", folder, str(4096 * pages + half), after]
+        small: list[str | Path] = [
+            *_NAMESPACE,
+            "sh",
+            "-c",
+            _ON_A_SMALL_DISK,
+            "sh",
+            folder,
+            str(4096 * pages + half),
+            after,
+        ]
         expected = r"disk full.*--resume"
     else:
         small = ["sh", "-c", _UNDER_A_LIMIT, "sh", folder, str(half), after]
