@@ -24,7 +24,7 @@ evaluation: {{students: 1, updates: 5, soft_labels: false, whole: false}}
 engine: {{compile: "off"}}
 """
 RUN = ("distill", "--dataset", "digits", "--ipc", "1", "--output", "out")  # without a token: the packaged digits
-_LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "ncfm_hub")
+_LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ncfm_hub")
 # Runs "$@" with a disk in place of folder $1 that has $2 bytes and holds what $1 did; afterwards that is put in $3.
 _ON_A_SMALL_DISK = """
 set -e

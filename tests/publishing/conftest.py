@@ -27,6 +27,8 @@ def client(tmp_path: Path) -> Client:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "NCFM_HUB_", "PYTHONPATH"))}
         own = {"HOME": str(home), "HF_HOME": str(home / "hf"), **({"PYTHONPATH": str(REPOSITORY)} if ours else {})}
         prologue = "import json, sys\ndef answer(value): print('ANSWER' + json.dumps(value))\n"
+        if not ours:  # an editable installation is found without PYTHONPATH
+            prologue += "sys.modules['ncfm_hub'] = None\n"
         done = subprocess.run(
             [sys.executable, "-c", prologue + code, *map(str, arguments)],
             env=kept | own | (env or {}),

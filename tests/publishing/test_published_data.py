@@ -15,8 +15,6 @@ from ncfm_hub.publishing import Distilled, decode_stored, load_distilled, write_
 from tests.publishing.noise_sets import NASTY, noise_set, tiles, write_folder
 
 LOAD = """
-import importlib.util
-assert importlib.util.find_spec("ncfm_hub") is None
 from datasets import load_dataset
 import numpy as np
 where, found = sys.argv[1], {}
