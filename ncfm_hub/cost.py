@@ -32,7 +32,8 @@ class Cost:
 
 def estimate(
     recipe: Recipe,
-    architecture: Architecture,
+    extractor: Architecture,
+    student: Architecture,
     ipc: int,
     train_images: int,
     test_images: int,
@@ -40,19 +41,21 @@ def estimate(
     device: torch.device,
 ) -> Cost:
     """Estimate the minutes of a run of `recipe` at `ipc` over `train_images` images of the classes used."""
-    per_minute = 60 * NETWORK_EFFICIENCY * machine_speed(device) / forward_operations(architecture)
+    operations = 60 * NETWORK_EFFICIENCY * machine_speed(device)
+    # Images a minute, forward.
+    by_extractor, by_student = (operations / forward_operations(network) for network in (extractor, student))
     pool, distillation, evaluation = recipe.pool, recipe.distillation, recipe.evaluation
     trained = 0 if pool_ready else TRAINING * train_images * pool.epochs * pool.size
-    decoded = architecture.classes * ipc * distillation.factor**2
-    real = min(architecture.classes * distillation.real_batch, train_images)
+    decoded = student.classes * ipc * distillation.factor**2
+    real = min(student.classes * distillation.real_batch, train_images)
     per_step = real + TRAINING * decoded * (2 if distillation.calibration > 0 else 1)
     rows = 3 + evaluation.soft_labels + evaluation.whole
     updates = updates_of(evaluation.updates, evaluation.epochs, decoded, evaluation.batch_size)
     per_student = TRAINING * updates * evaluation.batch_size + test_images
     return Cost(
-        trained / per_minute,
-        distillation.steps * per_step / per_minute,
-        rows * evaluation.students * per_student / per_minute,
+        trained / by_extractor,
+        distillation.steps * per_step / by_extractor,
+        rows * evaluation.students * per_student / by_student,
     )
 
 

@@ -6,6 +6,7 @@ from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.functional import FrozenNetwork
 from ncfm_hub.extractors.networks import build_network, normalise
 from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.extractors.training import fill_up
 from ncfm_hub.progress import Progress, Silent
 
 
@@ -23,7 +24,8 @@ def soft_labels(
         for _, trained in pool.members:
             forward = network.bind(trained)
             for first in range(0, len(images), at_once):
-                _, logits = forward(normalise(images[first : first + at_once].to(engine.device), pool.architecture))
-                total[first : first + at_once] += logits.double().softmax(1).cpu()
+                part = images[first : first + at_once]
+                _, logits = forward(normalise(fill_up(part, at_once).to(engine.device), pool.architecture))
+                total[first : first + len(part)] += logits[: len(part)].double().softmax(1).cpu()
             bar.advance()
     return (total / total.sum(1, keepdim=True)).float()

@@ -1,7 +1,7 @@
 """What a run will do, settled before it starts: source, classes, pool, cost, target."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from ncfm_hub.errors import PipelineError
 from ncfm_hub.pipeline import ResolvedPipeline, load_pipeline
 from ncfm_hub.publishing.names import default_repo_name
 from ncfm_hub.recipe import Recipe
-from ncfm_hub.sources import SourceInfo, inspect_source
+from ncfm_hub.sources import SourceInfo, inspect_source, planned_validation
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Plan:
 
     output: the folder that will hold the result; repo_id: where it will be pushed, None if it won't be
     pool: architecture, members, cached, origin; cost: estimated minutes by stage
+    extractors: folder or Hub repository of the pool, None if it is trained here or taken from the cache
+    validation: a part of the training split is measured on, and the test split left alone
     """
 
     pipeline: ResolvedPipeline
@@ -28,6 +30,8 @@ class Plan:
     repo_id: str | None
     pool: dict[str, Any]
     cost: dict[str, float]
+    extractors: str | None
+    validation: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `--format json` prints it."""
@@ -85,10 +89,13 @@ def make_plan(
     repo_id: str | None,
     token: str | None,
     pool: str | None,
+    validation: bool,
 ) -> Plan:
     """Settle a run. Raises the errors that can be known now: of the source, of the target, of the pool named."""
     _check(pipeline.recipe, ipc)
     source = inspect_source(pipeline.recipe.source, token=token)
+    if validation:
+        source = planned_validation(source)
     name = default_repo_name(pipeline.name, ipc)
     target = None
     if push:
@@ -96,7 +103,7 @@ def make_plan(
 
         target = check_can_push(repo_id, token=token, default_name=name)
     described, cost = _pool_and_cost(pipeline, source, ipc, pool, token)
-    return Plan(pipeline, source, ipc, seed, output or Path(name), target, described, cost)
+    return Plan(pipeline, source, ipc, seed, output or Path(name), target, described, cost, pool, validation)
 
 
 def _check(recipe: Recipe, ipc: int) -> None:
@@ -124,26 +131,29 @@ def _pool_and_cost(
     from ncfm_hub.cost import estimate
     from ncfm_hub.engine import open_engine
     from ncfm_hub.extractors.cache import architecture_name, pool_folder, pool_key
-    from ncfm_hub.extractors.networks import Architecture, convnet_for
+    from ncfm_hub.extractors.networks import Architecture, backbone_of, check_network, convnet_for
     from ncfm_hub.extractors.pool import POOL_FILE, check_pool_fits, find_pool
 
     recipe = pipeline.recipe
+    plain = (0.5,) * source.channels
+    student = Architecture(
+        convnet_for(source.resolution), len(source.class_names), source.channels, source.resolution, plain, plain
+    )
     engine = open_engine(recipe.engine.precision, recipe.engine.compile)
     if pool is not None:
         found = find_pool(pool, token)
         check_pool_fits(found, source.class_names, source.channels, source.resolution)
-        name, members, origin = found.architecture.name, len(found.members), found.origin
+        extractor, members, origin = found.architecture, len(found.members), found.origin
+        name = extractor.name
     else:
         name, members = architecture_name(recipe.pool, source.resolution), recipe.pool.size
         key = pool_key(source.fingerprint, recipe.source.flip, recipe.pool, name, engine)
         origin = "cache" if (pool_folder(key) / POOL_FILE).is_file() else "to be trained"
-    plain = (0.5,) * source.channels
-    architecture = Architecture(
-        convnet_for(source.resolution), len(source.class_names), source.channels, source.resolution, plain, plain
-    )
+        extractor = replace(student, name=backbone_of(name) if name == recipe.pool.pretrained else name)
+        check_network(extractor)
     share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
     train = int((source.train_examples or 0) * share)
     test = int((source.test_examples or 0) * share)
-    cost = estimate(recipe, architecture, ipc, train, test, origin != "to be trained", engine.device)
+    cost = estimate(recipe, extractor, student, ipc, train, test, origin != "to be trained", engine.device)
     pool_facts = {"architecture": name, "members": members, "cached": origin == "cache", "origin": origin}
     return pool_facts, {**asdict(cost), "total_minutes": cost.total_minutes}

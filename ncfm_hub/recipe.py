@@ -67,7 +67,7 @@ class DistillationRecipe(_Section):
     lr: PositiveFloat
     weight_decay: NotNegative
     schedule: Literal["constant", "cosine", "plateau"]
-    calibration: NotNegative  # w; 0 is the pure minmax
+    calibration: NotNegative  # w, of the cross-entropy on decoded and augmented images; 0 is the pure minmax
     sampling_network: bool  # psi
     sampling_lr: PositiveFloat = 1e-3
     sampling_momentum: Fraction = 0.5

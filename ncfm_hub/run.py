@@ -64,15 +64,23 @@ def plan(
     output: Path | None = None,
     push: bool = False,
     repo_id: str | None = None,
-    private: bool = False,
     token: str | None = None,
     pool: str | None = None,
-    resume: bool = False,
     validation: bool = False,
 ) -> Plan:
     """What `distill` with the same arguments will do. Raises what can be known to go wrong before the work starts."""
     pipeline = resolve(dataset, preset, overrides)
-    return make_plan(pipeline, ipc, seed=seed, output=output, push=push, repo_id=repo_id, token=token, pool=pool)
+    return make_plan(
+        pipeline,
+        ipc,
+        seed=seed,
+        output=output,
+        push=push,
+        repo_id=repo_id,
+        token=token,
+        pool=pool,
+        validation=validation,
+    )
 
 
 def distill(
@@ -101,21 +109,45 @@ def distill(
     validation: measure on a part cut from the training split, never reading the test split
     Raises NcfmHubError subclasses, one readable line each.
     """
+    settled = plan(
+        dataset,
+        ipc,
+        preset=preset,
+        overrides=overrides,
+        seed=seed,
+        output=output,
+        push=push,
+        repo_id=repo_id,
+        token=token,
+        pool=pool,
+        validation=validation,
+    )
+    return carry_out(settled, private=private, token=token, resume=resume, progress=progress)
+
+
+def carry_out(
+    settled: Plan,
+    *,
+    private: bool = False,
+    token: str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Do what a plan says: `distill` in two parts, for those who look at the plan in between."""
     from ncfm_hub import stages
     from ncfm_hub.engine import open_engine
 
     progress = progress or Silent()
-    pipeline = resolve(dataset, preset, overrides)
-    settled = make_plan(pipeline, ipc, seed=seed, output=output, push=push, repo_id=repo_id, token=token, pool=pool)
+    pipeline, ipc, seed = settled.pipeline, settled.ipc, settled.seed
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     folder = settled.output
     if engine.accelerator.is_main_process:
         _claim(folder, resume)
     watch = _Stopwatch()
     with watch.measure("source"):
-        source = stages.read_source(pipeline.recipe, ipc, validation, token, progress)
+        source = stages.read_source(pipeline.recipe, ipc, settled.validation, token, progress)
     with watch.measure("pool"):
-        extractors = stages.get_extractors(source, pipeline.recipe, pool, engine, token, progress)
+        extractors = stages.get_extractors(source, pipeline.recipe, settled.extractors, engine, token, progress)
     made = stages.make_images(
         source, extractors, pipeline.recipe, ipc, seed, engine, folder / WORK_FOLDER, resume, progress
     )

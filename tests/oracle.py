@@ -160,11 +160,11 @@ def step(
         with torch.no_grad():
             real = (draw.real.double() / 255 - centre) / deviation
             real_features = scale(convnet(hybrid, augment(real, draw.real_side))[0])
-        decoded = (decode(images, factor) - centre) / deviation
-        synthetic_features = scale(convnet(hybrid, augment(decoded, draw.synthetic_side))[0])
+        synthetic = augment((decode(images, factor) - centre) / deviation, draw.synthetic_side)
+        synthetic_features = scale(convnet(hybrid, synthetic)[0])
         distances.append(ncfd(real_features, synthetic_features, t, alpha))
         label = class_numbers[len(entropies)] if class_numbers else len(entropies)
-        logits = convnet(trained, decoded)[1]
+        logits = convnet(trained, synthetic)[1]
         entropies.append(-torch.log(torch.exp(logits[:, label]) / torch.exp(logits).sum(1)).mean())
     count = len(stored) if classes is None else classes
     parts = [300 * d + calibration * e for d, e in zip(distances, entropies, strict=True)]

@@ -51,6 +51,21 @@ def pretrained_name(backbone: str | None, weights: str) -> str:
     return f"{backbone}.{weights}"
 
 
+def backbone_of(weights: str) -> str:
+    """The architecture that the configuration beside weights ("hf-hub:", "local-dir:") names; weights are not read.
+
+    Raises PoolError if there is none to be had.
+    """
+    name = pretrained_name(None, weights)
+    try:
+        with torch.device("meta"):
+            network: Any = timm.create_model(name, pretrained=False)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PoolError(f"the weights {weights!r} cannot be had: {reason}") from error
+    return str(network.pretrained_cfg["architecture"]).split(".")[0]
+
+
 def build_network(architecture: Architecture, pretrained: str | None = None) -> nn.Module:
     """A network with a fresh head for the classes: fresh weights, or those timm finds under `pretrained`.
 

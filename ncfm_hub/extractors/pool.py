@@ -122,6 +122,8 @@ def read_pool(folder: Path, origin: str) -> Pool:
         raise PoolError(f"{origin} is not a pool of extractors: it has no {POOL_FILE}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PoolError(f"{origin}: {POOL_FILE} is not readable ({type(error).__name__}: {error})") from None
+    if architecture.classes != len(names):
+        raise PoolError(f"{origin}: {POOL_FILE} names {len(names)} classes; its networks have {architecture.classes}")
     expected = build_network(architecture).state_dict()
     members = tuple(
         (
@@ -147,7 +149,7 @@ def find_pool(place: str, token: str | None = None) -> Pool:
         raise PoolError(f"no pool folder {place!r}; expected a folder or a Hub model repository (owner/name)")
     from huggingface_hub import snapshot_download
 
-    from ncfm_hub.publishing.hub import expected_errors, explain
+    from ncfm_hub.hub import expected_errors, explain
 
     try:
         fetched = snapshot_download(name, revision=revision or None, allow_patterns=FILE_PATTERNS, token=token)

@@ -75,23 +75,21 @@ def unit_step(
     frequencies = frequencies.detach().requires_grad_(differentiate_frequencies)
     real = real_features(draw, hybrid, normalise, images_at_once, normalize_features)
     stored = stored.detach().requires_grad_(True)
-    decoded = decode(stored, factor)
-    pixels = decoded.detach().requires_grad_(True)
+    augmented = augment(normalise(decode(stored, factor)), draw.synthetic_augmentation)
+    seen = augmented.detach().requires_grad_(True)  # by both networks, one after the other: half the memory
+    features, _ = hybrid(seen)
     distances = unit_ncfd(
-        synthetic_features(pixels, draw.synthetic_augmentation, hybrid, normalise, normalize_features),
-        real,
-        draw.sizes,
-        frequencies,
-        alpha,
+        F.normalize(features, dim=1) if normalize_features else features, real, draw.sizes, frequencies, alpha
     )
     (NCFD_WEIGHT / classes * distances.sum()).backward()
     entropies = torch.zeros_like(distances)
     if calibration > 0 and trained is not None:
-        _, logits = trained(normalise(pixels))
+        # On the augmented images: without augmentation it vanishes within some fifty steps and steers no more.
+        _, logits = trained(seen)
         entropies = F.cross_entropy(logits, labels, reduction="none").reshape(len(draw.sizes), -1).mean(1)
         (calibration / classes * entropies.sum()).backward()
-    assert pixels.grad is not None
-    decoded.backward(pixels.grad)
+    assert seen.grad is not None
+    augmented.backward(seen.grad)
     assert stored.grad is not None
     return UnitResult(distances.detach(), entropies.detach(), stored.grad, frequencies.grad)
 
@@ -127,14 +125,3 @@ def real_features(
     features = torch.cat(found)
     return F.normalize(features, dim=1) if normalize_features else features
 
-
-def synthetic_features(
-    pixels: torch.Tensor,
-    augmentation: Augmentation,
-    network: Network,
-    normalise: Callable[[torch.Tensor], torch.Tensor],
-    normalize_features: bool,
-) -> torch.Tensor:
-    """Features (U m, D) of the augmented decoded images, with their graph."""
-    features, _ = network(augment(normalise(pixels), augmentation))
-    return F.normalize(features, dim=1) if normalize_features else features

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.hub import expected_errors, explain, without_bars
 from ncfm_hub.publishing.dataset import Distilled
-from ncfm_hub.publishing.hub import expected_errors, explain, without_bars
 from ncfm_hub.publishing.layout import PIPELINE, RESULTS, SHARD_PATTERN, TENSORS
 from ncfm_hub.publishing.reading import read_data
 

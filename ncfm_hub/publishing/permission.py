@@ -4,8 +4,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError, PublishError
+from ncfm_hub.hub import RepoType, client, expected_errors, explain, hide, with_retries, without_bars
 from ncfm_hub.progress import Silent
-from ncfm_hub.publishing.hub import RepoType, client, expected_errors, explain, hide, with_retries, without_bars
 from ncfm_hub.publishing.remote import PLANNED, look_at
 
 if TYPE_CHECKING:

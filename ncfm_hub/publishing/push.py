@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import DistilledError, PublishError
 from ncfm_hub.files import sha256_file, write_text
+from ncfm_hub.hub import RepoType, client, expected_errors, explain, hide, with_retries, without_bars
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.publishing.card import write_card
 from ncfm_hub.publishing.card_text import merge_cards, parse_card
-from ncfm_hub.publishing.hub import RepoType, client, expected_errors, explain, hide, with_retries, without_bars
 from ncfm_hub.publishing.layout import CARD, PIPELINE
 from ncfm_hub.publishing.permission import check_can_push as check_can_push  # asked before, found in the same place
 from ncfm_hub.publishing.pool_card import POOL, write_pool_card

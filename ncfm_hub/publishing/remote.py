@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import PublishError
+from ncfm_hub.hub import RepoType, is_missing
 from ncfm_hub.publishing.card_text import Card, parse_card
-from ncfm_hub.publishing.hub import RepoType, is_missing
 from ncfm_hub.publishing.layout import CARD, CONFIGS, PIPELINE, PREVIEW, RESULTS, SHARD, SHARD_PATTERN, TENSORS
 
 if TYPE_CHECKING:

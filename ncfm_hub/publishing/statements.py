@@ -84,7 +84,7 @@ def objective(distillation: Mapping[str, Any]) -> list[Ready]:
     elif weight is not None:
         said.append(
             f"Calibration weight w = {weight:g}: the objective is 300 times the characteristic-function discrepancy "
-            f"plus {weight:g} times the cross-entropy of the trained pool member on the decoded images."
+            f"plus {weight:g} times the cross-entropy of the trained pool member on the decoded and augmented images."
         )
     if "sampling_network" in distillation:
         said.append(

@@ -5,7 +5,7 @@ import hashlib
 
 import numpy as np
 
-from ncfm_hub.sources.types import ImageSet, Source
+from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
 
 _FRACTION = 0.1
 _AT_MOST = 5000
@@ -23,13 +23,23 @@ def cut_validation(source: Source, seed: int = 0) -> Source:
     for c, (rows, share) in enumerate(zip(source.class_indices(), _shares(counts), strict=True)):
         picked[rows.numpy()[_generator(seed, c).permutation(len(rows))[:share]]] = True
     keep, cut = np.flatnonzero(~picked), np.flatnonzero(picked)
-    name = f"validation part of {source.info.train_split}"
-    fingerprint = hashlib.sha256(f"{source.fingerprint}/{name}/{seed}".encode()).hexdigest()
-    info = dataclasses.replace(
-        source.info, test_split=name, train_examples=len(keep), test_examples=len(cut), fingerprint=fingerprint
-    )
+    info = dataclasses.replace(_named(source.info, seed), train_examples=len(keep), test_examples=len(cut))
     note = f"{len(cut)} training images set aside for validation; the test split is not read"
-    return Source(info, _rows(source.train, keep), _rows(source.train, cut), fingerprint, (*source.notes, note))
+    return Source(info, _rows(source.train, keep), _rows(source.train, cut), info.fingerprint, (*source.notes, note))
+
+
+def planned_validation(info: SourceInfo, seed: int = 0) -> SourceInfo:
+    """What `cut_validation` will make of a source that is not loaded yet; sizes before the rounding by classes."""
+    train = info.train_examples
+    cut = None if train is None else min(round(_FRACTION * train), _AT_MOST)
+    left = None if train is None or cut is None else train - cut
+    return dataclasses.replace(_named(info, seed), train_examples=left, test_examples=cut)
+
+
+def _named(info: SourceInfo, seed: int) -> SourceInfo:
+    name = f"validation part of {info.train_split}"
+    fingerprint = hashlib.sha256(f"{info.fingerprint}/{name}/{seed}".encode()).hexdigest()
+    return dataclasses.replace(info, test_split=name, fingerprint=fingerprint)
 
 
 def _shares(counts: list[int]) -> list[int]:

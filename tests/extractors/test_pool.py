@@ -123,6 +123,7 @@ def weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Damage:
         (described(lambda d: d | {"architecture": "convnet"}), "pool.json is not readable"),
         (described(lambda d: d | {"architecture": {}}), "pool.json is not readable"),
         (described(lambda d: d | {"members": []}), "lists no members"),
+        (described(lambda d: d | {"class_names": [*d["class_names"], "more"]}), "names 11 classes; its networks have 10"),
         (described(lambda d: d | {"members": d["members"] * 2}), "02-init.safetensors is missing or not readable"),
         (
             described(lambda d: d | {"architecture": d["architecture"] | {"name": "hf-hub:a/b"}}),

@@ -19,7 +19,8 @@ from pathlib import Path
 import huggingface_hub
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.progress import Silent
-from ncfm_hub.publishing import check_can_push, hub, push_folder
+from ncfm_hub import hub
+from ncfm_hub.publishing import check_can_push, push_folder
 hub.FIRST_WAIT = 0.05
 
 class Notes(Silent):

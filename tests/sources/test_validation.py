@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from ncfm_hub.sources import ImageSet, Source, SourceInfo, cut_validation, too_small_notes
+from ncfm_hub.sources import ImageSet, Source, SourceInfo, cut_validation, planned_validation, too_small_notes
 
 
 def source(counts: list[int]) -> Source:
@@ -85,3 +85,11 @@ def test_many_small_classes_are_one_note() -> None:
         "6 classes ('class 1', 'class 2', 'class 3', 'class 4', 'class 5', ...) have fewer training images "
         "than the 5 needed, the smallest 2: drawn with replacement"
     ]
+
+
+@pytest.mark.parametrize("counts", [[100, 50], [40_000, 20_000]])
+def test_a_plan_knows_the_part_before_the_source_is_read(counts: list[int]) -> None:
+    whole = source(counts)
+    info = dataclasses.replace(whole.info, train_examples=sum(counts))
+    assert planned_validation(info) == cut_validation(dataclasses.replace(whole, info=info)).info
+    assert planned_validation(dataclasses.replace(info, train_examples=None)).test_examples is None
