@@ -9,9 +9,11 @@ import os
 import platform
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,7 +83,7 @@ def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progr
         chosen = "fp32"
     compiled = compile_ != "off"
     if compiled and not compiler_found(device):
-        progress.note("no C++ compiler found; networks run uncompiled, about half as fast")
+        progress.note("no compiler with the headers of Python found; networks run uncompiled, about half as fast")
         compiled = False
     return Engine(accelerator, chosen, compiled)
 
@@ -101,11 +103,13 @@ def keep_freed_memory() -> None:
 
 
 def compiler_found(device: torch.device) -> bool:
-    """Whether torch.compile has what it needs: a C++ compiler on the CPU, triton on a GPU."""
-    if device.type == "cuda":
-        return torch.utils._triton.has_triton()
-    named = os.environ.get("CXX")
-    return any(shutil.which(name) for name in ([named] if named else ["g++", "clang++", "c++"]))
+    """Whether torch.compile has what it needs: a compiler and Python's headers, and triton on a GPU."""
+    if device.type == "cuda" and not torch.utils._triton.has_triton():
+        return False
+    variable, usual = ("CC", ["gcc", "clang", "cc"]) if device.type == "cuda" else ("CXX", ["g++", "clang++", "c++"])
+    named = os.environ.get(variable)
+    found = any(shutil.which(name) for name in ([named] if named else usual))
+    return found and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
 
 
 def _bf16_works(device: torch.device) -> bool:

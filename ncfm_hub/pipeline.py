@@ -85,10 +85,10 @@ def load_pipeline(
     if user_file is None and os.environ.get("NCFM_HUB_CONFIG"):
         user_file = Path(os.environ["NCFM_HUB_CONFIG"]).expanduser()
     contents = [(str(path), read_file(path)) for path in files]
-    if own is None:
-        contents.append((f"--dataset {dataset}", {"source": {"dataset": dataset}}))
     if user_file is not None:
         contents.append((str(user_file), read_file(user_file)))
+    if own is None:
+        contents.append((f"--dataset {dataset}", {"source": {"dataset": dataset}}))
     chosen = _choose_preset(contents, preset, device)
     layers = [layer for where, content in contents for layer in _layers(where, content, chosen)]
     if overrides:

@@ -16,8 +16,10 @@ from ncfm_hub.sources import SourceInfo, inspect_source, planned_validation
 class Plan:
     """A run, settled.
 
-    output: the folder that will hold the result; repo_id: where it will be pushed, None if it won't be
-    pool: architecture, members, cached, origin; cost: estimated minutes by stage
+    output: the folder that will hold the result; repo_id: where it will be pushed, None if it won't be; private: a new
+        repository there will be
+    pool: architecture, members, cached, origin; cost: estimated minutes by stage, None where
+        the source does not say how many images it has
     extractors: folder or Hub repository of the pool, None if it is trained here or taken from the cache
     validation: a part of the training split is measured on, and the test split left alone
     """
@@ -28,8 +30,9 @@ class Plan:
     seed: int
     output: Path
     repo_id: str | None
+    private: bool
     pool: dict[str, Any]
-    cost: dict[str, float]
+    cost: dict[str, float | None]
     extractors: str | None
     validation: bool
 
@@ -55,7 +58,6 @@ class Plan:
         source, names = self.source, self.source.class_names
         place = source.dataset if source.is_local else f"{source.dataset} @ {(source.revision or '')[:12]}"
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        minutes = {stage: round(value, 1) for stage, value in self.cost.items()}
         return [
             f"pipeline   {self.pipeline.name} (preset {self.pipeline.preset})",
             f"source     {place}, config {source.config}, {source.train_split} -> {source.test_split}",
@@ -64,11 +66,19 @@ class Plan:
             f"images     {source.channels} x {source.resolution} x {source.resolution} px, {self.ipc} stored per class",
             f"pool       {self.pool['members']} x {self.pool['architecture']}, {self.pool['origin']}",
             f"steps      {self.pipeline.recipe.distillation.steps}",
-            f"estimate   {minutes['total_minutes']} min (pool {minutes['pool_minutes']}, distillation "
-            f"{minutes['distill_minutes']}, evaluation {minutes['evaluate_minutes']})",
+            f"estimate   {self._estimate()}",
             f"folder     {self.output}",
             f"push to    {self.repo_id or 'nowhere (no --push)'}",
         ]
+
+    def _estimate(self) -> str:
+        minutes = {stage: round(value, 1) for stage, value in self.cost.items() if value is not None}
+        if "total_minutes" not in minutes:
+            return "unknown: the source does not say how many images it has"
+        return (
+            f"{minutes['total_minutes']} min (pool {minutes['pool_minutes']}, distillation "
+            f"{minutes['distill_minutes']}, evaluation {minutes['evaluate_minutes']})"
+        )
 
 
 def resolve(dataset: str, preset: str | None, overrides: Mapping[str, Any] | None) -> ResolvedPipeline:
@@ -87,6 +97,7 @@ def make_plan(
     output: Path | None,
     push: bool,
     repo_id: str | None,
+    private: bool,
     token: str | None,
     pool: str | None,
     validation: bool,
@@ -101,9 +112,9 @@ def make_plan(
     if push:
         from ncfm_hub.publishing import check_can_push
 
-        target = check_can_push(repo_id, token=token, default_name=name)
+        target = check_can_push(repo_id, token=token, default_name=name, private=private)
     described, cost = _pool_and_cost(pipeline, source, ipc, pool, token)
-    return Plan(pipeline, source, ipc, seed, output or Path(name), target, described, cost, pool, validation)
+    return Plan(pipeline, source, ipc, seed, output or Path(name), target, private, described, cost, pool, validation)
 
 
 def _check(recipe: Recipe, ipc: int) -> None:
@@ -127,10 +138,10 @@ def _check(recipe: Recipe, ipc: int) -> None:
 
 def _pool_and_cost(
     pipeline: ResolvedPipeline, source: SourceInfo, ipc: int, pool: str | None, token: str | None
-) -> tuple[dict[str, Any], dict[str, float]]:
+) -> tuple[dict[str, Any], dict[str, float | None]]:
     from ncfm_hub.cost import estimate
     from ncfm_hub.engine import open_engine
-    from ncfm_hub.extractors.cache import architecture_name, pool_folder, pool_key
+    from ncfm_hub.extractors.cache import architecture_name, pinned, pool_folder, pool_key
     from ncfm_hub.extractors.networks import Architecture, backbone_of, check_network, convnet_for
     from ncfm_hub.extractors.pool import POOL_FILE, check_pool_fits, find_pool
 
@@ -146,14 +157,16 @@ def _pool_and_cost(
         extractor, members, origin = found.architecture, len(found.members), found.origin
         name = extractor.name
     else:
-        name, members = architecture_name(recipe.pool, source.resolution), recipe.pool.size
-        key = pool_key(source.fingerprint, recipe.source.flip, recipe.pool, name, engine)
+        trained = pinned(recipe.pool)
+        name, members = architecture_name(trained, source.resolution), trained.size
+        key = pool_key(source.fingerprint, recipe.source.flip, trained, name, engine)
         origin = "cache" if (pool_folder(key) / POOL_FILE).is_file() else "to be trained"
-        extractor = replace(student, name=backbone_of(name) if name == recipe.pool.pretrained else name)
+        extractor = replace(student, name=backbone_of(name) if name == trained.pretrained else name)
         check_network(extractor)
-    share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
-    train = int((source.train_examples or 0) * share)
-    test = int((source.test_examples or 0) * share)
-    cost = estimate(recipe, extractor, student, ipc, train, test, origin != "to be trained", engine.device)
     pool_facts = {"architecture": name, "members": members, "cached": origin == "cache", "origin": origin}
+    if source.train_examples is None or source.test_examples is None:
+        return pool_facts, dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
+    share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
+    train, test = int(source.train_examples * share), int(source.test_examples * share)
+    cost = estimate(recipe, extractor, student, ipc, train, test, origin != "to be trained", engine.device)
     return pool_facts, {**asdict(cost), "total_minutes": cost.total_minutes}

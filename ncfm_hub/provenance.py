@@ -9,6 +9,7 @@ from ncfm_hub._version import __version__
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.pipeline import ResolvedPipeline
+from ncfm_hub.publishing.layout import OWN_POOLS
 from ncfm_hub.sources import Source
 
 FORMAT = 1
@@ -41,6 +42,8 @@ def describe_run(
             "members": len(pool.members),
             "pretrained": pool.pretrained,
             "origin": pool.origin,
+            # `recipe` has its section in any case: only a whole recipe can be read back and evaluated with.
+            "trained_by_this_recipe": pool.origin in OWN_POOLS,
         },
         "versions": {"ncfm_hub": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _PACKAGES},
@@ -66,6 +69,8 @@ def _describe_source(source: Source, notes: tuple[str, ...]) -> dict[str, Any]:
         "resolution": info.resolution,
         "channels": info.channels,
         "license": info.license,
+        "license_name": info.license_name,
+        "license_link": info.license_link,
         "citation": info.citation,
         "fingerprint": source.fingerprint,
         "train_count": len(source.train.labels),

@@ -64,6 +64,7 @@ def plan(
     output: Path | None = None,
     push: bool = False,
     repo_id: str | None = None,
+    private: bool = False,
     token: str | None = None,
     pool: str | None = None,
     validation: bool = False,
@@ -77,6 +78,7 @@ def plan(
         output=output,
         push=push,
         repo_id=repo_id,
+        private=private,
         token=token,
         pool=pool,
         validation=validation,
@@ -118,17 +120,17 @@ def distill(
         output=output,
         push=push,
         repo_id=repo_id,
+        private=private,
         token=token,
         pool=pool,
         validation=validation,
     )
-    return carry_out(settled, private=private, token=token, resume=resume, progress=progress)
+    return carry_out(settled, token=token, resume=resume, progress=progress)
 
 
 def carry_out(
     settled: Plan,
     *,
-    private: bool = False,
     token: str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -143,6 +145,7 @@ def carry_out(
     folder = settled.output
     if engine.accelerator.is_main_process:
         _claim(folder, resume)
+        (folder / WORK_FOLDER).mkdir(exist_ok=True)
     watch = _Stopwatch()
     with watch.measure("source"):
         source = stages.read_source(pipeline.recipe, ipc, settled.validation, token, progress)
@@ -166,7 +169,7 @@ def carry_out(
             pipeline, source, extractors, engine, distilled, results, folder, ipc, seed, watch.seconds, settled.repo_id
         )
         if settled.repo_id:
-            pushed = _push(folder, settled.repo_id, private, token, progress)
+            pushed = _push(folder, settled.repo_id, settled.private, token, progress)
     engine.accelerator.wait_for_everyone()
     return Run(folder, results, pushed)
 
@@ -199,7 +202,9 @@ def pretrain(
     if push:
         from ncfm_hub.publishing import check_can_push
 
-        target = check_can_push(repo_id, token=token, default_name=f"{pipeline.name}-ncfm-pool", repo_type="model")
+        target = check_can_push(
+            repo_id, token=token, default_name=f"{pipeline.name}-ncfm-pool", repo_type="model", private=private
+        )
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     if output is not None and engine.accelerator.is_main_process:
         _claim(output, resume=False)
@@ -256,7 +261,7 @@ def push(
     is_pool = (folder / POOL_FILE).is_file()
     name = f"{folder.resolve().name}-pool" if is_pool else default_name(folder)
     repo_type: Literal["dataset", "model"] = "model" if is_pool else "dataset"
-    target = check_can_push(repo_id, token=token, default_name=name, repo_type=repo_type)
+    target = check_can_push(repo_id, token=token, default_name=name, repo_type=repo_type, private=private)
     return _push(folder, target, private, token, progress or Silent(), repo_type)
 
 
@@ -274,11 +279,13 @@ def _push(
 
 
 def _claim(folder: Path, resume: bool) -> None:
-    """Make sure that a folder is empty or meant to be gone on with: nothing the user made is ever overwritten."""
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
-        raise DistilledError(
-            f"folder {str(folder)!r} is not empty; go on with the run in it by --resume, or name another by --output"
-        )
+    """Make sure that a folder is empty or a run was begun in it: nothing the user made is ever overwritten."""
+    if folder.is_dir() and any(folder.iterdir()):
+        what = f"folder {str(folder)!r} is not empty"
+        if not (folder / WORK_FOLDER).is_dir():
+            raise DistilledError(f"{what}, and no run was begun in it; name another by --output")
+        if not resume:
+            raise DistilledError(f"{what}; go on with the run in it by --resume, or name another by --output")
     folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.extractors.pool import find_pool
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.matching.start import make_start
-from ncfm_hub.pipeline import change_evaluation
+from ncfm_hub.pipeline import change_evaluation, load_pipeline
 from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.publishing import decode_stored, load_distilled
 from ncfm_hub.recipe import PoolRecipe, Recipe
-from ncfm_hub.sources import load_source
+from ncfm_hub.sources import inspect_source, load_source
 
 CLASSES = [3, 0, 1, 2]  # of the digits, in an order of our own
 COUNT = 183 + 178 + 182 + 177  # images of them in scikit-learn's set, which is split into training and test
@@ -216,6 +217,14 @@ def test_a_resumed_run_of_other_settings_stops(distill: Distill, finished: run.R
         distill(tmp_path / "run", {"distillation.alpha": 0.25}, resume=True)
     with pytest.raises(DistilledError, match=r"is not empty; .*--resume"):
         distill(tmp_path / "run")
+
+
+def test_without_a_number_of_images_there_is_no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = replace(inspect_source(load_pipeline("digits", preset="cpu").recipe.source), train_examples=None)
+    monkeypatch.setattr("ncfm_hub.planning.inspect_source", lambda *_, **__: info)
+    plan = run.plan("digits", 1, preset="cpu", overrides=SMALL)
+    assert set(plan.cost.values()) == {None}
+    assert "estimate   unknown: the source does not say how many images it has" in plan.lines()
 
 
 def test_seed_and_ipc_use_the_pool_of_the_cache(

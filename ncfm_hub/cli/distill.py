@@ -27,7 +27,7 @@ from ncfm_hub.cli.output import Output
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
 @options.yes_option
 @options.output_option
-def distill(out: Output, dry_run: bool, yes: bool, private: bool, resume: bool, **request: Any) -> None:
+def distill(out: Output, dry_run: bool, yes: bool, resume: bool, **request: Any) -> None:
     """Distill DATASET to N stored images per class, label them softly, measure the result, write it as a folder that
     datasets.load_dataset reads and, with --push, publish it with its card.
 
@@ -48,6 +48,6 @@ def distill(out: Output, dry_run: bool, yes: bool, private: bool, resume: bool, 
         out.result(plan.as_dict(), plan.lines())
         return
     reports.announce_cost(plan.as_dict(), out, yes)
-    finished = run.carry_out(plan, private=private, token=request["token"], resume=resume, progress=out)
+    finished = run.carry_out(plan, token=request["token"], resume=resume, progress=out)
     data = reports.run_data(finished)
     out.result(data, reports.run_lines(data), quiet=str(finished.folder))

@@ -1,7 +1,8 @@
 """`ncfm-hub localhub`."""
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,7 +10,17 @@ from ncfm_hub.cli import options
 from ncfm_hub.cli.output import Output
 
 if TYPE_CHECKING:
-    from ncfm_hub.localhub import Hub
+    from ncfm_hub.localhub import Hub, Role
+
+
+def _split_users(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
+    users = []
+    for value in values:
+        name, colon, role = value.partition(":")
+        if colon and role not in ("read", "write"):
+            raise click.BadParameter(f"{value!r} is not of the form NAME, NAME:write or NAME:read")
+        users.append((name, role or "write"))
+    return users
 
 
 @click.command(short_help="Run a Hub-compatible server here, for labs without internet.")
@@ -26,22 +37,42 @@ if TYPE_CHECKING:
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, metavar="N", help="0: any free port."
 )
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    callback=_split_users,
+    metavar="NAME[:read|write]",
+    help="Let NAME in besides those of earlier starts; by default to write. May be repeated. Without anybody: local.",
+)
 @options.output_option
-def localhub(out: Output, root: Path, host: str, port: int) -> None:
+def localhub(out: Output, root: Path, host: str, port: int, users: "list[tuple[str, Role]]") -> None:
     """Serve the repositories under DIR to huggingface_hub, datasets, timm and hf until interrupted. Once it listens,
-    it prints the two lines that point those clients, and ncfm-hub itself, to it.
+    it prints the lines that point those clients, and ncfm-hub itself, to it. Tokens are made once and kept in files
+    under DIR that only their owner can read; to replace one, delete its file and start again.
 
     \b
     Examples:
       ncfm-hub localhub --root ~/hub
-      ncfm-hub localhub --root /srv/hub --port 9000
+      ncfm-hub localhub --root /srv/hub --port 9000 --user ada --user ada:read --user bob
     """
     from ncfm_hub.localhub import serve
 
     def ready(hub: "Hub") -> None:
-        exports = {"HF_ENDPOINT": hub.url, **({"HF_TOKEN": hub.token()} if hub.users else {})}
-        lines = [f"export {name}={value}" for name, value in exports.items()]
-        out.result(exports, lines, quiet=hub.url, shows_token=True)
+        out.result(_facts(hub), _lines(hub), quiet=hub.url)
         out.note("serving; Ctrl-C stops it")
 
-    serve(root, host=host, port=port, ready=ready)
+    serve(root, host=host, port=port, ready=ready, keep=users)
+
+
+def _facts(hub: "Hub") -> dict[str, Any]:
+    users = [{"name": user.name, "role": user.role, "token_file": user.file} for user in hub.users]
+    return {"HF_ENDPOINT": hub.url, "users": users}
+
+
+def _lines(hub: "Hub") -> list[str]:
+    """What a shell takes in to be the first user who may write; to be another, what follows `# or: `."""
+    users = sorted(hub.users, key=lambda user: user.role != "write")
+    # Only where the token lies: what is printed may end up in a log.
+    tokens = [f'export HF_TOKEN="$(cat {shlex.quote(str(user.file))})"' for user in users]
+    return [f"export HF_ENDPOINT={shlex.quote(hub.url)}", *tokens[:1], *(f"# or: {line}" for line in tokens[1:])]

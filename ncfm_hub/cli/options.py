@@ -55,7 +55,7 @@ def _split_classes(ctx: click.Context, parameter: click.Parameter, value: str | 
     names = [name.strip() for name in value.split(",")]
     if not all(names):
         raise click.BadParameter("expected names or indices between commas, for example cat,dog,3")
-    _collect(ctx, "source.classes", [int(name) if name.isdecimal() else name for name in names])
+    _collect(ctx, "source.classes", names)  # a number is an index only where no class has it for a name
 
 
 def _store_assignments(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:

@@ -32,17 +32,17 @@ class Output:
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
             os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
-    def result(self, data: Any, lines: Sequence[str], quiet: str = "", shows_token: bool = False) -> None:
+    def result(self, data: Any, lines: Sequence[str], quiet: str = "") -> None:
         """Print a command's result: `lines` for people, `data` as one JSON value, or the one word for scripts.
 
-        Tokens are taken out unless telling one is what the command is for (`shows_token`).
+        Tokens are taken out.
         """
         if self.format == "json":
             text = json.dumps(data, ensure_ascii=False, default=str)
         else:
             text = "\n".join(lines) if self.format == "human" else quiet
         if text and self.speaks:
-            click.echo(text if shows_token else scrub(text))
+            click.echo(scrub(text))
 
     def note(self, message: str) -> None:
         """Say one line on stderr, unless quiet."""

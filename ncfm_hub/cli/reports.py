@@ -25,7 +25,10 @@ _HEADINGS = ("set", "labels", "images", "stored", "accuracy %", "on its own imag
 def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
     """Say so before anything starts if a run would take more than two hours, and ask where somebody can answer."""
     minutes = plan["cost"].get("total_minutes")
-    if minutes is None or minutes <= LONG_MINUTES:
+    if minutes is None:
+        out.note("How long this takes is not known: the source does not say how many images it has")
+        return
+    if minutes <= LONG_MINUTES:
         return
     out.warn(f"This takes about {duration(minutes * 60)} here. Shorter with {_SHORTER}")
     if not yes:

@@ -11,6 +11,13 @@ FOLDER = Path("demo-run")
 _MARK = ".ncfm-hub-demo"
 _CONSUMER = Path(__file__).with_name("consumer.py")
 _COMMAND = ["distill", "--dataset", "digits", "--ipc", "10", "--push"]
+_USERS_OWN = (
+    *("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"),
+    *("HF_TOKEN", "NCFM_HUB_CONFIG"),
+    # Each would be used in place of the folder that HF_HOME names.
+    *("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_XET_CACHE", "HF_DATASETS_CACHE", "HF_MODULES_CACHE"),
+    *("HF_DATASETS_DOWNLOADED_DATASETS_PATH", "HF_DATASETS_EXTRACTED_DATASETS_PATH"),
+)
 
 
 def main() -> int:
@@ -57,12 +64,21 @@ def _empty(folder: Path) -> Path:
 
 
 def _settings(folder: Path) -> dict[str, str]:
-    """Environment that keeps the demo apart from the user's own caches, logins and defaults."""
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_TOKEN", "NCFM_HUB_CONFIG"):
+    """Environment that keeps the demo apart from the user's own caches, logins, defaults and proxy."""
+    for name in _USERS_OWN:
         os.environ.pop(name, None)
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
-    return {"HF_HOME": str(folder / "hf"), "NCFM_HUB_CACHE": str(folder / "cache"), "PYTHONPATH": path}
+    own = {"HF_HOME": str(folder / "hf"), "NCFM_HUB_CACHE": str(folder / "cache"), "PYTHONPATH": path}
+    return own | _past_the_proxy()
+
+
+def _past_the_proxy() -> dict[str, str]:
+    """The user's exceptions from a proxy and this machine, under both names: of the two, clients heed only one."""
+    given = [os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy")]
+    hosts = [host.strip() for host in ",".join([*given, "127.0.0.1", "localhost"]).split(",")]
+    value = ",".join(dict.fromkeys(filter(None, hosts)))
+    return {"NO_PROXY": value, "no_proxy": value}
 
 
 def _say(message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import timm
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ncfm_hub.engine import Engine
 from ncfm_hub.errors import PoolError
@@ -65,30 +65,68 @@ def pool_folder(key: str) -> Path:
     return cache_root() / "pools" / key
 
 
+def pinned(recipe: PoolRecipe) -> PoolRecipe:
+    """The recipe with weights of a Hub named by the commit they are at: what lies under a name may change.
+
+    Offline, the commit last fetched. Raises PoolError, one line, if the weights cannot be had.
+    """
+    kind, _, place = (recipe.pretrained or "").partition(":")
+    if kind not in ("hf-hub", "hf_hub"):
+        return recipe
+    from huggingface_hub import hf_hub_download
+
+    from ncfm_hub.hub import expected_errors, explain
+
+    name, _, revision = place.partition("@")
+    try:
+        configuration = hf_hub_download(name, "config.json", revision=revision or None)
+    except expected_errors() as error:
+        raise PoolError(f"the weights cannot be fetched: {explain(error, name, revision=revision or None)}") from None
+    return recipe.model_copy(update={"pretrained": f"hf-hub:{name}@{Path(configuration).parent.name}"})
+
+
 def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, progress: Progress | None = None) -> Pool:
     """The pool for a source, trained now where the cache has none; several processes share the members."""
     progress = progress or Silent()
+    recipe = pinned(recipe)
     name = architecture_name(recipe, source.info.resolution)
     key = pool_key(source.fingerprint, flip, recipe, name, engine)
     folder = pool_folder(key)
     if (folder / POOL_FILE).is_file():
-        try:
-            return read_pool(folder, "cache")
-        except PoolError as error:
-            raise PoolError(f"{error}; remove the folder {folder} to train the pool anew") from None
+        return _from_cache(folder)
     weights = pretrained_name(recipe.backbone, recipe.pretrained) if recipe.pretrained else None
     architecture = _describe(source, name, weights)
     check_network(architecture)
     folder.mkdir(parents=True, exist_ok=True)
     process, processes = engine.accelerator.process_index, engine.accelerator.num_processes
     mine = [member for member in range(recipe.size) if member % processes == process]
-    with FileLock(folder / f".lock-{process}"):
-        _train(source, flip, recipe, architecture, weights, engine, folder, mine, progress)
-    engine.accelerator.wait_for_everyone()
-    if engine.accelerator.is_main_process:
-        _describe_pool(source, recipe, architecture, key, folder)
-    engine.accelerator.wait_for_everyone()
+    # Held until the pool is whole: a second run that waits here must find all of it, or nothing.
+    with _locked(folder / f".lock-{process}", progress):
+        if not (folder / POOL_FILE).is_file():
+            _train(source, flip, recipe, architecture, weights, engine, folder, mine, progress)
+        engine.accelerator.wait_for_everyone()
+        if engine.accelerator.is_main_process and not (folder / POOL_FILE).is_file():
+            _describe_pool(source, recipe, architecture, key, folder)
+        engine.accelerator.wait_for_everyone()
     return read_pool(folder, "trained here")
+
+
+def _from_cache(folder: Path) -> Pool:
+    try:
+        return read_pool(folder, "cache")
+    except PoolError as error:
+        raise PoolError(f"{error}; remove the folder {folder} to train the pool anew") from None
+
+
+def _locked(path: Path, progress: Progress) -> FileLock:
+    """The lock, not yet taken; says so if somebody else holds it."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+        lock.release()
+    except Timeout:
+        progress.note("another run is training this pool; waiting for it")
+    return lock
 
 
 def _describe(source: Source, name: str, weights: str | None) -> Architecture:
@@ -169,7 +207,8 @@ def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architectur
     description = {
         "recipe": recipe.model_dump(),
         "source": {
-            name: getattr(source.info, name) for name in ("dataset", "is_local", "revision", "license", "fingerprint")
+            name: getattr(source.info, name)
+            for name in ("dataset", "is_local", "revision", "license", "license_name", "license_link", "fingerprint")
         },
         "measured_on": {"split": source.info.test_split, "images": min(MEASURED_IMAGES, len(source.test.labels))},
     }

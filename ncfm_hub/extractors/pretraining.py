@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import nn
 
+from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.networks import Architecture, build_network, normalise
 from ncfm_hub.extractors.pool import Weights, blend, member_file, save_weights
 from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
@@ -137,11 +138,14 @@ def _save_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimiz
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items() if tensor is not None}
-    save_weights(path, tensors, {"epoch": str(epoch)})
+    save_weights(path, tensors, {"epoch": str(epoch), "threads": str(torch.get_num_threads())})
 
 
 def _load_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put a partial member's state back; the number of epochs it has done (0 without one)."""
+    """Put a partial member's state back; the number of epochs it has done (0 without one).
+
+    Raises PoolError if it was begun with another number of threads.
+    """
     if not path.is_file():
         return 0
     state: dict[int, dict[str, torch.Tensor]] = {}
@@ -154,8 +158,14 @@ def _load_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimiz
             else:
                 number, name = rest.split(".", 1)
                 state.setdefault(int(number), {})[name] = stored.get_tensor(key)
-        epoch = int(stored.metadata()["epoch"])
+        told = stored.metadata()
+    threads = torch.get_num_threads()
+    if told["threads"] != str(threads):
+        raise PoolError(
+            f"{path} was begun with {told['threads']} threads, and there are {threads} now, which would give other "
+            f"weights; set OMP_NUM_THREADS={told['threads']}, or remove that file to train the member anew"
+        )
     network.load_state_dict(weights)
     whole = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
-    return epoch
+    return int(told["epoch"])

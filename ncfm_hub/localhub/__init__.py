@@ -4,7 +4,7 @@ Real clients (`huggingface_hub`, `datasets`, `timm`, the `hf` command) use it th
 the extra `localhub`. Not served: pull requests, discussions, organisations, buckets, Spaces that run.
 """
 
-from ncfm_hub.localhub.hub import Hub, User
+from ncfm_hub.localhub.hub import Hub, Role, User
 from ncfm_hub.localhub.server import running, serve
 
-__all__ = ["Hub", "User", "running", "serve"]
+__all__ = ["Hub", "Role", "User", "running", "serve"]

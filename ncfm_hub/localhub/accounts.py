@@ -8,20 +8,17 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.localhub import names
 from ncfm_hub.localhub.database import Database
-from ncfm_hub.localhub.hub import User
+from ncfm_hub.localhub.hub import Role, User
 from ncfm_hub.localhub.replies import HubError
 
-_LOCAL_USER = "local"
 _TICKET_SECONDS = 6 * 3600
 
 
@@ -49,29 +46,27 @@ class Accounts:
     def set_users(self, users: Sequence[User]) -> None:
         """Let exactly these users in from now on."""
         for user in users:
-            _check(user)
+            _check_given(user)
         with self._db.transaction():
             self._db.rows("delete from account")
             for user in users:
-                self._db.rows("insert or replace into account values(?, ?, ?)", _hash(user.token), user.name, user.role)
+                values = (_hash(user.token), user.name, user.role)
+                self._db.rows("insert or replace into account(token, name, role) values(?, ?, ?)", *values)
 
-    def local_users(self, root: Path) -> tuple[User, ...]:
-        """Those users of an earlier start whose token can be told; on the first start, make a user `local`.
+    def renew(self, name: str, role: Role, token: str) -> None:
+        """Let `token` in, which the hub keeps in a file; the one that it kept there before ends."""
+        with self._db.transaction():
+            self._db.rows("delete from account where name=? and role=? and kept", name, role)
+            self._db.rows("insert into account(token, name, role, kept) values(?, ?, ?, 1)", _hash(token), name, role)
 
-        The token of `local` is kept in `root/token`, readable by the owner of the folder only.
-        """
-        path = root / "token"
-        if not self._db.rows("select 1 from account"):
-            token = f"hf_{secrets.token_hex(17)}"
-            path.unlink(missing_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-                handle.write(token + "\n")
-                handle.flush()
-                os.fsync(handle.fileno())
-            self.set_users([User(_LOCAL_USER, token, "write")])
-        token = path.read_text().strip() if path.is_file() else ""
-        account = self.find(token)
-        return (User(account.name, token, "write"),) if account and account.role == "write" else ()
+    def kept(self) -> list[tuple[str, Role]]:
+        """Name and role of each token that the hub keeps in a file."""
+        rows = self._db.rows("select name, role from account where kept order by name, role desc")
+        return [(name, role) for name, role in rows]
+
+    def empty(self) -> bool:
+        """Whether nobody is let in."""
+        return not self._db.rows("select 1 from account limit 1")
 
     def find(self, token: str) -> Account | None:
         """Whose token it is."""
@@ -101,13 +96,17 @@ class Accounts:
         return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()
 
 
-def _check(user: User) -> None:
+def check_user(name: str, role: str) -> None:
     """Raise NcfmHubError for a user that could not work."""
     try:
-        names.user_name(user.name)
+        names.user_name(name)
     except HubError as error:
         raise NcfmHubError(error.message) from None
-    if user.role not in ("write", "read"):
-        raise NcfmHubError(f"user {user.name}: role is {user.role!r}, expected write or read")
+    if role not in ("write", "read"):
+        raise NcfmHubError(f"user {name}: role is {role!r}, expected write or read")
+
+
+def _check_given(user: User) -> None:
+    check_user(user.name, user.role)
     if not user.token or not user.token.isascii() or any(c.isspace() for c in user.token):
         raise NcfmHubError(f"user {user.name}: the token must be one word of plain letters, digits and signs")

@@ -10,8 +10,9 @@ from typing import Any
 
 from ncfm_hub.errors import NcfmHubError
 
-_VERSION = 1
-_SCHEMA = """
+# Format N of the file is what the first N steps make; an older file is brought up to date when it is opened.
+_STEPS = (
+    """
 create table account(token text primary key, name text not null, role text not null);
 create table setting(key text primary key, value text not null);
 create table repo(
@@ -29,7 +30,12 @@ create table history(
 create table holding(
   repo integer not null references repo(id) on delete cascade, sha256 text not null, primary key(repo, sha256));
 create table upload(name text not null, sha256 text not null, primary key(name, sha256));
-"""
+""",
+    """
+alter table account add column kept integer not null default 0;
+update account set kept=1 where name='local' and role='write';
+""",
+)
 
 
 def now() -> str:
@@ -61,12 +67,12 @@ class Database:
             self._connection.execute(f"pragma {pragma}").fetchall()
         with self.transaction():
             version = self.rows("pragma user_version")[0][0]
-            if version not in (0, _VERSION):
+            if not 0 <= version <= len(_STEPS):
                 raise sqlite3.DatabaseError(f"it was made by another version of the local hub (format {version})")
-            if version == 0:
-                for statement in _SCHEMA.strip().split(";\n"):
+            for number, step in enumerate(_STEPS[version:], start=version + 1):
+                for statement in step.strip().split(";\n"):
                     self._connection.execute(statement)
-                self._connection.execute(f"pragma user_version={_VERSION}")
+                self._connection.execute(f"pragma user_version={number}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -2,16 +2,23 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+Role = Literal["write", "read"]
 
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with a token. The name is also the namespace of their repositories; one name may have several tokens."""
+    """Somebody with a token. The name is also the namespace of their repositories; one name may have several tokens.
+
+    file: where the hub keeps the token, if it made it itself
+    """
 
     name: str
     token: str
-    role: Literal["write", "read"] = "write"
+    role: Role = "write"
+    file: Path | None = None
 
     def __repr__(self) -> str:  # tokens appear in no log and no traceback
         return f"User(name={self.name!r}, role={self.role!r})"
@@ -24,7 +31,7 @@ class Hub:
     url: str
     users: tuple[User, ...]
 
-    def token(self, name: str | None = None, role: Literal["write", "read"] | None = None) -> str:
+    def token(self, name: str | None = None, role: Role | None = None) -> str:
         """A user's token, one that may write if there is a choice; by default the first user's.
 
         Raises KeyError if no such token is known.

@@ -21,7 +21,7 @@ def _is_segment(text: str) -> bool:
 def user_name(text: str) -> str:
     """A user's name, which is also the namespace of their repositories."""
     if not _is_segment(text) or text.lower() in _RESERVED:
-        raise HubError(400, f"Invalid user name: {text!r}")
+        raise HubError(400, f"Invalid user name: {text!r} (letters, digits, '-', '_' and '.'; at most 96)")
     return text
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import MissingExtra, NcfmHubError
-from ncfm_hub.localhub.hub import Hub, User
+from ncfm_hub.localhub.hub import Hub, Role, User
 
 if TYPE_CHECKING:
     from ncfm_hub.localhub.listener import Listener
@@ -24,22 +24,30 @@ def serve(
     users: Sequence[User] | None = None,
     allow_faults: bool = False,
     ready: Callable[[Hub], None] | None = None,
+    keep: Sequence[tuple[str, Role]] = (),
 ) -> None:
     """Serve the hub kept in folder `root` until SIGINT or SIGTERM; `port` 0 takes a free one.
 
-    `users` are those to let in from now on. Without them, those of the last start are; on the very first start a user
-    `local` is made, with a token in `root/token`. `ready` is called once requests are taken.
+    `users` are those to let in from now on. Without them, those of the last start are. `keep` are a name and a role
+    each of users to let in besides, whose tokens the hub makes, once, and keeps in files (`User.file`); if such a file
+    is lost, the token is replaced. A hub without anybody gets a user `local` who may write, with a token in
+    `root/token`. `ready` is called once requests are taken.
 
     Raises MissingExtra without the extra `localhub`; NcfmHubError if the folder is in use, the address is taken or a
     user is not usable.
     """
-    with _opened(root, host, port, users, allow_faults, ready or (lambda hub: None)) as listener:
+    with _opened(root, host, port, users, allow_faults, ready or (lambda hub: None), keep) as listener:
         listener.listen_until_signal()
 
 
 @contextmanager
 def running(
-    root: Path, users: Sequence[User] | None = None, allow_faults: bool = False, host: str = "127.0.0.1", port: int = 0
+    root: Path,
+    users: Sequence[User] | None = None,
+    allow_faults: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    keep: Sequence[tuple[str, Role]] = (),
 ) -> Iterator[Hub]:
     """The same beside the caller, in a thread that has ended when the block is left. Errors as for `serve`."""
     started = threading.Event()
@@ -49,7 +57,7 @@ def running(
         hubs.append(hub)
         started.set()
 
-    with _opened(root, host, port, users, allow_faults, ready) as listener:
+    with _opened(root, host, port, users, allow_faults, ready, keep) as listener:
         thread = threading.Thread(target=listener.listen, name="localhub", daemon=True)
         thread.start()
         try:
@@ -69,6 +77,7 @@ def _opened(
     users: Sequence[User] | None,
     allow_faults: bool,
     ready: Callable[[Hub], None],
+    keep: Sequence[tuple[str, Role]],
 ) -> Iterator["Listener"]:
     """A hub with its folder open and its address bound, not yet serving."""
     _require_extra()
@@ -81,8 +90,7 @@ def _opened(
         try:
             if users:
                 services.accounts.set_users(users)
-            known = tuple(users) if users else services.accounts.local_users(services.root)
-            hub = Hub(_url(bound), known)
+            hub = Hub(_url(bound), (*(users or ()), *services.tokens.users(keep)))
             yield Listener(Application(services), bound, lambda: ready(hub))
         finally:
             services.close()

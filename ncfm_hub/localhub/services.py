@@ -9,6 +9,7 @@ from ncfm_hub.localhub.faults import Faults
 from ncfm_hub.localhub.history import History
 from ncfm_hub.localhub.objects import Objects
 from ncfm_hub.localhub.repositories import Repositories
+from ncfm_hub.localhub.token_files import TokenFiles
 
 
 class Services:
@@ -23,6 +24,7 @@ class Services:
         except OSError as error:
             raise NcfmHubError(f"{root} cannot hold a local hub: {error}") from None
         self.accounts = Accounts(self.database)
+        self.tokens = TokenFiles(self.root, self.accounts, self.objects)
         self.history = History(self.database)
         self.repositories = Repositories(self.database, self.history)
         self.faults = Faults(allow_faults)

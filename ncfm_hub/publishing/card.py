@@ -9,8 +9,8 @@ from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing import statements
 from ncfm_hub.publishing.card_text import Card, make_card, update_card
 from ncfm_hub.publishing.escaping import inline
-from ncfm_hub.publishing.header import dataset_header
-from ncfm_hub.publishing.layout import CARD, CONFIGS, PIPELINE, PREVIEW, RESULTS, SHARD_PATTERN, Config
+from ncfm_hub.publishing.header import LICENSE_KEYS, dataset_header, license_fields
+from ncfm_hub.publishing.layout import CARD, CONFIGS, OWN_POOLS, PIPELINE, PREVIEW, RESULTS, SHARD_PATTERN, Config
 from ncfm_hub.publishing.pool_card import write_pool_card as write_pool_card
 from ncfm_hub.publishing.templates import render
 
@@ -93,7 +93,7 @@ def _card(
             rows=rows,
             sizes=sizes,
             source=None if source.get("is_local", True) else source["dataset"],
-            stated_license=source.get("license"),
+            license_terms=license_fields(*(source.get(key) for key in LICENSE_KEYS)),
         )
         context = _context(pipeline, results) | {"title": title, "repo_id": repo_id, "preview": preview, "rows": rows}
         return make_card(header, render(TEMPLATE, context))
@@ -102,7 +102,8 @@ def _card(
 
 
 def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
-    source, recipe = pipeline["source"], pipeline["recipe"]
+    source, recipe, pool = pipeline["source"], pipeline["recipe"], pipeline.get("pool", {})
+    given = pool.get("origin") not in (None, *OWN_POOLS)
     measured = [row for row in results.get("rows", []) if row.get("accuracy")]
     pool_accuracy = [m["accuracy"] for m in results.get("pool", {}).get("members", []) if m.get("accuracy")]
     return {
@@ -119,14 +120,22 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "comparisons": statements.comparisons(measured),
         "objective": statements.objective(recipe["distillation"]),
         "distillation": results.get("distillation", {}),
-        "recipe": [(s, k, v) for s in _SECTIONS for k, v in recipe.get(s, {}).items() if v is not None],
-        "pool": pipeline.get("pool", {}),
+        "recipe": _recipe_rows(recipe, given),
+        "licence": statements.licence(source),
+        "pool": pool,
+        "pool_given": given,
         "pool_accuracy": pool_accuracy,
         "pool_measured_on": results.get("pool", {}).get("measured_on"),
         "machine": pipeline.get("machine", {}),
         "times": [(_STAGES[k], v) for k, v in pipeline.get("wall_time_seconds", {}).items() if k in _STAGES],
         "versions": ", ".join(f"{name} {version}" for name, version in pipeline.get("versions", {}).items() if version),
     }
+
+
+def _recipe_rows(recipe: Mapping[str, Any], pool_given: bool) -> list[tuple[str, str, Any]]:
+    # A pool that was given was trained by another recipe: this one's section had no part in it.
+    sections = [section for section in _SECTIONS if not (pool_given and section == "pool")]
+    return [(s, key, value) for s in sections for key, value in recipe.get(s, {}).items() if value is not None]
 
 
 def _rows(pipeline: Mapping[str, Any]) -> dict[Config, int]:

@@ -8,9 +8,11 @@ import json
 import re
 import unicodedata
 from typing import Any
+from urllib.parse import quote
 
 LONGEST = 200  # characters of one value on a card
 LONGEST_BLOCK = 5000
+LONGEST_ADDRESS = 1000
 
 # As entities these can be neither HTML nor Markdown. `_` between letters is left alone: it is no emphasis there.
 _SPECIAL = re.compile(r"[&<>`|\[\]*\\~$]|(?<!\w)_|_(?!\w)")
@@ -49,6 +51,19 @@ def fenced(value: Any, language: str = "") -> Ready:
 def literal(value: str) -> Ready:
     """A Python string literal, for code that people copy."""
     return Ready(json.dumps(value).replace("`", "\\u0060"))
+
+
+def web_address(value: Any) -> str | None:
+    """`value` if it is an http(s) address, percent-encoded wherever it could end a link; None for all else."""
+    text = str(value).strip()
+    if len(text) > LONGEST_ADDRESS or not re.fullmatch(r"https?://[^\s/]\S*", text, re.IGNORECASE):
+        return None
+    return quote(text, safe="/:?#@!&=+,%", errors="replace")
+
+
+def link(address: str) -> Ready:
+    """What `web_address` gave, as a link that shows where it leads."""
+    return Ready(f"<{address}>")
 
 
 def _visible(character: str) -> str:

@@ -4,16 +4,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ncfm_hub.publishing.escaping import web_address
 from ncfm_hub.publishing.layout import CONFIGS, SHARD_PATTERN, Config
 
 TAGS = ("dataset-distillation", "dataset-condensation", "ncfm", "synthetic")
 
 # Identifiers that the Hub knows; any other licence is `other` with a name.
 _LICENSES = (
-    "apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode- "
-    "openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 "
-    "cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc- "
-    "by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 "
+    "apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 "
+    "bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 "
+    "cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 "
+    "cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 "
     "cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 "
     "gfdl gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc h-research intel-research lppl-1.3c ms-pl apple-ascl "
     "apple-amlr mpl-2.0 odc-by odbl openmdw-1.0 openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl "
@@ -21,17 +22,28 @@ _LICENSES = (
     "llama4 grok2-community gemma unknown other "
 )
 LICENSES = frozenset(_LICENSES.split())
+LICENSE_KEYS = ("license", "license_name", "license_link")  # as a source states them, and `license_fields` takes them
 
 
-def license_fields(stated: str | None) -> dict[str, str]:
-    """`license`, and `license_name` where the source's licence is not one that the Hub has a name for."""
-    text = " ".join((stated or "").split())
-    if not text:
-        return {"license": "unknown"}
-    if text.lower() in LICENSES:
-        return {"license": text.lower()}
-    name = re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:60]
-    return {"license": "other", "license_name": name} if name else {"license": "unknown"}
+def license_fields(stated: str | None, name: str | None = None, link: str | None = None) -> dict[str, str]:
+    """`license`, and where it is none that the Hub has an id for, the `license_name` and `license_link` there are.
+
+    name, link: as the source states them; `stated` serves as the name where it is no id and there is no other.
+    """
+    known = (stated or "").strip().lower()
+    if known in LICENSES - {"other"}:
+        return {"license": known}
+    fields = {
+        "license_name": _license_id(name or ("" if known == "other" else known)),
+        "license_link": web_address(link),
+    }
+    given = {key: value for key, value in fields.items() if value}
+    return {"license": "other" if given or known == "other" else "unknown", **given}
+
+
+def _license_id(name: str) -> str:
+    """A licence's name in the characters that the Hub takes."""
+    return re.sub(r"[^a-z0-9.]+", "-", str(name).lower())[:60].strip("-.")
 
 
 def size_category(rows: int) -> str:
@@ -47,16 +59,16 @@ def dataset_header(
     rows: Mapping[Config, int],
     sizes: Mapping[Config, tuple[int, int]] | None,
     source: str | None,
-    stated_license: str | None,
+    license_terms: Mapping[str, str],
 ) -> dict[str, Any]:
     """Header of a distilled dataset.
 
     rows: images in each config; sizes: (bytes in memory, bytes on disk) of each, None where there are no files yet;
-    source: Hub id that the images were distilled from, None for a local folder.
+    source: Hub id that the images were distilled from, None for a local folder; license_terms: of `license_fields`.
     """
     return {
         "pretty_name": title,
-        **license_fields(stated_license),
+        **license_terms,
         "task_categories": ["image-classification"],
         "size_categories": [size_category(rows["default"])],
         **({"source_datasets": [source]} if source else {}),

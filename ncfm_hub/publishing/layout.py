@@ -13,3 +13,4 @@ PIPELINE = "pipeline.yaml"
 RESULTS = "results.json"
 CARD = "README.md"
 PREVIEW = "preview.png"
+OWN_POOLS = ("trained here", "cache")  # origins of a pool made by the run's own recipe; any other names a place

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ncfm_hub.errors import DistilledError, PublishError
 from ncfm_hub.hub import RepoType, client, expected_errors, explain, hide, with_retries, without_bars
 from ncfm_hub.progress import Silent
-from ncfm_hub.publishing.remote import PLANNED, look_at
+from ncfm_hub.publishing.remote import PLANNED, Remote, look_at
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -15,13 +15,18 @@ _TRIES = 3
 
 
 def check_can_push(
-    repo_id: str | None, *, token: str | None = None, default_name: str, repo_type: RepoType = "dataset"
+    repo_id: str | None,
+    *,
+    token: str | None = None,
+    default_name: str,
+    repo_type: RepoType = "dataset",
+    private: bool = False,
 ) -> str:
     """The full id `owner/name` that a push will go to. Nothing is created.
 
     repo_id: `owner/name`, or a name under the user's own account; None: `default_name` there.
     Raises PublishError, one line, when there is no valid token that may write there, the Hub is switched off or cannot
-    be reached, or the repository holds something that is not a set (or pool) of ours.
+    be reached, the repository holds something that is not a set (or pool) of ours, or it is public though `private`.
     """
     api = client(_token(token))
     try:
@@ -34,7 +39,10 @@ def check_can_push(
     try:
         with without_bars():
             with_retries(
-                lambda: _check_repository(api, target, repo_type), what=target, progress=Silent(), tries=_TRIES
+                lambda: _check_repository(api, target, repo_type, private),
+                what=target,
+                progress=Silent(),
+                tries=_TRIES,
             )
     except DistilledError as error:
         raise PublishError(str(error)) from error
@@ -83,8 +91,15 @@ def _check_token(me: dict[str, Any], owner: str) -> None:
         raise PublishError(f"{me['name']} may not write under {owner!r}; choose a --repo-id under one of: {names}")
 
 
-def _check_repository(api: "HfApi", repo_id: str, repo_type: RepoType) -> None:
+def check_visibility(remote: Remote, repo_id: str, private: bool) -> None:
+    """Raise PublishError if what is to be private would be put where everybody can read it."""
+    if private and not remote.private:
+        raise PublishError(f"{repo_id} exists and is public; change that in its settings, or leave out --private")
+
+
+def _check_repository(api: "HfApi", repo_id: str, repo_type: RepoType, private: bool) -> None:
     remote = look_at(api, repo_id, repo_type)
     if remote is not None:
+        check_visibility(remote, repo_id, private)
         api.auth_check(repo_id, repo_type=repo_type, write=True)
         remote.check_ours_to_write(PLANNED[repo_type])

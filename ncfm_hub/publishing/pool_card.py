@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing import statements
 from ncfm_hub.publishing.card_text import Card, make_card, update_card
 from ncfm_hub.publishing.escaping import inline
-from ncfm_hub.publishing.header import license_fields
+from ncfm_hub.publishing.header import LICENSE_KEYS, license_fields
 from ncfm_hub.publishing.layout import CARD
 from ncfm_hub.publishing.templates import render
 
@@ -53,6 +54,7 @@ def _card(pool: Mapping[str, Any], repo_id: str | None) -> Card:
             "members": len(pool["members"]),
             "accuracy": [member["accuracy"] for member in pool["members"] if member.get("accuracy")],
             "source": source,
+            "licence": statements.licence(source),
             "recipe": [(key, value) for key, value in pool.get("recipe", {}).items() if value is not None],
             "repo_id": repo_id,
         }
@@ -63,10 +65,11 @@ def _card(pool: Mapping[str, Any], repo_id: str | None) -> Card:
 
 def _header(source: Mapping[str, Any]) -> dict[str, Any]:
     on_a_hub = "dataset" in source and source.get("is_local") is False
+    stated = [source.get(key) for key in LICENSE_KEYS]
     return {
         "library_name": "timm",
         "pipeline_tag": "image-classification",
-        **(license_fields(source["license"]) if source.get("license") else {}),
+        **(license_fields(*stated) if any(stated) else {}),
         **({"datasets": [source["dataset"]]} if on_a_hub else {}),
         "tags": ["timm", "image-classification", "dataset-distillation", "ncfm"],
     }

@@ -15,6 +15,7 @@ from ncfm_hub.publishing.card import write_card
 from ncfm_hub.publishing.card_text import merge_cards, parse_card
 from ncfm_hub.publishing.layout import CARD, PIPELINE
 from ncfm_hub.publishing.permission import check_can_push as check_can_push  # asked before, found in the same place
+from ncfm_hub.publishing.permission import check_visibility
 from ncfm_hub.publishing.pool_card import POOL, write_pool_card
 from ncfm_hub.publishing.remote import Remote, look_at
 
@@ -92,8 +93,7 @@ def _commit(job: _Job) -> tuple[str | None, str]:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     remote = look_at(job.api, job.repo_id, job.repo_type) or _create(job)
-    if job.private and not remote.private:
-        raise PublishError(f"{job.repo_id} exists and is public; change that in its settings, or leave out --private")
+    check_visibility(remote, job.repo_id, job.private)
     files = _files(job.folder)
     remote.check_ours_to_write(files)
     card = _merged_card(job, remote)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ncfm_hub.publishing.escaping import Ready, code, inline
+from ncfm_hub.publishing.escaping import Ready, code, inline, link, web_address
 
 Row = Mapping[str, Any]
 
@@ -27,7 +27,8 @@ def measured_how(protocol: Mapping[str, Any]) -> Ready | None:
     if "distillations" in protocol and "students" in protocol:
         runs, students = protocol["distillations"], protocol["students"]
         plural = "distillation" if runs == 1 else "distillations"
-        parts.append(f"; {runs} {plural} x {students} {'student' if students == 1 else 'students'}")
+        many = "student" if students == 1 else "students"
+        parts.append(f"; {inline(runs)} {plural} x {inline(students)} {many}")
     if "student" in protocol:
         parts.append(f" ({code(protocol['student'])})")
     if "updates" in protocol and "batch_size" in protocol:
@@ -93,3 +94,12 @@ def objective(distillation: Mapping[str, Any]) -> list[Ready]:
             else "Sampling network off: the frequencies are drawn from a fixed normal distribution."
         )
     return [Ready(line) for line in said]
+
+
+def licence(source: Mapping[str, Any]) -> Ready | None:
+    """What a source states: its licence, with the name and the address that its card adds; None for nothing."""
+    said = [code(source[key]) for key in ("license", "license_name") if source.get(key)]
+    address = web_address(source.get("license_link"))
+    if address:
+        said.append(link(address))
+    return Ready(", ".join(said)) if said else None

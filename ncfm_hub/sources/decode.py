@@ -9,7 +9,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 # Changes whenever the same bytes decode to other pixels: part of the key of everything that is cached.
 DECODER_VERSION = 1
@@ -18,6 +18,15 @@ _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "J
 _GREY = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _LONGEST = 64  # sides beyond this ratio are cut before resizing: a line of pixels must not become gigabytes
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Undecodable(ValueError):
@@ -35,15 +44,26 @@ def decode_image(data: bytes | Path, resolution: int, channels: int) -> tuple[np
         with Image.open(source, formats=[known for known in _FORMATS if known in Image.OPEN]) as opened:
             opened.load()
             remarks = _remarks(opened)
-            image = _eight_bit(ImageOps.exif_transpose(opened), channels)
+            image = _eight_bit(_upright(opened), channels)
             image = _resize(image, resolution)
     except Undecodable:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         reason = "of no known format" if "cannot identify" in str(error) else str(error) or type(error).__name__
         raise Undecodable(reason) from error
+    except Exception as error:  # damaged bytes trip Pillow in more ways: RuntimeError (AVIF), struct.error
+        raise Undecodable(f"it is damaged ({error!r})") from error
     pixels = np.asarray(image)
     return (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), remarks
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A copy turned as the orientation in the EXIF data says, or as it lies where that cannot be read."""
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # of any kind, as nothing checks these data; the pixels are good all the same
+        turn = None
+    return image.copy() if turn is None else image.transpose(turn)
 
 
 def _remarks(image: Image.Image) -> frozenset[str]:

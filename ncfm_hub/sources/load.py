@@ -17,6 +17,8 @@ from ncfm_hub.sources.columns import image_column, label_column
 from ncfm_hub.sources.decode import DECODER_VERSION
 from ncfm_hub.sources.place import locate
 from ncfm_hub.sources.read import (
+    BadImage,
+    Only,
     Opened,
     decode_rows,
     distinct_labels,
@@ -25,6 +27,7 @@ from ncfm_hub.sources.read import (
     load_splits,
     no_images,
     open_dataset,
+    source_row,
 )
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
 
@@ -98,7 +101,7 @@ def _inspect(spec: SourceRecipe, token: str | None) -> tuple[SourceInfo, Opened,
         class_ids=classes.ids,
         resolution=spec.resolution,
         channels=spec.channels,
-        license=place.license,
+        **place.license_terms,
         citation=place.citation,
         train_examples=opened.splits[train],
         test_examples=opened.splits[test],
@@ -152,7 +155,7 @@ def _read(
     info: SourceInfo, opened: Opened, classes: Classes, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(tensors, facts) of both splits."""
-    only = (info.label_column, classes.values) if classes.chosen else None
+    only = _only(info, classes)
     at = f" at {info.revision[:12]}" if info.revision else ""
     progress.note(f"reading {info.dataset}{at}: splits {info.train_split} and {info.test_split}")
     splits = load_splits(opened, (info.train_split, info.test_split), (info.image_column, info.label_column), only)
@@ -175,6 +178,11 @@ def _read(
     return tensors, facts
 
 
+def _only(info: SourceInfo, classes: Classes) -> Only | None:
+    """The rows that a class filter leaves."""
+    return (info.label_column, classes.values) if classes.chosen else None
+
+
 def _read_split(
     info: SourceInfo,
     opened: Opened,
@@ -193,10 +201,14 @@ def _read_split(
     dropped = int((stored.to_numpy() == UNLABELLED).sum()) if classes.unlabelled else 0
     rows = np.flatnonzero(positions != UNLABELLED)
     positions = positions[rows]
-    named = [f"{where}, row {row} (class {info.class_names[c]!r})" for row, c in zip(rows, positions, strict=True)]
     out = np.empty((len(rows), info.channels, info.resolution, info.resolution), np.uint8)
-    with progress.bar(len(rows), f"decode {name}") as bar:
-        remarks.update(decode_rows(split, info.image_column, rows, out, named, bar, image_roots(opened.place)))
+    try:
+        with progress.bar(len(rows), f"decode {name}") as bar:
+            remarks.update(decode_rows(split, info.image_column, rows, out, bar, image_roots(opened.place)))
+    except BadImage as bad:
+        row = source_row(opened, name, _only(info, classes), int(rows[bad.index]), len(split))
+        label = info.class_names[positions[bad.index]]
+        raise SourceError(f"{where}, row {row} (class {label!r}): the image cannot be used: {bad}") from bad
     return torch.from_numpy(out), torch.from_numpy(positions), dropped
 
 

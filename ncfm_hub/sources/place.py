@@ -4,7 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ncfm_hub.errors import SourceError
 from ncfm_hub.files import sha256_file
@@ -13,6 +13,14 @@ from ncfm_hub.sources.hub import current_token, hub_errors, pin, quiet_clients, 
 
 _USER = "{user}"
 PACKAGED_NAME = "digits (packaged with ncfm-hub)"
+
+
+class LicenseTerms(TypedDict):
+    """What a card says of its licence: an id, and for one without an id of its own a name and a link."""
+
+    license: str | None
+    license_name: str | None
+    license_link: str | None
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,13 @@ class Place:
     notes: tuple[str, ...] = ()
 
     @property
-    def license(self) -> str | None:
-        """The licence as the card states it; several are joined."""
-        stated = self.card.get("license")
-        several = stated if isinstance(stated, list) else [stated]
-        return ", ".join(str(one) for one in several if one) or None
+    def license_terms(self) -> LicenseTerms:
+        """The licence, its name and its link as the card states them; several are joined."""
+        return {
+            "license": self._stated("license"),
+            "license_name": self._stated("license_name"),
+            "license_link": self._stated("license_link"),
+        }
 
     @property
     def citation(self) -> str | None:
@@ -51,6 +61,11 @@ class Place:
             if isinstance(holder, dict) and isinstance(holder.get("citation"), str) and holder["citation"].strip():
                 return str(holder["citation"]).strip()
         return None
+
+    def _stated(self, field: str) -> str | None:
+        stated = self.card.get(field)
+        several = stated if isinstance(stated, list) else [stated]
+        return ", ".join(str(one) for one in several if one) or None
 
 
 def packaged_digits() -> Path:

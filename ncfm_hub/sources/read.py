@@ -1,6 +1,7 @@
 """Splits of a dataset, through `datasets`: which there are, their labels, their images decoded in parallel."""
 
 import os
+import zipfile
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ import numpy as np
 from ncfm_hub.errors import SourceError
 from ncfm_hub.pipeline_files import nearest
 from ncfm_hub.progress import Bar
+from ncfm_hub.sources.cells import Cells
 from ncfm_hub.sources.decode import Undecodable, decode_image
 from ncfm_hub.sources.hub import hub_errors, quiet_clients
 from ncfm_hub.sources.place import Place
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset, DatasetBuilder, Features
 
+Only = tuple[str, Sequence[int | str]]  # a label column, and the values wanted of it
 _ROWS_AT_ONCE = 256
 
 
@@ -49,6 +52,8 @@ def open_dataset(place: Place, config: str | None) -> Opened:
             if "onfig" not in str(error):
                 raise
             raise _config_error(place, config) from error
+        if builder.name == "imagefolder":
+            _label_inside_archives(builder)
         features = builder.info.features
         if features is None:
             builder.as_streaming_dataset()  # reads the schema of the first file, or the names of folders
@@ -60,6 +65,22 @@ def open_dataset(place: Place, config: str | None) -> Opened:
     counts = {name: split.num_examples for name, split in (builder.info.splits or {}).items()}
     names = list(builder.config.data_files or counts)
     return Opened(place, builder, features, {str(name): counts.get(name) for name in names})
+
+
+def _label_inside_archives(builder: Any) -> None:
+    """Have images in a .zip file labelled by their folder in it; `datasets` 5.2 takes the folder it lies in itself."""
+    split_generators = builder._split_generators
+
+    def mended(manager: Any) -> Any:
+        splits = split_generators(manager)
+        for split in splits:
+            # Each entry: what the label is told by, the archive, what is inside.
+            split.gen_kwargs["files"] = tuple(
+                (None if archive else file, archive, inside) for file, archive, inside in split.gen_kwargs["files"]
+            )
+        return splits
+
+    builder._split_generators = mended
 
 
 def _config_error(place: Place, config: str | None) -> SourceError:
@@ -74,16 +95,39 @@ def _config_error(place: Place, config: str | None) -> SourceError:
 def distinct_labels(opened: Opened, split: str, column: str) -> list[Any]:
     """The distinct values of a label column, read without its images where the files allow it."""
     with _reading(opened.place):
-        builder = _narrowed(opened, [split], [column], None)
         found: set[Any] = set()
-        stream = builder.as_streaming_dataset(split).select_columns([column]).with_format("arrow")
-        for table in stream.iter(batch_size=10_000):
-            found.update(table[column].unique().to_pylist())
+        for labels in _streamed_labels(opened, split, column):
+            found.update(labels.unique().to_pylist())
     return sorted(found - {None})
 
 
+def source_row(opened: Opened, split: str, only: Only | None, row: int, loaded: int) -> int:
+    """The number in the source of a row of a split that `load_splits` gave for `only`, with `loaded` rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if only is None or opened.builder.name != "parquet":
+        return row
+    column, values = only
+    with _reading(opened.place):
+        hits = [
+            pc.is_in(labels, pa.array(values, labels.type)).to_numpy()
+            for labels in _streamed_labels(opened, split, column)
+        ]
+    matching = np.flatnonzero(np.concatenate(hits))
+    # With another number of rows the split was loaded whole: not every parquet file can be narrowed.
+    return int(matching[row]) if loaded == len(matching) else row
+
+
+def _streamed_labels(opened: Opened, split: str, column: str) -> Iterator["pa.ChunkedArray"]:
+    builder = _narrowed(opened, [split], [column], None)
+    stream = builder.as_streaming_dataset(split).select_columns([column]).with_format("arrow")
+    for table in stream.iter(batch_size=10_000):
+        yield table[column]
+
+
 def load_splits(
-    opened: Opened, splits: Sequence[str], columns: Sequence[str], only: tuple[str, Sequence[int | str]] | None
+    opened: Opened, splits: Sequence[str], columns: Sequence[str], only: Only | None
 ) -> dict[str, "Dataset"]:
     """Fetch `splits` with these columns, and `only` the rows whose (column, values) match where the files allow it."""
     with _reading(opened.place):
@@ -95,9 +139,7 @@ def load_splits(
         return {split: builder.as_dataset(split=split) for split in splits}
 
 
-def _narrowed(
-    opened: Opened, splits: Sequence[str], columns: Sequence[str], only: tuple[str, Sequence[int | str]] | None
-) -> "DatasetBuilder":
+def _narrowed(opened: Opened, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> "DatasetBuilder":
     """The same dataset cut to what is needed, if it is parquet: other splits and columns are then never fetched."""
     from datasets import Features, load_dataset_builder
 
@@ -126,31 +168,33 @@ def labels_of(split: "Dataset", column: str) -> "pa.ChunkedArray":
     return split.select_columns([column]).with_format("arrow")[:][column]
 
 
+class BadImage(Exception):
+    """An image that cannot be used: its place among the rows asked for, and as text why."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(why)
+        self.index = index
+
+
 def decode_rows(
-    split: "Dataset",
-    column: str,
-    rows: np.ndarray,
-    out: np.ndarray,
-    where: Sequence[str],
-    bar: Bar,
-    roots: Sequence[Path],
+    split: "Dataset", column: str, rows: np.ndarray, out: np.ndarray, bar: Bar, roots: Sequence[Path]
 ) -> Counter[str]:
     """Decode `rows` (N,) of an image column into `out`, uint8 (N, channels, H, W); returns how often each remark fell.
 
-    where: for each of the rows, how a message names it
     roots: folders that an image stored as a path may lie in
-    Raises SourceError that names the first row whose image cannot be used.
+    Raises BadImage for the first row whose image cannot be used.
     """
     images = split.select_columns([column]).with_format("arrow")
     remarks: Counter[str] = Counter()
+    stored = Cells(roots)
 
     def decode(cells: list[Any], start: int) -> Counter[str]:
         seen: Counter[str] = Counter()
-        for offset, cell in enumerate(cells, start):
+        for index, cell in enumerate(cells, start):
             try:
-                out[offset], found = decode_image(_encoded(cell, roots), out.shape[-1], out.shape[1])
+                out[index], found = decode_image(stored.encoded(cell), out.shape[-1], out.shape[1])
             except Undecodable as error:
-                raise SourceError(f"{where[offset]}: the image cannot be used: {error}") from error
+                raise BadImage(index, str(error)) from error
             seen.update(found)
         return seen
 
@@ -162,7 +206,7 @@ def decode_rows(
         remarks.update(future.result())
         bar.advance(count)
 
-    with ThreadPoolExecutor(workers) as pool:
+    with stored, ThreadPoolExecutor(workers) as pool:
         try:
             for start in range(0, len(rows), _ROWS_AT_ONCE):
                 chosen = rows[start : start + _ROWS_AT_ONCE]
@@ -176,22 +220,6 @@ def decode_rows(
             for _, future in waiting:
                 future.cancel()
     return remarks
-
-
-def _encoded(cell: Any, roots: Sequence[Path]) -> bytes | Path:
-    """The bytes of a stored image; a path only inside `roots`, as a file from elsewhere could name any other."""
-    if isinstance(cell, dict):
-        data, path = cell.get("bytes"), cell.get("path")
-    else:
-        data, path = cell, None
-    if data is not None:
-        return bytes(data)
-    if path is None:
-        raise Undecodable("it is missing")
-    full = Path(os.path.normpath(path))
-    if not full.is_absolute() or not any(full.is_relative_to(root) for root in roots):
-        raise Undecodable("it is only a path, outside the dataset")
-    return full
 
 
 def image_roots(place: Place) -> list[Path]:
@@ -218,7 +246,7 @@ def _reading(place: Place) -> Iterator[None]:
                 f"{place.dataset} is a loading script, which `datasets` no longer runs; "
                 "try its parquet copy: --revision refs/convert/parquet"
             ) from error
-        except (DatasetsError, FileNotFoundError, ValueError) as error:
+        except (DatasetsError, FileNotFoundError, ValueError, zipfile.BadZipFile) as error:
             raise SourceError(f"{place.dataset} cannot be read: {_first_line(error)}") from error
 
 

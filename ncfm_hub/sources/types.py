@@ -42,6 +42,8 @@ class SourceInfo:
     fingerprint: str = ""  # hex digest of everything that determines the tensors, as in Source
     classes_in_source: int | None = None  # before the class filter
     notes: tuple[str, ...] = ()  # what was decided on the user's behalf (a split that stands in, the packaged copy)
+    license_name: str | None = None  # both as the card states them, where `license` alone does not say it all
+    license_link: str | None = None
 
 
 @dataclass(frozen=True)

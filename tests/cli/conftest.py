@@ -36,12 +36,13 @@ class FakeLibrary(types.ModuleType):
     def plan(self, *args: Any, **kwargs: Any) -> Any:
         self.calls.append(("plan", args, kwargs))
         facts = {"pipeline": "cifar10", "cost": {"total_minutes": self.minutes}}
-        return SimpleNamespace(as_dict=lambda: facts, lines=lambda: ["source  cifar10", "classes 10"])
-
-    def distill(self, *args: Any, **kwargs: Any) -> Any:
-        return self._finish(
-            "distill", args, kwargs, SimpleNamespace(folder=self.folder, results=RESULTS, pushed=self._pushed(kwargs))
+        return SimpleNamespace(
+            as_dict=lambda: facts, lines=lambda: ["source  cifar10", "classes 10"], pushed=self._pushed(kwargs)
         )
+
+    def carry_out(self, plan: Any, **kwargs: Any) -> Any:
+        finished = SimpleNamespace(folder=self.folder, results=RESULTS, pushed=plan.pushed)
+        return self._finish("carry_out", (plan,), kwargs, finished)
 
     def pretrain(self, *args: Any, **kwargs: Any) -> Any:
         pool = SimpleNamespace(

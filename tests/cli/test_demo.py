@@ -9,6 +9,7 @@ import torch
 
 from ncfm_hub.demo import __main__ as demo
 from ncfm_hub.publishing import Distilled, decode_stored, write_data
+from tests.conftest import clean_environment
 
 README = """---
 configs:
@@ -68,3 +69,35 @@ def test_the_demo_replaces_its_own_folder_only(tmp_path):
     with pytest.raises(SystemExit, match="not of an earlier demo"):
         demo._empty(foreign)
     assert (foreign / "thesis.tex").exists()
+
+
+_APART = """
+import os, sys
+from pathlib import Path
+from ncfm_hub.demo.__main__ import _settings
+folder = Path(sys.argv[1])
+os.environ.update(_settings(folder))
+from datasets import config
+from huggingface_hub import HfApi, constants
+from ncfm_hub.localhub import User, running
+with running(folder / "hub", users=[User("demo", "demo-token")]) as hub:
+    api = HfApi(endpoint=hub.url, token="demo-token")
+    api.create_repo("demo/large", repo_type="dataset")
+    api.upload_file(repo_id="demo/large", repo_type="dataset", path_in_repo="a.parquet", path_or_fileobj=b"a" * 99)
+print(constants.HF_HUB_CACHE, constants.HF_XET_CACHE, config.HF_DATASETS_CACHE, sep="\\n")
+print(os.environ["NO_PROXY"], os.environ["no_proxy"], sep="\\n")
+"""
+
+
+def test_neither_a_proxy_nor_caches_of_the_user_touch_the_demo(tmp_path):
+    nobody = "http://127.0.0.1:9"
+    schemes = ("http", "https", "all")
+    proxies = {f"{name.upper()}_PROXY": nobody for name in schemes} | {f"{name}_proxy": nobody for name in schemes}
+    caches = {f"HF_{name}_CACHE": str(tmp_path / "mine") for name in ("HUB", "XET", "DATASETS")}
+    env = clean_environment(tmp_path) | proxies | caches | {"NO_PROXY": "intranet", "no_proxy": " .lab, intranet"}
+    command = [sys.executable, "-c", _APART, tmp_path / "run"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=100)
+    assert found.returncode == 0, found.stderr
+    *folders, upper, lower = found.stdout.splitlines()[-5:]
+    assert folders == [str(tmp_path / "run" / "hf" / name) for name in ("hub", "xet", "datasets")]
+    assert upper == lower == "intranet,.lab,127.0.0.1,localhost"

@@ -19,7 +19,7 @@ def test_every_recipe_flag_becomes_its_dotted_override(invoke, library):
         "--set", "evaluation.whole=true",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    assert library.call("distill")["overrides"] == {
+    assert library.call("plan")["overrides"] == {
         "source.config": "plain",
         "source.revision": "main",
         "source.image_column": "img",
@@ -41,15 +41,15 @@ def test_every_recipe_flag_becomes_its_dotted_override(invoke, library):
 
 def test_classes_are_names_or_indices(invoke, library):
     invoke(*BASE, "--classes", "cat, 3,dog house")
-    assert library.call("distill")["overrides"] == {"source.classes": ["cat", 3, "dog house"]}
+    assert library.call("plan")["overrides"] == {"source.classes": ["cat", "3", "dog house"]}
 
 
-def test_the_bare_command_overrides_nothing_and_asks_plan_the_same_as_distill(invoke, library):
+def test_the_bare_command_overrides_nothing_and_carries_out_what_it_planned(invoke, library):
     assert invoke(*BASE).exit_code == 0
-    distill = library.call("distill")
-    assert distill.pop("progress") is not None
-    assert library.call("plan") == distill
-    assert distill == {
+    done = library.call("carry_out")
+    assert done.pop("progress") is not None
+    assert done == {"token": None, "resume": False}
+    assert library.call("plan") == {
         "dataset": "cifar10",
         "ipc": 10,
         "preset": None,
@@ -61,7 +61,6 @@ def test_the_bare_command_overrides_nothing_and_asks_plan_the_same_as_distill(in
         "private": False,
         "token": None,
         "pool": None,
-        "resume": False,
         "validation": False,
     }
 
@@ -98,6 +97,7 @@ def test_more_than_two_hours_is_said_before_anything_starts(invoke, library, min
     result = invoke(*BASE)
     assert result.exit_code == 0  # no terminal: it goes on
     assert ("Shorter with --preset cpu, --steps N" in result.stderr) is said
+    assert ("is not known" in result.stderr) is (minutes is None)
     assert ("25 h 00 min" in result.stderr) is (minutes == 1500.0)
 
 
@@ -167,4 +167,4 @@ def test_only_the_first_of_several_processes_prints(invoke, library, monkeypatch
     library.minutes = 300.0
     result = invoke(*BASE)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
-    assert library.call("distill")["ipc"] == 10
+    assert library.call("plan")["ipc"] == 10

@@ -87,7 +87,7 @@ def test_a_token_on_the_command_line_warns_and_is_never_printed(invoke, library)
     given = "odd-looking-token"  # without the usual shape
     library.failure = ValueError(f"GET http://user:{given}@hub/x with Authorization: Bearer {given}")
     result = invoke("distill", "--dataset", "cifar10", "--ipc", "1", "--token", given)
-    assert library.call("distill")["token"] == given
+    assert library.call("carry_out")["token"] == given
     assert "prefer HF_TOKEN" in result.stderr
     assert given not in result.output
 

@@ -107,7 +107,13 @@ CASES = {
     "folder not empty": Case(
         "ada/good",
         ["--output", "results"],
-        says=["'results'", "not empty", "--resume", "--output"],
+        says=["'results'", "not empty", "--output"],
+        files={"results/thesis.txt": "mine"},
+    ),
+    "folder of something else, to be resumed": Case(
+        "ada/good",
+        ["--output", "results", "--resume"],
+        says=["'results'", "no run was begun in it", "--output"],
         files={"results/thesis.txt": "mine"},
     ),
 }

@@ -132,6 +132,7 @@ def test_a_pool_of_the_hub_is_used_as_it_is(story: Story) -> None:
         "members": 2,
         "pretrained": None,
         "origin": POOL,
+        "trained_by_this_recipe": False,
     }
 
 

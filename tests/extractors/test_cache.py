@@ -1,6 +1,7 @@
 """Getting a pool: its key, the cache, and going on after a stop with the same bytes."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from ncfm_hub.engine import Engine
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import cache
-from ncfm_hub.extractors.cache import architecture_name, get_pool, pool_folder, pool_key
+from ncfm_hub.extractors.cache import architecture_name, get_pool, pinned, pool_folder, pool_key
 from ncfm_hub.extractors.pool import check_pool_fits
 from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.recipe import PoolRecipe
@@ -213,3 +215,56 @@ def test_a_damaged_cache_is_named_with_what_to_do(source: Source, engine: Engine
 def test_a_backbone_that_is_none_stops_before_training(source: Source, engine: Engine) -> None:
     with pytest.raises(PoolError, match="timm knows no backbone"):
         get_pool(source, False, recipe(backbone="resnet0"), engine)
+
+
+def test_a_member_begun_with_other_threads_is_not_gone_on_with(source: Source, engine: Engine) -> None:
+    threads = torch.get_num_threads()
+    with pytest.raises(Killed):
+        get_pool(source, False, recipe(), engine, StopAfter(4))
+    try:
+        torch.set_num_threads(threads + 1)
+        with pytest.raises(PoolError, match=rf"begun with {threads} threads.*OMP_NUM_THREADS={threads}"):
+            get_pool(source, False, recipe(), engine)
+    finally:
+        torch.set_num_threads(threads)
+    assert len(get_pool(source, False, recipe(), engine).members) == 2
+
+
+def test_a_run_that_waited_for_another_uses_its_pool(
+    source: Source, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = pool_folder(get_pool(source, False, recipe(), engine).key)
+    aside = tmp_path / "aside"
+    shutil.move(whole, aside)
+    whole.mkdir()
+    lock = FileLock(whole / ".lock-0")
+    lock.acquire()
+    notes: list[str] = []
+
+    class TheOtherEnds(Silent):
+        def note(self, message: str) -> None:
+            notes.append(message)
+            shutil.copytree(aside, whole, dirs_exist_ok=True)
+            lock.release()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(cache, "train_member", refuse)
+    assert len(get_pool(source, False, recipe(), engine, TheOtherEnds()).members) == 2
+    assert notes == ["another run is training this pool; waiting for it"]
+
+
+def test_weights_of_a_hub_are_pinned_to_their_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetch(name: str, file: str, revision: str | None = None) -> str:
+        asked.append((name, file, revision))
+        return f"/hub/models--a--b/snapshots/{'f' * 40}/{file}"
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    assert pinned(recipe(pretrained="hf-hub:a/b")).pretrained == f"hf-hub:a/b@{'f' * 40}"
+    assert pinned(recipe(pretrained="hf-hub:a/b@v1")).pretrained == f"hf-hub:a/b@{'f' * 40}"
+    assert asked == [("a/b", "config.json", None), ("a/b", "config.json", "v1")]
+    for untouched in (recipe(), recipe(pretrained="local-dir:x"), recipe(backbone="resnet10t", pretrained="a1_in1k")):
+        assert pinned(untouched) == untouched

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors.networks import build_network
+from ncfm_hub.extractors.networks import backbone_of, build_network
 from ncfm_hub.extractors.pool import (
     POOL_FILE,
     Pool,
@@ -91,6 +91,14 @@ def test_a_pool_serves_as_pretrained_weights_of_another(folder: Path) -> None:
     assert torch.equal(network.state_dict()["blocks.0.weight"], trained["blocks.0.weight"])
 
 
+def test_the_backbone_of_weights_is_read_from_their_configuration(folder: Path, tmp_path: Path) -> None:
+    assert backbone_of(f"local-dir:{folder}") == "ncfm_convnet3"
+    with pytest.raises(PoolError, match="cannot be had"):
+        backbone_of(f"local-dir:{tmp_path / 'nothing'}")
+    with pytest.raises(PoolError, match="name the backbone too"):
+        backbone_of("a1_in1k")
+
+
 Damage = Callable[[Path], Any]
 
 
@@ -123,7 +131,7 @@ def weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Damage:
         (described(lambda d: d | {"architecture": "convnet"}), "pool.json is not readable"),
         (described(lambda d: d | {"architecture": {}}), "pool.json is not readable"),
         (described(lambda d: d | {"members": []}), "lists no members"),
-        (described(lambda d: d | {"class_names": [*d["class_names"], "more"]}), "names 11 classes; its networks have 10"),
+        (described(lambda d: d | {"class_names": [*d["class_names"], "more"]}), "11 classes; its networks have 10"),
         (described(lambda d: d | {"members": d["members"] * 2}), "02-init.safetensors is missing or not readable"),
         (
             described(lambda d: d | {"architecture": d["architecture"] | {"name": "hf-hub:a/b"}}),

@@ -8,11 +8,12 @@ import http.client
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,96 @@ def test_users_that_cannot_work(tmp_path: Path, user: User) -> None:
     with pytest.raises(NcfmHubError) as refused, running(tmp_path / "hub", [user]):
         pass
     assert "\n" not in str(refused.value)
+
+
+def _role(hub: Hub, user: User) -> tuple[str, str] | None:
+    """Name and role that the hub gives to the bearer of a token; None if it lets nobody in with it."""
+    status, answer = _ask(Hub(hub.url, (user,)), "GET", "/api/whoami-v2")
+    return (answer["name"], answer["auth"]["accessToken"]["role"]) if status == 200 else None
+
+
+def test_tokens_that_the_hub_makes_lie_in_files_and_last(tmp_path: Path) -> None:
+    root, wanted = tmp_path / "hub", [("ada", "write"), ("ada", "read"), ("bob", "read")]
+    with running(root, keep=[("ada", "write"), ("ada", "read"), ("bob", "read")]) as hub:
+        made = hub.users
+        assert [_role(hub, user) for user in made] == wanted
+    assert len({user.token for user in made}) == 3
+    for user in made:
+        assert user.file == root / "tokens" / f"{user.name}-{user.role}"
+        assert user.file.read_text() == user.token + "\n"
+        assert user.file.stat().st_mode & 0o777 == 0o600
+    with running(root) as hub:
+        assert set(hub.users) == set(made)
+    with running(root, keep=[("eve", "read"), ("ada", "read")]) as hub:
+        assert [user.name for user in hub.users[:2]] == ["eve", "ada"]
+        assert set(hub.users[1:]) == set(made)
+
+
+@pytest.mark.parametrize("content", [None, "", "hf_something_else", "\N{SNOWMAN}", "that of another"])
+def test_a_token_whose_file_is_lost_ends_and_is_replaced(tmp_path: Path, content: str | None) -> None:
+    with running(tmp_path / "hub", keep=[("ada", "read"), ("ada", "write")]) as hub:
+        lost, other = hub.users
+    assert lost.file is not None
+    if content is None:
+        lost.file.unlink()
+    else:
+        lost.file.write_text(content.replace("that of another", other.token), encoding="utf-8")
+    with running(tmp_path / "hub") as hub:
+        assert hub.token("ada", "write") == other.token
+        assert _role(hub, lost) is None
+        (found,) = [user for user in hub.users if user.role == "read"]
+        assert _role(hub, found) == ("ada", "read")
+        assert lost.file.read_text() == found.token + "\n"
+
+
+def test_a_token_that_was_given_and_one_that_was_made_live_beside_each_other(tmp_path: Path) -> None:
+    root, given = tmp_path / "hub", User("ann", "anns-token")
+    with running(root, [given], keep=[("ann", "write")]) as hub:
+        made = hub.users[1]
+        assert hub.users[0] == given
+        assert made.token != given.token
+    (root / "tokens" / "ann-write").unlink()
+    with running(root) as hub:
+        assert [user.file for user in hub.users] == [made.file]
+        assert (_role(hub, given), _role(hub, made)) == (("ann", "write"), None)
+    with running(root, [given]) as hub:
+        assert hub.users == (given,), "users that are given are all there are"
+
+
+@pytest.mark.parametrize(("name", "role"), [("../x", "read"), ("/x", "read"), ("api", "read"), ("", "read"), ("x", "")])
+def test_no_token_is_made_before_all_names_are_checked(tmp_path: Path, name: str, role: Any) -> None:
+    wanted = [("local", "write"), ("ada", "read"), (name, role)]
+    with pytest.raises(NcfmHubError), running(tmp_path / "hub", keep=wanted):
+        pass
+    assert not [path for path in tmp_path.rglob("*") if "token" in path.name]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_folder_made_before_the_hub_noted_whose_tokens_it_keeps(tmp_path: Path, lost: bool) -> None:
+    with running(tmp_path) as hub:
+        first = hub.users[0]
+    _execute(tmp_path, "alter table account drop column kept", "pragma user_version=1")
+    if lost:
+        (tmp_path / "token").unlink()
+    with running(tmp_path) as hub:
+        (user,) = hub.users
+        assert (user.name, user.role, user.file) == ("local", "write", tmp_path.resolve() / "token")
+        assert (user.token == first.token) is not lost
+        assert _role(hub, first) == (None if lost else ("local", "write"))
+
+
+def test_a_folder_of_a_later_version(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    _execute(tmp_path, "pragma user_version=99")
+    with pytest.raises(NcfmHubError, match=r"another version of the local hub \(format 99\)"), running(tmp_path):
+        pass
+
+
+def _execute(root: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(root / "hub.db", isolation_level=None)) as database:
+        for statement in statements:
+            database.execute(statement)
 
 
 def test_one_server_a_folder_and_one_a_port(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """The card: says what was measured and nothing else, and keeps what people wrote."""
 
+import copy
+import functools
+import operator
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -9,8 +13,8 @@ from huggingface_hub import DatasetCard
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing import render_card, render_pool_card, write_card
-from ncfm_hub.publishing.escaping import code, fenced, inline, literal
-from ncfm_hub.publishing.header import license_fields, size_category
+from ncfm_hub.publishing.escaping import code, fenced, inline, literal, web_address
+from ncfm_hub.publishing.header import LICENSES, license_fields, size_category
 from tests.publishing.noise_sets import NASTY, described, measured, noise_set, write_folder
 
 FOUR_ROWS = (
@@ -179,6 +183,45 @@ def test_data_never_become_markup_or_template():
     assert widths == {3}
 
 
+def leaves(tree: Any, path: tuple = ()) -> list[tuple]:
+    """The path of each value in nested mappings and lists."""
+    if isinstance(tree, dict | list) and tree:
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return [leaf for key, value in items for leaf in leaves(value, (*path, key))]
+    return [path]
+
+
+def test_no_value_of_the_two_files_becomes_markup():
+    """Each in turn is what someone who offers a folder for publishing may have put there."""
+    results = measured(*FOUR_ROWS)
+    results["pool"] = {"members": [{"accuracy": {"0.0": 74.25}}], "measured_on": {"split": "test", "images": 9}}
+    results["distillation"] = {"first": {"ncfd": 5.0, "loss": 6.0}, "last": {"ncfd": 3.0, "loss": 4.0}, "floor": 2.0}
+    pipeline = described(noise_set(), citation="@misc{x}", notes=["a note"])
+    pipeline["source"] |= {"license_name": "x", "license_link": "https://h.org"}
+    pipeline["pool"] = {"architecture": "convnet3", "members": 3, "origin": "cache", "key": "k", "pretrained": "p"}
+    pipeline |= {"versions": {"torch": "2"}, "created": "today"}
+    files = {"pipeline": pipeline, "results": results}
+    shown = 0
+    for path in leaves(files):
+        changed = copy.deepcopy(files)
+        functools.reduce(operator.getitem, path[:-1], changed)[path[-1]] = "<img src=x>"
+        try:
+            body = body_without_code(render_card(changed["pipeline"], changed["results"], repo_id=None))
+        except DistilledError:
+            continue  # not the type that a card is written from
+        assert "<img" not in body, path
+        shown += "img src=x" in body
+    assert shown > 20
+
+
+def test_counts_of_a_foreign_protocol_are_escaped():
+    results = measured(*FOUR_ROWS)
+    results["protocol"] |= {"distillations": "<b>1</b>", "students": "<img src=x>"}
+    text = card(results)
+    assert "&#60;b&#62;1&#60;/b&#62; distillations x &#60;img src=x&#62; students" in text
+    assert not {"<img", "<b>"} & set(re.findall(r"<\w+>?", text))
+
+
 def test_class_names_survive_in_the_header_and_in_the_text(tmp_path):
     folder = write_folder(tmp_path, noise_set(NASTY))
     text = (folder / "README.md").read_text()
@@ -225,6 +268,73 @@ def test_code_fences_and_literals_cannot_be_left():
 )
 def test_licences(stated, fields):
     assert license_fields(stated) == fields
+
+
+def test_licence_ids_are_whole():
+    assert [one for one in LICENSES if one != one.strip("-")] == []
+    assert {"bigcode-openrail-m", "cc-by-nd-4.0", "cc-by-nc-4.0", "other"} <= LICENSES
+    assert not {"openrail-m", "by-nd-4.0"} & LICENSES
+    assert header(card(license="CC-BY-ND-4.0"))["license"] == "cc-by-nd-4.0"
+
+
+@pytest.mark.parametrize(
+    ("stated", "fields"),
+    [
+        (("other", "My Own v2", "https://h.org/l"), ("other", "my-own-v2", "https://h.org/l")),
+        (("Other", "x", "LICENSE.md"), ("other", "x", None)),
+        (("other", None, None), ("other", None, None)),
+        (("mine", "My Own v2", None), ("other", "my-own-v2", None)),
+        (("mine", None, "http://h.org"), ("other", "mine", "http://h.org")),
+        ((None, "mine", None), ("other", "mine", None)),
+        ((None, None, "https://h.org/l"), ("other", None, "https://h.org/l")),
+        (("mit", "MIT", "https://h.org/l"), ("mit", None, None)),  # the Hub knows both of its own
+    ],
+)
+def test_a_licence_of_the_sources_own_keeps_its_name_and_link(stated, fields):
+    found = license_fields(*stated)
+    keys = ("license", "license_name", "license_link")
+    assert found == {key: value for key, value in zip(keys, fields, strict=True) if value is not None}
+
+
+def test_the_card_states_name_and_link_of_a_licence():
+    text = card(license="other", license_name="My Own: v2", license_link="https://h.org/a_b?c=1&d=2#e")
+    found = header(text)
+    assert (found["license"], found["license_name"]) == ("other", "my-own-v2")
+    assert found["license_link"] == "https://h.org/a_b?c=1&d=2#e"
+    assert "states the licence `other`, `My Own: v2`, <https://h.org/a_b?c=1&d=2#e>; this set" in text
+    assert "states the licence `other`; this set" in card(license="other")
+    assert "states no licence" in card(license=None)
+
+
+def test_name_and_link_of_a_licence_never_become_markup():
+    text = card(license="other", license_name=EVIL, license_link="https://h.org/<script>`|](x)'\"&lt;")
+    address = "https://h.org/%3Cscript%3E%60%7C%5D%28x%29%27%22&lt%3B"
+    assert header(text)["license_link"] == address
+    markup = body_without_code(text).replace(f"<{address}>", "")
+    for sign in ("<script", "</div", "](javascript", "](http", "](x", "`", "h.org"):
+        assert sign not in markup, sign
+    links = ("javascript:alert(1)", "LICENSE", "//h.org", "https://", "https:///x", "https://a b", 7, ["https://h.org"])
+    for link in links:
+        text = card(license="other", license_link=link)
+        assert "license_link" not in header(text)
+        assert "states the licence `other`; this set" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("https://h.org/a%20b", "https://h.org/a%20b"),
+        (" HTTP://h.org\n", "HTTP://h.org"),
+        ("https://h.org/é", "https://h.org/%C3%A9"),
+        ("https://h.org/\u202ex", "https://h.org/%E2%80%AEx"),
+        ("https://h.org/\nx", None),
+        ("ftp://h.org", None),
+        ("https://h.org/" + "x" * 1000, None),
+        (None, None),
+    ],
+)
+def test_web_addresses(text, address):
+    assert web_address(text) == address
 
 
 def test_size_categories_change_at_their_bounds():
@@ -344,5 +454,9 @@ def test_the_card_of_a_pool():
     assert "| 1 | 74.2 | 60.0 | 33.0 | 12.0 | 10.0 |" in text
     assert "<script" not in body_without_code(text)
     assert "backbone" not in text
+    pool["source"] |= {"license": "other", "license_name": "Mine", "license_link": "https://h.org/l"}
+    text = render_pool_card(pool, repo_id=None)
+    assert (header(text)["license_name"], header(text)["license_link"]) == ("mine", "https://h.org/l")
+    assert "states the licence `other`, `Mine`, <https://h.org/l>." in text
     with pytest.raises(DistilledError, match=r"pool\.json is not as documented"):
         render_pool_card({"class_names": []}, repo_id=None)

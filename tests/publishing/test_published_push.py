@@ -236,7 +236,7 @@ found = {
     "elsewhere": check("bob/x"), "spelling": check("ada/a b"), "read": check(None, read),
     "wrong": check(None, "wrong-token-0123456789"), "foreign": check("ada/foreign"), "configs": check("ada/configs"),
     "empty": check("ada/empty"), "ours": check("ada/ours"), "model": check("ada/foreign", repo_type="model"),
-    "none": check(None, None),
+    "none": check(None, None), "public": check("ada/ours", private=True), "hidden": check("ada/hidden", private=True),
 }
 huggingface_hub.constants.HF_HUB_OFFLINE = True
 found["offline"] = check(None)
@@ -260,6 +260,7 @@ def test_permission_is_asked_before_anything_is_made(hub, client):
     assert found["empty"] == "ada/empty"
     assert found["ours"] == "ada/ours"
     assert found["model"] == "ada/foreign"
+    assert found["hidden"] == "ada/hidden"
     refusals = {
         "elsewhere": "ada may not write under 'bob'",
         "spelling": "'ada/a b' is not the name of a repository",
@@ -267,6 +268,7 @@ def test_permission_is_asked_before_anything_is_made(hub, client):
         "wrong": "the Hub does not accept this token",
         "foreign": "ada/foreign already holds something else (the file default/train-00000-of-00001.parquet)",
         "configs": "ada/configs already holds something else (a config 'default' of its own)",
+        "public": "ada/ours exists and is public",
         "none": "a push needs a token of the Hub: run `hf auth login`",
         "offline": "nothing can be pushed while HF_HUB_OFFLINE is set",
     }

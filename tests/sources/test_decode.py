@@ -1,5 +1,6 @@
 """Images of every mode and size, against values worked out by hand or by torchvision."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,36 @@ def test_orientation_of_the_camera_is_honoured() -> None:
     assert image[0, 5:].mean() > 245
 
 
+@pytest.mark.parametrize("exif", [b"no TIFF header", b"II*\0\x08\0"], ids=["foreign", "cut"])
+def test_an_image_whose_exif_cannot_be_read_is_taken_as_it_lies(exif: bytes) -> None:
+    ramp = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    data = encoded(Image.fromarray(ramp), exif=exif)
+    assert b"eXIf" + exif in data
+    image, _ = decode_image(data, 8, 1)
+    assert (image[0] == ramp).all()
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_orientation_is_undone(turn: int) -> None:
+    # By the EXIF standard the first row and column stored are: 2 top, right; 3 bottom, right; 4 bottom, left;
+    # 5 left, top; 6 right, top; 7 right, bottom; 8 left, bottom of the scene.
+    scene = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    stored = {
+        1: scene,
+        2: scene[:, ::-1],
+        3: scene[::-1, ::-1],
+        4: scene[::-1],
+        5: scene.T,
+        6: scene[:, ::-1].T,
+        7: scene[::-1, ::-1].T,
+        8: scene[::-1].T,
+    }[turn]
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    image, _ = decode_image(encoded(Image.fromarray(np.ascontiguousarray(stored)), exif=exif), 8, 1)
+    assert (image[0] == scene).all()
+
+
 def test_reads_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(one_colour("L", 3))
     assert (decode_image(tmp_path / "a.png", 6, 1)[0] == 3).all()
@@ -123,3 +154,13 @@ def test_refuses_corrupt_truncated_and_foreign_bytes() -> None:
     # PostScript is a program, which Pillow would hand to an interpreter.
     with pytest.raises(Undecodable, match="no known format"):
         decode_image(encoded(noise, "EPS"), 8, 3)
+
+
+def test_whatever_pillow_trips_over_has_a_reason_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trip(*_: object, **__: object) -> None:
+        raise struct.error("unpack requires\na buffer")
+
+    monkeypatch.setattr(Image, "open", trip)
+    with pytest.raises(Undecodable, match="it is damaged") as caught:
+        decode_image(b"", 8, 3)
+    assert "\n" not in str(caught.value)

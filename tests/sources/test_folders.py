@@ -13,7 +13,7 @@ from ncfm_hub.recipe import SourceRecipe
 from ncfm_hub.sources import inspect_source, load_source
 from ncfm_hub.sources.cache import cache_path
 from tests.sources.conftest import Build
-from tests.sources.small_images import encoded, plain_image
+from tests.sources.small_images import encoded, plain_image, zipped
 
 
 def recipe(folder: Path, **values: Any) -> SourceRecipe:
@@ -98,6 +98,40 @@ def test_image_folder(tmp_path: Path) -> None:
     assert [pixel < 100 for pixel in first_pixels(source.test.images)] == source.test.labels.bool().tolist()
     assert source.train.labels[source.train.images[:, 0, 0, 0] >= 100].tolist() == [0, 0]
     assert any("8 grey images are repeated" in note for note in source.notes)
+
+
+def zipped_pictures(folder: Path, more: dict[str, bytes] | None = None) -> Path:
+    """train-0.zip, train-1.zip and test.zip, each with folders of three classes; `more` goes into the first."""
+    folder.mkdir()
+    for a, archive in enumerate(("train-0", "train-1", "test")):
+        members = {
+            f"part/{name}/{k}.png": plain_image(40 * n + 10 * a + k)
+            for n, name in enumerate(("oak", "ash", "elm"))
+            for k in range(2)
+        }
+        (folder / f"{archive}.zip").write_bytes(zipped(members | (more or {} if a == 0 else {})))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["pictures", "1"], ids=["name", "number"])
+def test_image_folder_in_zip_files(tmp_path: Path, name: str) -> None:
+    source = load_source(recipe(zipped_pictures(tmp_path / name)))  # the folder's name must never become the label
+    assert source.info.class_names == ("ash", "elm", "oak")
+    pairs = sorted(zip(first_pixels(source.train.images), source.train.labels.tolist(), strict=True))
+    assert pairs == [(40 * n + 10 * a + k, (2, 0, 1)[n]) for n in range(3) for a in range(2) for k in range(2)]
+    pairs = sorted(zip(first_pixels(source.test.images), source.test.labels.tolist(), strict=True))
+    assert pairs == [(40 * n + 20 + k, (2, 0, 1)[n]) for n in range(3) for k in range(2)]
+
+
+@pytest.mark.parametrize("classes", [None, ["oak", "elm"]], ids=["all", "filter"])
+def test_a_damaged_member_of_a_zip_file_is_named(tmp_path: Path, classes: list[str] | None) -> None:
+    folder = zipped_pictures(tmp_path / "pictures", {"part/oak/9.png": b"sound"})
+    archive = folder / "train-0.zip"
+    archive.write_bytes(archive.read_bytes().replace(b"sound", b"SOUND"))
+    why = r"train-0\.zip cannot be read: Bad CRC-32 for file 'part/oak/9\.png'"
+    # Folders are read in the order of their names: two images of ash, two of elm and two of oak come before.
+    with pytest.raises(SourceError, match=rf"split 'train', row 6 \(class 'oak'\): the image cannot be used: {why}"):
+        load_source(recipe(folder, classes=classes))
 
 
 def test_readme_names_configs_licence_and_citation(build: Build) -> None:
@@ -228,6 +262,21 @@ def test_a_bad_image_is_named_by_split_row_and_class(build: Build, bad: bytes | 
         load_source(recipe(folder))
 
 
+@pytest.mark.parametrize("labels", [(0, 1, 2), (0, 5, 10), ("ant", "bee", "cat")], ids=["classes", "numbers", "texts"])
+def test_a_class_filter_leaves_the_rows_their_numbers(build: Build, labels: tuple[Any, ...]) -> None:
+    names = NAMES if labels == (0, 1, 2) else None
+    wanted = [str(label) for label in labels[1:]] if names is None else NAMES[1:]
+    rows = [(data, labels[n]) for data, n in ROWS]
+    folder = build(rows, [*rows, (b"broken", labels[1])], names=names)
+    with pytest.raises(SourceError, match=rf"split 'test', row 6 \(class '{wanted[0]}'\): the image cannot be used"):
+        load_source(recipe(folder, classes=wanted))
+    # A second file of the training split; its rows are counted on from the first one's six.
+    other = build([(plain_image(1), labels[0]), (b"broken", labels[2])], rows, names=names, folder="other")
+    shutil.copy(other / "data" / "train-00000-of-00001.parquet", folder / "data" / "train-00001-of-00002.parquet")
+    with pytest.raises(SourceError, match=rf"split 'train', row 7 \(class '{wanted[1]}'\): the image cannot be used"):
+        load_source(recipe(folder, classes=wanted))
+
+
 def test_the_first_bad_row_is_named_whatever_thread_meets_it(build: Build) -> None:
     rows: list[tuple[bytes | None, int]] = [(ROWS[0][0], n % 2) for n in range(1500)]
     rows[300] = rows[290] = rows[1400] = (b"broken", 0)
@@ -257,16 +306,25 @@ def test_a_split_without_the_classes_wanted_stops(build: Build) -> None:
         load_source(recipe(folder))
 
 
-def test_an_image_that_is_a_path_elsewhere_is_not_opened(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{outside}/secret.png",
+        "zip://secret.png::{outside}/secret.zip",
+        "zip://secret.png::{outside}/made/../secret.zip",
+        "zip://secret.png::zip://secret.zip::{outside}/made/train.zip",
+    ],
+)
+def test_an_image_that_is_a_path_elsewhere_is_not_opened(tmp_path: Path, path: str) -> None:
     from datasets import ClassLabel, Dataset, Features, Value
 
-    secret = tmp_path / "secret.png"
-    secret.write_bytes(ROWS[0][0])
+    (tmp_path / "secret.png").write_bytes(ROWS[0][0])
+    (tmp_path / "secret.zip").write_bytes(zipped({"secret.png": ROWS[0][0]}))
     features = Features(
         {"picture": {"bytes": Value("binary"), "path": Value("string")}, "kind": ClassLabel(names=NAMES)}
     )
     cells = [{"bytes": data, "path": None} for data, _ in ROWS]
-    cells[2] = {"bytes": None, "path": str(secret)}
+    cells[2] = {"bytes": None, "path": path.format(outside=tmp_path)}
     folder = tmp_path / "made"
     folder.mkdir()
     for split in ("train", "test"):
@@ -283,9 +341,10 @@ def test_an_image_that_is_a_path_elsewhere_is_not_opened(tmp_path: Path) -> None
         ({"notes.txt": "hello"}, "no column that could hold the image|which have no images"),
         ({"state.json": "{}"}, "written by `save_to_disk`; write parquet"),
         ({"train.parquet": "not parquet"}, "cannot be read"),
+        ({"train.zip": "not an archive"}, "cannot be read: File is not a zip file"),
         ({"README.md": "---\na: [\n---\n", "train.parquet": ""}, "YAML header of its README.md cannot be read"),
     ],
-    ids=["empty", "text", "save_to_disk", "corrupt", "header"],
+    ids=["empty", "text", "save_to_disk", "corrupt", "zip", "header"],
 )
 def test_folders_that_are_no_dataset(tmp_path: Path, files: dict[str, str], message: str) -> None:
     folder = tmp_path / "strange"

@@ -16,6 +16,7 @@ import pytest
 from ncfm_hub.localhub import Hub, User, running
 from ncfm_hub.pipeline import load_pipeline, pipeline_names
 from tests.conftest import clean_environment
+from tests.sources.small_images import plain_image, zipped
 
 OWNERS = ("ylecun", "zalando-datasets", "ufldl-stanford", "uoft-cs", "zh-plus", "frgfm", "ILSVRC")
 USERS = [User("ada", "token-of-ada"), *(User(owner, f"token-of-{owner}") for owner in OWNERS)]
@@ -262,6 +263,25 @@ def test_a_revision_stays_what_it_was(seeded: Seeded, tmp_path: Path) -> None:
     assert tagged["info"]["revision"] == before
     assert newest["info"]["revision"] != before
     assert newest["info"]["fingerprint"] != tagged["info"]["fingerprint"]
+
+
+def test_images_in_zip_files(seeded: Seeded, tmp_path: Path) -> None:
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=seeded.url, token="token-of-ada")
+    api.create_repo("ada/zipped", repo_type="dataset")
+    for n, split in enumerate(("train", "test")):
+        pictures = {f"{name}/{k}.png": plain_image(50 * c + 10 * n + k) for c, name in enumerate("ab") for k in (0, 1)}
+        api.upload_file(
+            path_or_fileobj=zipped(pictures),
+            path_in_repo=f"data/{split}.zip",
+            repo_id="ada/zipped",
+            repo_type="dataset",
+        )
+    answer = ask([("load", {"dataset": "ada/zipped", "resolution": 8})], tmp_path, seeded.url)[0]
+    assert answer["info"]["class_names"] == ["a", "b"]
+    assert (answer["train"], answer["first"]) == ([0, 0, 1, 1], [0, 1, 50, 51])
+    assert answer["test"] == [0, 0, 1, 1]
 
 
 class _Gated(BaseHTTPRequestHandler):

@@ -1,0 +1,49 @@
+"""What the engine finds on a machine, and does without."""
+
+import sysconfig
+from pathlib import Path
+
+import pytest
+import torch
+
+from ncfm_hub.engine import compiler_found, open_engine
+from ncfm_hub.progress import Silent
+
+CPU = torch.device("cpu")
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.said.append(message)
+
+
+def test_compiling_takes_a_compiler_and_the_headers_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler, headers = tmp_path / "c++", tmp_path / "include"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    headers.mkdir()
+    (headers / "Python.h").touch()
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(headers))
+    assert compiler_found(CPU)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not compiler_found(CPU)
+    monkeypatch.delenv("CXX")
+    (headers / "Python.h").unlink()
+    assert not compiler_found(CPU)
+
+
+def test_what_is_missing_is_said_once_and_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ncfm_hub.engine.compiler_found", lambda device: False)
+    monkeypatch.setattr("ncfm_hub.engine._bf16_works", lambda device: False)
+    notes = Notes()
+    engine = open_engine("bf16", "auto", notes)
+    assert (engine.precision, engine.compiled) == ("fp32", False)
+    assert [note.split(";")[0] for note in notes.said] == [
+        "no bf16 on this machine",
+        "no compiler with the headers of Python found",
+    ]
