@@ -3,13 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import PipelineError
 from ncfm_hub.pipeline import ResolvedPipeline, load_pipeline
 from ncfm_hub.publishing.names import default_repo_name
 from ncfm_hub.recipe import Recipe
 from ncfm_hub.sources import SourceInfo, inspect_source, planned_validation
+
+if TYPE_CHECKING:
+    import torch
+
+    from ncfm_hub.engine import Engine
+    from ncfm_hub.extractors.networks import Architecture
+
+_UNTRAINED = "to be trained"
 
 
 @dataclass(frozen=True)
@@ -89,20 +97,25 @@ def resolve(dataset: str, preset: str | None, overrides: Mapping[str, Any] | Non
     return load_pipeline(dataset, preset=preset, device=device, overrides=overrides)
 
 
-def make_plan(
-    pipeline: ResolvedPipeline,
+def plan(
+    dataset: str,
     ipc: int,
     *,
-    seed: int,
-    output: Path | None,
-    push: bool,
-    repo_id: str | None,
-    private: bool,
-    token: str | None,
-    pool: str | None,
-    validation: bool,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    output: Path | None = None,
+    push: bool = False,
+    repo_id: str | None = None,
+    private: bool = False,
+    token: str | None = None,
+    pool: str | None = None,
+    validation: bool = False,
 ) -> Plan:
-    """Settle a run. Raises the errors that can be known now: of the source, of the target, of the pool named."""
+    """What `distill` with the same arguments will do. Raises what can be known to go wrong before the work starts."""
+    from ncfm_hub.engine import open_engine
+
+    pipeline = resolve(dataset, preset, overrides)
     _check(pipeline.recipe, ipc)
     source = inspect_source(pipeline.recipe.source, token=token)
     if validation:
@@ -113,7 +126,10 @@ def make_plan(
         from ncfm_hub.publishing import check_can_push
 
         target = check_can_push(repo_id, token=token, default_name=name, private=private)
-    described, cost = _pool_and_cost(pipeline, source, ipc, pool, token)
+    engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile)
+    extractor, described = _extractors(pipeline.recipe, source, pool, token, engine)
+    ready = described["origin"] != _UNTRAINED
+    cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine.device)
     return Plan(pipeline, source, ipc, seed, output or Path(name), target, private, described, cost, pool, validation)
 
 
@@ -136,37 +152,46 @@ def _check(recipe: Recipe, ipc: int) -> None:
         )
 
 
-def _pool_and_cost(
-    pipeline: ResolvedPipeline, source: SourceInfo, ipc: int, pool: str | None, token: str | None
-) -> tuple[dict[str, Any], dict[str, float | None]]:
-    from ncfm_hub.cost import estimate
-    from ncfm_hub.engine import open_engine
+def _student(source: SourceInfo) -> "Architecture":
+    """The network that is measured; its normalisation, not known before the images are read, has no part in a plan."""
+    from ncfm_hub.extractors.networks import Architecture, convnet_for
+
+    plain = (0.5,) * source.channels
+    name, classes = convnet_for(source.resolution), len(source.class_names)
+    return Architecture(name, classes, source.channels, source.resolution, plain, plain)
+
+
+def _extractors(
+    recipe: Recipe, source: SourceInfo, pool: str | None, token: str | None, engine: "Engine"
+) -> tuple["Architecture", dict[str, Any]]:
+    """Their architecture, and what a plan says of the pool; `pool`: where it is, None for one of our own."""
     from ncfm_hub.extractors.cache import architecture_name, pinned, pool_folder, pool_key
-    from ncfm_hub.extractors.networks import Architecture, backbone_of, check_network, convnet_for
+    from ncfm_hub.extractors.networks import backbone_of, check_network
     from ncfm_hub.extractors.pool import POOL_FILE, check_pool_fits, find_pool
 
-    recipe = pipeline.recipe
-    plain = (0.5,) * source.channels
-    student = Architecture(
-        convnet_for(source.resolution), len(source.class_names), source.channels, source.resolution, plain, plain
-    )
-    engine = open_engine(recipe.engine.precision, recipe.engine.compile)
     if pool is not None:
         found = find_pool(pool, token)
         check_pool_fits(found, source.class_names, source.channels, source.resolution)
-        extractor, members, origin = found.architecture, len(found.members), found.origin
-        name = extractor.name
+        architecture, members, origin = found.architecture, len(found.members), found.origin
+        name = architecture.name
     else:
         trained = pinned(recipe.pool)
         name, members = architecture_name(trained, source.resolution), trained.size
         key = pool_key(source.fingerprint, recipe.source.flip, trained, name, engine)
-        origin = "cache" if (pool_folder(key) / POOL_FILE).is_file() else "to be trained"
-        extractor = replace(student, name=backbone_of(name) if name == trained.pretrained else name)
-        check_network(extractor)
-    pool_facts = {"architecture": name, "members": members, "cached": origin == "cache", "origin": origin}
+        origin = "cache" if (pool_folder(key) / POOL_FILE).is_file() else _UNTRAINED
+        architecture = replace(_student(source), name=backbone_of(name) if name == trained.pretrained else name)
+        check_network(architecture)
+    return architecture, {"architecture": name, "members": members, "cached": origin == "cache", "origin": origin}
+
+
+def _cost(
+    recipe: Recipe, source: SourceInfo, ipc: int, extractor: "Architecture", pool_ready: bool, device: "torch.device"
+) -> dict[str, float | None]:
+    from ncfm_hub.cost import estimate
+
     if source.train_examples is None or source.test_examples is None:
-        return pool_facts, dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
+        return dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
     share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
     train, test = int(source.train_examples * share), int(source.test_examples * share)
-    cost = estimate(recipe, extractor, student, ipc, train, test, origin != "to be trained", engine.device)
-    return pool_facts, {**asdict(cost), "total_minutes": cost.total_minutes}
+    cost = estimate(recipe, extractor, _student(source), ipc, train, test, pool_ready, device)
+    return {**asdict(cost), "total_minutes": cost.total_minutes}

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import whole_file
-from ncfm_hub.planning import Plan, make_plan, resolve
+from ncfm_hub.planning import Plan, resolve
+from ncfm_hub.planning import plan as plan  # the first part of what is called here
 from ncfm_hub.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -52,37 +53,6 @@ class _Stopwatch:
         began = time.perf_counter()
         yield
         self.seconds[stage] = time.perf_counter() - began
-
-
-def plan(
-    dataset: str,
-    ipc: int,
-    *,
-    preset: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    output: Path | None = None,
-    push: bool = False,
-    repo_id: str | None = None,
-    private: bool = False,
-    token: str | None = None,
-    pool: str | None = None,
-    validation: bool = False,
-) -> Plan:
-    """What `distill` with the same arguments will do. Raises what can be known to go wrong before the work starts."""
-    pipeline = resolve(dataset, preset, overrides)
-    return make_plan(
-        pipeline,
-        ipc,
-        seed=seed,
-        output=output,
-        push=push,
-        repo_id=repo_id,
-        private=private,
-        token=token,
-        pool=pool,
-        validation=validation,
-    )
 
 
 def distill(
