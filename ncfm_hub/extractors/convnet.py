@@ -15,6 +15,33 @@ from torch import nn
 SMALLEST_MAP = 2  # a last map of one pixel has no spatial part left
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance norm as one scale and shift per image and channel; statistics in fp32 or better.
+
+    torch's own goes through a batch norm of N * channels maps, which torch.compile turns into transposed copies of the
+    largest maps.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        variance, mean = torch.var_mean(precise, (2, 3), correction=0, keepdim=True)
+        scale = torch.rsqrt(variance + self.eps) * self.weight[:, None, None]
+        return torch.addcmul(self.bias[:, None, None] - mean * scale, precise, scale).to(x.dtype)
+
+
+class HalvingPool(nn.AvgPool2d):
+    """2 x 2 average pooling, in the form of which each of torch's two ways makes the faster kernels."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.compiler.is_compiling():
+            return super().forward(x)
+        height, width = x.shape[2] // 2, x.shape[3] // 2
+        return x[:, :, : 2 * height, : 2 * width].unflatten(3, (width, 2)).unflatten(2, (height, 2)).mean((3, 5))
+
+
 class ConvNet(nn.Module):
     """ConvNet of `depth` blocks.
 
@@ -45,9 +72,9 @@ class ConvNet(nn.Module):
         for _ in range(depth):
             blocks += [
                 nn.Conv2d(channels, width, 3, padding=1),
-                nn.InstanceNorm2d(width, eps=norm_eps, affine=True),
+                InstanceNorm(width, eps=norm_eps, affine=True),
                 nn.ReLU(),
-                nn.AvgPool2d(2),
+                HalvingPool(),
             ]
             channels = width
         self.blocks = nn.Sequential(*blocks)
