@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ncfm_hub.evaluation.protocol import updates_of
 from ncfm_hub.extractors.networks import Architecture, build_network
-from ncfm_hub.recipe import Recipe
+from ncfm_hub.recipe import DistillationRecipe, EvaluationRecipe, PoolRecipe, Recipe
 
 # Share of a large convolution's speed that a whole network reaches, forward and in training (ConvNet-3, 2 cores).
 NETWORK_EFFICIENCY = 0.6
@@ -41,22 +41,41 @@ def estimate(
     device: torch.device,
 ) -> Cost:
     """Estimate the minutes of a run of `recipe` at `ipc` over `train_images` images of the classes used."""
-    operations = 60 * NETWORK_EFFICIENCY * machine_speed(device)
-    # Images a minute, forward.
-    by_extractor, by_student = (operations / forward_operations(network) for network in (extractor, student))
-    pool, distillation, evaluation = recipe.pool, recipe.distillation, recipe.evaluation
-    trained = 0 if pool_ready else TRAINING * train_images * pool.epochs * pool.size
-    decoded = student.classes * ipc * distillation.factor**2
-    real = min(student.classes * distillation.real_batch, train_images)
+    speed = machine_speed(device)
+    decoded = student.classes * ipc * recipe.distillation.factor**2
+    return Cost(
+        0 if pool_ready else pool_minutes(recipe.pool, extractor, train_images, speed),
+        _distill_minutes(recipe.distillation, extractor, decoded, train_images, speed),
+        evaluate_minutes(recipe.evaluation, student, decoded, test_images, speed),
+    )
+
+
+def pool_minutes(pool: PoolRecipe, extractor: Architecture, train_images: int, speed: float) -> float:
+    """Minutes to train a pool. speed: of the machine, from `machine_speed`."""
+    return TRAINING * train_images * pool.epochs * pool.size / _images_a_minute(extractor, speed)
+
+
+def _distill_minutes(
+    distillation: DistillationRecipe, extractor: Architecture, decoded: int, train_images: int, speed: float
+) -> float:
+    real = min(extractor.classes * distillation.real_batch, train_images)
     per_step = real + TRAINING * decoded * (2 if distillation.calibration > 0 else 1)
+    return distillation.steps * per_step / _images_a_minute(extractor, speed)
+
+
+def evaluate_minutes(
+    evaluation: EvaluationRecipe, student: Architecture, decoded: int, test_images: int, speed: float
+) -> float:
+    """Minutes to train and test all students on sets of the size of a distilled one's `decoded` images."""
     rows = 3 + evaluation.soft_labels + evaluation.whole
     updates = updates_of(evaluation.updates, evaluation.epochs, decoded, evaluation.batch_size)
     per_student = TRAINING * updates * evaluation.batch_size + test_images
-    return Cost(
-        trained / by_extractor,
-        distillation.steps * per_step / by_extractor,
-        rows * evaluation.students * per_student / by_student,
-    )
+    return rows * evaluation.students * per_student / _images_a_minute(student, speed)
+
+
+def _images_a_minute(network: Architecture, speed: float) -> float:
+    """Forward, of a network as a whole."""
+    return 60 * NETWORK_EFFICIENCY * speed / forward_operations(network)
 
 
 def forward_operations(architecture: Architecture) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import PipelineError
 from ncfm_hub.pipeline import ResolvedPipeline, load_pipeline
+from ncfm_hub.progress import Progress
 from ncfm_hub.publishing.names import default_repo_name
 from ncfm_hub.recipe import Recipe
 from ncfm_hub.sources import SourceInfo, inspect_source, planned_validation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ncfm_hub.engine import Engine
     from ncfm_hub.extractors.networks import Architecture
 
+LONG_MINUTES = 120  # what takes longer is said before it starts
 _UNTRAINED = "to be trained"
 
 
@@ -118,6 +120,7 @@ def plan(
     pipeline = resolve(dataset, preset, overrides)
     _check(pipeline.recipe, ipc)
     source = inspect_source(pipeline.recipe.source, token=token)
+    pipeline = _at_revision(pipeline, source.revision)
     if validation:
         source = planned_validation(source)
     name = default_repo_name(pipeline.name, ipc)
@@ -131,6 +134,39 @@ def plan(
     ready = described["origin"] != _UNTRAINED
     cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine.device)
     return Plan(pipeline, source, ipc, seed, output or Path(name), target, private, described, cost, pool, validation)
+
+
+def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:
+    """Say so where training the pool on so many images takes long; nothing if it lies in the cache."""
+    from ncfm_hub.cost import machine_speed, pool_minutes
+
+    extractor, described = _extractors(recipe, source, None, None, engine)
+    if described["origin"] == _UNTRAINED:
+        minutes = pool_minutes(recipe.pool, extractor, images, machine_speed(engine.device))
+        _announce(minutes, "--preset cpu, --set pool.size=N, --set pool.epochs=N", progress)
+
+
+def announce_evaluation(
+    recipe: Recipe, source: SourceInfo, decoded: int, test_images: int, engine: "Engine", progress: Progress
+) -> None:
+    """Say so where measuring a set of `decoded` images takes long."""
+    from ncfm_hub.cost import evaluate_minutes, machine_speed
+
+    minutes = evaluate_minutes(recipe.evaluation, _student(source), decoded, test_images, machine_speed(engine.device))
+    _announce(minutes, "--preset cpu, --students N, --set evaluation.updates=N", progress)
+
+
+def _announce(minutes: float, shorter: str, progress: Progress) -> None:
+    if minutes > LONG_MINUTES:
+        progress.note(f"this takes about {minutes / 60:.1f} hours here; shorter with {shorter}")
+
+
+def _at_revision(pipeline: ResolvedPipeline, revision: str | None) -> ResolvedPipeline:
+    """The pipeline with its source at the commit that was looked at: the name may stand for another one later."""
+    if revision is None:
+        return pipeline
+    source = pipeline.recipe.source.model_copy(update={"revision": revision})
+    return replace(pipeline, recipe=pipeline.recipe.model_copy(update={"source": source}))
 
 
 def _check(recipe: Recipe, ipc: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import whole_file
-from ncfm_hub.planning import Plan, resolve
+from ncfm_hub.planning import Plan, announce_pool, resolve
 from ncfm_hub.planning import plan as plan  # the first part of what is called here
 from ncfm_hub.progress import Progress, Silent
 
@@ -179,6 +179,7 @@ def pretrain(
     if output is not None and engine.accelerator.is_main_process:
         _claim(output, resume=False)
     source = stages.read_source(pipeline.recipe, 1, False, token, progress)
+    announce_pool(pipeline.recipe, source.info, len(source.train.labels), engine, progress)
     pool = stages.get_extractors(source, pipeline.recipe, None, engine, token, progress)
     folder = pool_folder(pool.key)
     pushed = None

@@ -22,6 +22,7 @@ from ncfm_hub.files import write_json, write_text
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.matching.start import make_start
 from ncfm_hub.pipeline import ResolvedPipeline, change_evaluation
+from ncfm_hub.planning import announce_evaluation
 from ncfm_hub.progress import Progress
 from ncfm_hub.provenance import describe_run
 from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, load_distilled, write_data
@@ -297,6 +298,7 @@ def evaluate_published(
     seed = described.get("seed")
     if not isinstance(seed, int):
         raise DistilledError(f"{target}: pipeline.yaml gives no seed, from which the start and random images are drawn")
+    announce_evaluation(recipe, source.info, len(distilled.labels), len(source.test.labels), engine, progress)
     start = make_start(source, distilled.ipc, distilled.factor, seed)
     rows, protocol = evaluate_rows(source, distilled, start, recipe, seed, engine, None, progress)
     return {"ncfm_hub": 1, "rows": rows, "protocol": protocol}

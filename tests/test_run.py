@@ -227,6 +227,33 @@ def test_without_a_number_of_images_there_is_no_estimate(monkeypatch: pytest.Mon
     assert "estimate   unknown: the source does not say how many images it has" in plan.lines()
 
 
+class Heard(StopIn):
+    """Keeps what is said, too."""
+
+    def __init__(self, stage: str, units: int):
+        super().__init__(stage, units)
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def test_what_takes_hours_is_said_before_it_starts(finished: run.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ncfm_hub.cost.machine_speed", lambda device: 1e3)
+    measuring, training = Heard("evaluating", 0), Heard("pretraining", 0)
+    with pytest.raises(Killed):
+        run.evaluate(finished.folder, progress=measuring)
+    with pytest.raises(Killed):
+        run.pretrain("digits", preset="cpu", overrides=SMALL | {"pool.seed": 7}, progress=training)
+    (said,) = (note for note in measuring.notes if "hours here" in note)
+    assert said.endswith("shorter with --preset cpu, --students N, --set evaluation.updates=N")
+    (said,) = (note for note in training.notes if "hours here" in note)
+    assert said.endswith("shorter with --preset cpu, --set pool.size=N, --set pool.epochs=N")
+    in_cache = Heard("pretraining", 0)
+    run.pretrain("digits", preset="cpu", overrides=SMALL, progress=in_cache)
+    assert in_cache.notes == []
+
+
 def test_seed_and_ipc_use_the_pool_of_the_cache(
     distill: Distill, finished: run.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from ncfm_hub.publishing import Pushed
     from ncfm_hub.run import PoolResult, Run
 
-LONG_MINUTES = 120
 _SHORTER = (
     "--preset cpu, --steps N, --students N, --pool REPO|DIR, --set pool.size=N, --set pool.epochs=N, "
     "--set evaluation.updates=N"
@@ -24,6 +23,8 @@ _HEADINGS = ("set", "labels", "images", "stored", "accuracy %", "on its own imag
 
 def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
     """Say so before anything starts if a run would take more than two hours, and ask where somebody can answer."""
+    from ncfm_hub.planning import LONG_MINUTES
+
     minutes = plan["cost"].get("total_minutes")
     if minutes is None:
         out.note("How long this takes is not known: the source does not say how many images it has")

@@ -35,7 +35,7 @@ MEASURED_IMAGES = 2000
 def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str, engine: Engine) -> str:
     """Hex key of everything that determines a pool's bytes on one machine."""
     described = {
-        "format": 1,
+        "format": 2,
         "source": fingerprint,
         "flip": flip,
         "recipe": recipe.model_dump(),

@@ -152,10 +152,10 @@ def find_pool(place: str, token: str | None = None) -> Pool:
     from ncfm_hub.hub import expected_errors, explain
 
     try:
-        fetched = snapshot_download(name, revision=revision or None, allow_patterns=FILE_PATTERNS, token=token)
+        fetched = Path(snapshot_download(name, revision=revision or None, allow_patterns=FILE_PATTERNS, token=token))
     except expected_errors() as error:
         raise PoolError(f"the pool cannot be fetched: {explain(error, name, revision=revision)}") from None
-    return read_pool(Path(fetched), place)
+    return read_pool(fetched, f"{name}@{fetched.name}")  # the snapshot's folder is named by its commit
 
 
 def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, resolution: int) -> None:

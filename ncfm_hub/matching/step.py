@@ -124,4 +124,3 @@ def real_features(
         found.append(network(x)[0][:count])
     features = torch.cat(found)
     return F.normalize(features, dim=1) if normalize_features else features
-

@@ -97,7 +97,7 @@ def _card(
         )
         context = _context(pipeline, results) | {"title": title, "repo_id": repo_id, "preview": preview, "rows": rows}
         return make_card(header, render(TEMPLATE, context))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise DistilledError(f"{PIPELINE} or {RESULTS} is not as documented: {type(error).__name__} {error}") from error
 
 

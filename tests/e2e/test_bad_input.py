@@ -100,9 +100,7 @@ CASES = {
     "push into another's account": Case(
         "ada/good", ["--push", "--repo-id", "bob/mine"], says=["ada may not write under 'bob'", "--repo-id"]
     ),
-    "push onto something else": Case(
-        "ada/good", ["--push", "--repo-id", "ada/words"], says=["ada/words", "--repo-id"]
-    ),
+    "push onto something else": Case("ada/good", ["--push", "--repo-id", "ada/words"], says=["ada/words", "--repo-id"]),
     "pool that is none": Case("ada/good", ["--pool", "ada/never-was"], says=["pool", "ada/never-was", LOGIN]),
     "folder not empty": Case(
         "ada/good",

@@ -125,6 +125,7 @@ def test_source_and_classes_come_from_the_hub(dry_runs: DryRuns, name: str) -> N
     source = plan["source"]
     assert (source["dataset"], source["config"]) == (schema.repo, schema.config)
     assert source["revision"] == dry_runs.commits[schema.repo]
+    assert plan["recipe"]["source"]["revision"] == source["revision"], "what was looked at is what will be read"
     assert (source["image_column"], source["label_column"]) == schema.columns
     assert (source["train_split"], source["test_split"]) == schema.splits
     assert source["train_examples"] == schema.classes * schema.each

@@ -50,9 +50,7 @@ class Story:
 
     def _cache_and_bad_luck(self) -> None:
         self.hub.hub.inject("POST", f"/api/datasets/{UNLUCKY}/commit", 501)  # will not pass: it is not tried again
-        unlucky = self._do(
-            "unlucky", self.ada, ncfm(*_DIGITS, "--ipc", "2", "--seed", "1", "--push", "--private")
-        )
+        unlucky = self._do("unlucky", self.ada, ncfm(*_DIGITS, "--ipc", "2", "--seed", "1", "--push", "--private"))
         _, _, printed = unlucky.stderr.partition("push it again with: ")
         program, *arguments = shlex.split(printed)
         assert program == "ncfm-hub"
@@ -131,7 +129,7 @@ def test_a_pool_of_the_hub_is_used_as_it_is(story: Story) -> None:
         "architecture": "ncfm_convnet3",
         "members": 2,
         "pretrained": None,
-        "origin": POOL,
+        "origin": f"{POOL}@{story.json('pretrain')['repo']['revision']}",
         "trained_by_this_recipe": False,
     }
 

@@ -183,6 +183,13 @@ def test_data_never_become_markup_or_template():
     assert widths == {3}
 
 
+def test_times_without_end_are_named_not_a_traceback():
+    pipeline = described(noise_set())
+    pipeline["wall_time_seconds"] = {"pool": float("inf")}
+    with pytest.raises(DistilledError, match="not as documented: OverflowError"):
+        render_card(pipeline, measured(*FOUR_ROWS), repo_id=None)
+
+
 def leaves(tree: Any, path: tuple = ()) -> list[tuple]:
     """The path of each value in nested mappings and lists."""
     if isinstance(tree, dict | list) and tree:
