@@ -5,6 +5,7 @@ An option that sets a value of the recipe is collected under its dotted key; a c
 """
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,21 @@ def _guard_token(ctx: click.Context, parameter: click.Parameter, value: str | No
     if value is not None:
         remember(value)
         click.echo("Warning: others can see a token given by --token in the process list; prefer HF_TOKEN", err=True)
+        _hand_over(value, ctx)
     return value
+
+
+def _hand_over(token: str, ctx: click.Context) -> None:
+    """Where clients look that take no token as an argument (timm's), as long as the command runs."""
+    before = os.environ.get("HF_TOKEN")
+    os.environ["HF_TOKEN"] = token
+
+    def take_back() -> None:
+        del os.environ["HF_TOKEN"]
+        if before is not None:
+            os.environ["HF_TOKEN"] = before
+
+    ctx.call_on_close(take_back)
 
 
 dataset_option = click.option(

@@ -92,6 +92,18 @@ def test_a_token_on_the_command_line_warns_and_is_never_printed(invoke, library)
     assert given not in result.output
 
 
+@pytest.mark.parametrize("before", [None, "another-token"])
+def test_a_token_on_the_command_line_reaches_clients_that_take_none(invoke, library, monkeypatch, before):
+    found = []
+    monkeypatch.setattr(library, "carry_out", lambda *_, **__: found.append(os.environ["HF_TOKEN"]))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    if before:
+        monkeypatch.setenv("HF_TOKEN", before)
+    invoke("distill", "--dataset", "cifar10", "--ipc", "1", "--token", "odd-looking-token")
+    assert found == ["odd-looking-token"]
+    assert os.environ.get("HF_TOKEN") == before
+
+
 def test_a_token_in_a_usage_error_is_hidden_too(invoke):
     result = invoke("distill", "--ipc", SECRET)
     assert result.exit_code == 2
