@@ -143,7 +143,7 @@ def test_pool_cost_and_target_are_settled(dry_runs: DryRuns, name: str) -> None:
     assert plan["preset"] == "cpu", "no GPU is to be seen"
     assert plan["pool"] == {
         "architecture": NETWORKS[PIXELS.get(name, 32)],
-        "members": 2,
+        "members": 3,
         "cached": False,
         "origin": "to be trained",
     }
