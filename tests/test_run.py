@@ -251,7 +251,7 @@ def test_what_takes_hours_is_said_before_it_starts(finished: run.Run, monkeypatc
     assert said.endswith("shorter with --preset cpu, --set pool.size=N, --set pool.epochs=N")
     in_cache = Heard("pretraining", 0)
     run.pretrain("digits", preset="cpu", overrides=SMALL, progress=in_cache)
-    assert in_cache.notes == []
+    assert not any("hours here" in note for note in in_cache.notes)
 
 
 def test_seed_and_ipc_use_the_pool_of_the_cache(
