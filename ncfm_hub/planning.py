@@ -30,7 +30,7 @@ class Plan:
         repository there will be
     pool: architecture, members, cached, origin; cost: estimated minutes by stage, None where
         the source does not say how many images it has
-    extractors: folder or Hub repository of the pool, None if it is trained here or taken from the cache
+    extractors: folder of the pool, or Hub repository and commit; None if it is trained here or taken from the cache
     validation: a part of the training split is measured on, and the test split left alone
     """
 
@@ -133,7 +133,8 @@ def plan(
     extractor, described = _extractors(pipeline.recipe, source, pool, token, engine)
     ready = described["origin"] != _UNTRAINED
     cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine.device)
-    return Plan(pipeline, source, ipc, seed, output or Path(name), target, private, described, cost, pool, validation)
+    place = None if pool is None else described["origin"]  # of a Hub's pool with its commit
+    return Plan(pipeline, source, ipc, seed, output or Path(name), target, private, described, cost, place, validation)
 
 
 def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:
