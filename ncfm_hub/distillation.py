@@ -52,6 +52,7 @@ class DistillationSettings:
     sampling_lr: float
     sampling_momentum: float
     flip: bool
+    cutout: bool
     classes_at_once: int
     images_at_once: int
 
@@ -157,7 +158,10 @@ class Distiller:
             images.append(self.source.train.images[chosen])
             sizes.append(len(chosen))
             for parts, count in ((of_real, len(chosen)), (of_synthetic, settings.ipc * settings.factor**2)):
-                parts.append(draw_augmentation(count, size, draws, geometry=geometry, flip=settings.flip))
+                draw = draw_augmentation(
+                    count, size, draws, geometry=geometry, flip=settings.flip, cutout=settings.cutout
+                )
+                parts.append(draw)
         device = self.engine.device
         return UnitDraw(
             torch.cat(images).to(device), tuple(sizes), join(of_real).to(device), join(of_synthetic).to(device)

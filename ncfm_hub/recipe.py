@@ -62,6 +62,7 @@ class DistillationRecipe(_Section):
     frequency_scale: PositiveFloat = 1.0
     alpha: Fraction = 0.5  # weight of the amplitude difference
     normalize_features: bool = True
+    cutout: bool = True  # the last augmentation, of both sides
     factor: Positive = 2  # a stored image is a factor x factor tiling
     optimizer: Literal["adam", "adamw"]
     lr: PositiveFloat

@@ -118,7 +118,13 @@ def oracle_draws(draws: list[UnitDraw]) -> list[oracle.ClassDraw]:
 
 @pytest.mark.parametrize(
     ("channels", "changes"),
-    [(3, {}), (3, {"classes_at_once": 2}), (3, {"classes_at_once": 3, "ipc": 2}), (1, {"factor": 1, "ipc": 3})],
+    [
+        (3, {}),
+        (3, {"cutout": False}),
+        (3, {"classes_at_once": 2}),
+        (3, {"classes_at_once": 3, "ipc": 2}),
+        (1, {"factor": 1, "ipc": 3}),
+    ],
 )
 def test_a_step_of_all_units_is_the_oracle_s_and_psi_goes_against_its_gradient(
     engine: Engine, record: Record, channels: int, changes: dict[str, object]
@@ -200,6 +206,15 @@ def test_psi_ascends_while_images_stand_still(source: Source, engine: Engine) ->
     gains = torch.tensor(learning[10:]) - torch.tensor(resting[10:])
     assert (gains > 0).all()
     assert gains[-5:].mean() > gains[:5].mean()
+
+
+@pytest.mark.parametrize("cutout", [True, False])
+def test_cutout_is_of_both_sides_or_of_none(source: Source, engine: Engine, idle: Record, cutout: bool) -> None:
+    Distiller(source, tiny_pool(source), tiny_settings(cutout=cutout), engine).step(0)
+    for draw in idle.draws:
+        for side in (draw.real_augmentation, draw.synthetic_augmentation):
+            assert (side.cutout is not None) == cutout
+            assert side.colour is not None
 
 
 def test_images_descend(source: Source, engine: Engine) -> None:

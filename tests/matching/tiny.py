@@ -89,6 +89,7 @@ def tiny_settings(**changes: object) -> DistillationSettings:
         "sampling_lr": 1e-3,
         "sampling_momentum": 0.5,
         "flip": True,
+        "cutout": True,
         "classes_at_once": 1,
         "images_at_once": 8,
     }
