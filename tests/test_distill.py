@@ -208,15 +208,6 @@ def test_psi_ascends_while_images_stand_still(source: Source, engine: Engine) ->
     assert gains[-5:].mean() > gains[:5].mean()
 
 
-@pytest.mark.parametrize("cutout", [True, False])
-def test_cutout_is_of_both_sides_or_of_none(source: Source, engine: Engine, idle: Record, cutout: bool) -> None:
-    Distiller(source, tiny_pool(source), tiny_settings(cutout=cutout), engine).step(0)
-    for draw in idle.draws:
-        for side in (draw.real_augmentation, draw.synthetic_augmentation):
-            assert (side.cutout is not None) == cutout
-            assert side.colour is not None
-
-
 def test_images_descend(source: Source, engine: Engine) -> None:
     """At one draw, repeated, the discrepancy falls; the start and the unit interval are kept."""
     settings = tiny_settings(calibration=0.0, steps=30, lr=3e-2, classes_at_once=3)
@@ -325,6 +316,15 @@ def test_mirroring_is_left_out_where_the_source_forbids_it(source: Source, engin
     for draw in idle.draws:
         for side in (draw.real_augmentation, draw.synthetic_augmentation):
             assert (side.affine[:, 0, 0] > 0).all()
+
+
+@pytest.mark.parametrize("cutout", [True, False])
+def test_cutout_is_of_both_sides_or_of_none(source: Source, engine: Engine, idle: Record, cutout: bool) -> None:
+    Distiller(source, tiny_pool(source), tiny_settings(cutout=cutout), engine).step(0)
+    for draw in idle.draws:
+        for side in (draw.real_augmentation, draw.synthetic_augmentation):
+            assert (side.cutout is not None) == cutout
+            assert side.colour is not None
 
 
 def test_draws_depend_on_seed_step_and_class_and_on_no_chunk(source: Source, engine: Engine, idle: Record) -> None:

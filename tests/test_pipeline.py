@@ -102,6 +102,7 @@ def test_presets_hold_the_published_and_the_small_values() -> None:
     )
     assert (paper.evaluation.epochs, paper.evaluation.updates, paper.evaluation.lr) == (2000, None, 1e-3)
     assert (cpu.pool.schedule, cpu.distillation.calibration, cpu.evaluation.epochs) == ("one-cycle", 5.0, None)
+    assert (paper.distillation.cutout, cpu.distillation.cutout) == (True, False)
     assert load_pipeline("imagenette", preset="paper").recipe.pool.epochs == 80
 
 
