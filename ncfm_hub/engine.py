@@ -39,6 +39,11 @@ class Engine:
     def device(self) -> torch.device:
         return self.accelerator.device
 
+    @property
+    def native(self) -> bool:
+        """Whether ConvNets run as C++ of ours, which is their compiled form in fp32 on a CPU."""
+        return self.compiled and self.device.type == "cpu" and self.precision == "fp32"
+
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which networks run."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")

@@ -12,6 +12,9 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
+from ncfm_hub.extractors import blocks, winograd
+from ncfm_hub.native import native_library
+
 SMALLEST_MAP = 2  # a last map of one pixel has no spatial part left
 
 
@@ -67,23 +70,34 @@ class ConvNet(nn.Module):
         self.num_classes = num_classes
         self.in_chans = in_chans
         self.img_size = img_size
-        blocks: list[nn.Module] = []
+        self.native = False
+        layers: list[nn.Module] = []
         channels = in_chans
         for _ in range(depth):
-            blocks += [
+            layers += [
                 nn.Conv2d(channels, width, 3, padding=1),
                 InstanceNorm(width, eps=norm_eps, affine=True),
                 nn.ReLU(),
                 HalvingPool(),
             ]
             channels = width
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.Sequential(*layers)
         self.num_features = self.head_hidden_size = width * map_size * map_size
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_chans, H, W) -> last map (N, width, m, m)."""
-        return self.blocks(x)
+        if not self.native:
+            return self.blocks(x)
+        for first in range(0, len(self.blocks), 4):
+            convolution: Any = self.blocks[first]
+            norm: Any = self.blocks[first + 1]
+            affine = (norm.weight, norm.bias, norm.eps)
+            if blocks.first_block_works(*convolution.weight.shape[1::-1]):
+                x = blocks.FirstBlock.apply(x, convolution.weight, *affine)
+            else:  # the norm takes away what the convolution's bias adds
+                x = blocks.NormReluPool.apply(winograd.WinogradConvolution.apply(x, convolution.weight), *affine)
+        return x
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """Last map -> flattened features (N, D) if `pre_logits`, else logits (N, num_classes)."""
@@ -100,6 +114,17 @@ class ConvNet(nn.Module):
         """A fresh head; `global_pool` is part of timm's call and has no meaning here."""
         self.num_classes = num_classes
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+
+def run_natively(network: nn.Module) -> bool:
+    """Have a ConvNet compute by C++ of ours from now on: fp32 on a CPU, three times as fast as by torch's operations.
+
+    Returns whether it does: other networks do not, nor does any where the C++ cannot be built.
+    """
+    if not isinstance(network, ConvNet) or None in (native_library(blocks.SOURCE), native_library(winograd.SOURCE)):
+        return False
+    network.native = True
+    return True
 
 
 default_cfgs = generate_default_cfgs(

@@ -7,6 +7,7 @@ from torch import nn
 from torch.func import functional_call
 
 from ncfm_hub.engine import Engine
+from ncfm_hub.extractors.convnet import run_natively
 from ncfm_hub.extractors.networks import FeaturesAndLogits
 from ncfm_hub.extractors.pool import Weights
 
@@ -21,7 +22,7 @@ class FrozenNetwork:
         def call(weights: Weights, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return functional_call(both, weights, (x,))
 
-        self._call = engine.compile(call)
+        self._call = call if engine.native and run_natively(network) else engine.compile(call)
 
     def bind(self, weights: Weights) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
         """The network under these weights (as in a state dict, any device)."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ncfm_hub.engine import Engine
+from ncfm_hub.extractors.convnet import run_natively
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -22,7 +23,8 @@ class Trainer:
     def __init__(self, network: nn.Module, engine: Engine):
         self.engine = engine
         self.network = network.to(engine.device).to(memory_format=torch.channels_last)
-        self._forward = engine.compile(self.network)
+        native = engine.native and run_natively(self.network)
+        self._forward = self.network if native else engine.compile(self.network)
 
     def fit(
         self,
