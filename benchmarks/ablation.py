@@ -1,0 +1,217 @@
+"""What each choice is worth: the same distillation with one thing changed, on a part cut from the training split.
+
+    python benchmarks/ablation.py --dataset path/to/cifar10 --pipeline cifar10        # goes on where it stopped
+    python benchmarks/ablation.py --dataset path/to/cifar10 --pipeline cifar10 --cells "psi" "alpha 0.1"
+    python benchmarks/ablation.py --table                                             # what there is, what is missing
+
+A cell is a number of distillations of consecutive seeds, each measured by students with hard labels. Every cell is
+written to benchmarks/results/ablation/ as its distillations end. Cells are compared in pairs of equal seed, which share
+the start, the pool, the draws and the students' weights and batches. The test split is never read. `--table` prints
+Markdown; docs/ablation.md holds it.
+"""
+
+import argparse
+import json
+import math
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+BASE = "defaults"
+# What a cell changes in the preset `cpu`, by dotted key.
+CELLS: dict[str, dict[str, Any]] = {
+    "mixed-tile start": {},
+    BASE: {},
+    "without calibration": {"distillation.calibration": 0.0},
+    "psi": {"distillation.sampling_network": True},
+    "without calibration, psi": {"distillation.calibration": 0.0, "distillation.sampling_network": True},
+    "random images": {},
+    "256 real images": {"distillation.real_batch": 256},
+    "reference work": {"distillation.real_batch": 1024, "distillation.frequencies": 4096},
+    "alpha 0.1": {"distillation.alpha": 0.1},
+    "alpha 0.9": {"distillation.alpha": 0.9},
+    "1,024 real images": {"distillation.real_batch": 1024},
+}
+
+
+class Bench:
+    """Source, pool and students, made once for all cells."""
+
+    def __init__(self, asked: argparse.Namespace):
+        from benchmarks.main_job import pipeline_over
+        from ncfm_hub import stages
+        from ncfm_hub.engine import open_engine
+        from ncfm_hub.evaluation.students import Students
+        from ncfm_hub.progress import Silent
+
+        self.asked, self.quiet = asked, Silent()
+        with tempfile.TemporaryDirectory() as scratch:
+            self.name = pipeline_over(asked.dataset, asked.pipeline, Path(scratch)) if asked.pipeline else asked.dataset
+            self.recipe = self._recipe({})
+            self.of_cell = {cell: self._recipe(changes) for cell, changes in CELLS.items()}
+        self.engine = open_engine(self.recipe.engine.precision, self.recipe.engine.compile)
+        self.source = stages.read_source(self.recipe, asked.ipc, True, None, self.quiet)
+        self.pool = stages.get_extractors(self.source, self.recipe, None, self.engine, None, self.quiet)
+        images = asked.ipc * len(self.source.info.class_names) * self.recipe.distillation.factor**2
+        plan = stages.student_plan(self.recipe.evaluation, self.recipe.source.flip, images)
+        self.students = Students(self.pool.architecture, plan, self.engine)
+
+    def _recipe(self, changes: dict[str, Any]) -> Any:
+        from ncfm_hub.pipeline import load_pipeline
+
+        fixed = {"distillation.steps": self.asked.steps, "evaluation.updates": self.asked.updates}
+        return load_pipeline(self.name, preset="cpu", overrides=fixed | changes).recipe
+
+    def measure(self, cell: str, seed: int) -> dict[str, Any]:
+        """One distillation of a cell and its students, in percent."""
+        from ncfm_hub.evaluation.protocol import Row, measure
+        from ncfm_hub.evaluation.students import TrainingSet, one_hot
+
+        began = time.perf_counter()
+        images, labels = self._images(cell, seed)
+        spent = time.perf_counter() - began
+        classes = len(self.source.info.class_names)
+        row = Row(cell, "hard", TrainingSet(images, labels, one_hot(labels, classes)), self.asked.ipc * classes)
+        # Students of their own for every distillation, the same for every cell.
+        seeds = range(seed * self.asked.students, (seed + 1) * self.asked.students)
+        (measured,) = measure([row], self.source.test, self.students, seeds, self.engine)
+        return {"seed": seed, "accuracy": measured["accuracy"]["values"], "distillation_seconds": round(spent, 1)}
+
+    def _images(self, cell: str, seed: int) -> tuple[Any, Any]:
+        import torch
+
+        from ncfm_hub import stages
+        from ncfm_hub.distillation import distill_images
+        from ncfm_hub.evaluation.baselines import random_images
+        from ncfm_hub.matching.start import make_start
+        from ncfm_hub.publishing import decode_stored
+
+        ipc, classes = self.asked.ipc, len(self.source.info.class_names)
+        if cell == "random images":
+            chosen = random_images(self.source, ipc, seed)
+            return chosen.images, chosen.labels
+        recipe = self.of_cell[cell]
+        factor = recipe.distillation.factor
+        if cell == "mixed-tile start":
+            stored = make_start(self.source, ipc, factor, seed)
+        else:
+            values = stages.settings_of(
+                recipe.distillation, recipe.source.flip, ipc, seed, classes, self.engine.device.type
+            )
+            stored = distill_images(self.source, self.pool, values, self.engine).stored
+        labels = torch.arange(classes).repeat_interleave(ipc * factor**2)
+        return decode_stored(stages.to_pixels(stored), factor), labels
+
+
+def path_of(cell: str, asked: argparse.Namespace) -> Path:
+    return asked.results / (re.sub(r"[^a-z0-9.]+", "-", cell.lower()).strip("-") + ".json")
+
+
+def conditions(asked: argparse.Namespace) -> dict[str, Any]:
+    """What all cells of a table share."""
+    return {
+        "dataset": asked.pipeline or asked.dataset,
+        "ipc": asked.ipc,
+        "steps": asked.steps,
+        "updates": asked.updates,
+        "students": asked.students,
+        "split": "validation part of the training split",
+    }
+
+
+def read_cell(cell: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """A cell as far as it has come; empty if it has not begun."""
+    path = path_of(cell, asked)
+    if not path.is_file():
+        return {"cell": cell, "conditions": conditions(asked), "changes": CELLS[cell], "distillations": []}
+    kept: dict[str, Any] = json.loads(path.read_text())
+    if kept["conditions"] != conditions(asked) or kept["changes"] != CELLS[cell]:
+        raise SystemExit(f"{path} was measured under other conditions; give those, or move it away")
+    return kept
+
+
+def run_cells(asked: argparse.Namespace) -> None:
+    todo = [
+        (cell, seed)
+        for cell in asked.cells
+        for seed in range(asked.distillations)
+        if seed not in [one["seed"] for one in read_cell(cell, asked)["distillations"]]
+    ]
+    if not todo:
+        return
+    bench = Bench(asked)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True).stdout
+    for cell, seed in todo:
+        found = bench.measure(cell, seed) | {"commit": commit.strip()[:7]}
+        kept = read_cell(cell, asked) | {"machine": bench.engine.describe()}
+        kept["distillations"].append(found)
+        path_of(cell, asked).parent.mkdir(parents=True, exist_ok=True)
+        path_of(cell, asked).write_text(json.dumps(kept, indent=1) + "\n")
+        print(cell, found, file=sys.stderr, flush=True)
+
+
+def means(cell: str, asked: argparse.Namespace) -> dict[int, float]:
+    """Mean accuracy of the students of every distillation that has been measured, by seed."""
+    return {one["seed"]: statistics.fmean(one["accuracy"]) for one in read_cell(cell, asked)["distillations"]}
+
+
+def table(asked: argparse.Namespace) -> str:
+    """Markdown: every cell with the paired difference to the defaults and its standard error."""
+    shared = conditions(asked)
+    base = means(BASE, asked)
+    lines = [
+        f"{shared['dataset']}, {shared['ipc']} images per class, {shared['steps']} steps; {asked.distillations} "
+        f"distillations x {shared['students']} students of {shared['updates']} updates, hard labels, last epoch, "
+        f"{shared['split']}.",
+        "",
+        "| cell | top-1 % (mean ± std over distillations) | paired difference ± standard error | beyond 2 errors |",
+        "|---|---|---|---|",
+    ]
+    missing = []
+    for cell in asked.cells:
+        found = means(cell, asked)
+        if len(found) < asked.distillations:
+            missing.append(f"{cell} ({len(found)} of {asked.distillations})")
+        if not found:
+            continue
+        spread = f" ± {statistics.stdev(found.values()):.1f}" if len(found) > 1 else ""
+        pairs = [value - base[seed] for seed, value in found.items() if seed in base and cell != BASE]
+        line = f"| {cell} | {statistics.fmean(found.values()):.1f}{spread} |"
+        if len(pairs) > 1:
+            mean, error = statistics.fmean(pairs), statistics.stdev(pairs) / math.sqrt(len(pairs))
+            verdict = "no" if abs(mean) <= 2 * error else "better" if mean > 0 else "worse"
+            lines.append(f"{line} {mean:+.2f} ± {error:.2f} | {verdict} |")
+        else:
+            lines.append(f"{line} | |")
+    if missing:
+        lines += ["", f"Missing: {', '.join(missing)}."]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="cifar10", help="pipeline, Hub id, or a local folder with --pipeline")
+    parser.add_argument("--pipeline", default="cifar10", help="shipped pipeline whose settings a local folder gets")
+    parser.add_argument("--ipc", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--updates", type=int, default=400, help="of a student")
+    parser.add_argument("--distillations", type=int, default=3)
+    parser.add_argument("--students", type=int, default=2, help="of each distillation")
+    parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), metavar="CELL")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "ablation", help="folder of the cells")
+    parser.add_argument("--table", action="store_true", help="measure nothing; print what there is")
+    asked = parser.parse_args()
+    if not asked.table:
+        run_cells(asked)
+    print(table(asked))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent))
+    main()
