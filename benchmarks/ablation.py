@@ -34,6 +34,11 @@ CELLS: dict[str, dict[str, Any]] = {
     "random images": {},
     "256 real images": {"distillation.real_batch": 256},
     "reference work": {"distillation.real_batch": 1024, "distillation.frequencies": 4096},
+    "orthogonal": {"distillation.orthogonal": True},
+    "bank of 50": {"distillation.bank": 50},
+    "feature means (DM)": {"distillation.matching": "mean"},
+    "feature means (DM) without calibration": {"distillation.matching": "mean", "distillation.calibration": 0.0},
+    "bank of 50, 1,024 real images": {"distillation.bank": 50, "distillation.real_batch": 1024},
     "alpha 0.1": {"distillation.alpha": 0.1},
     "alpha 0.9": {"distillation.alpha": 0.9},
     "1,024 real images": {"distillation.real_batch": 1024},
@@ -102,7 +107,7 @@ class Bench:
             stored = make_start(self.source, ipc, factor, seed)
         else:
             values = stages.settings_of(
-                recipe.distillation, recipe.source.flip, ipc, seed, classes, self.engine.device.type
+                recipe.distillation, self.source.info, recipe.source.flip, ipc, seed, self.engine.device.type
             )
             stored = distill_images(self.source, self.pool, values, self.engine).stored
         labels = torch.arange(classes).repeat_interleave(ipc * factor**2)

@@ -2,17 +2,21 @@
 
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from ncfm_hub.engine import Engine
 from ncfm_hub.evaluation.protocol import updates_of
 from ncfm_hub.extractors.networks import Architecture, build_network
 from ncfm_hub.recipe import DistillationRecipe, EvaluationRecipe, PoolRecipe, Recipe
 
-# Share of a large convolution's speed that a whole network reaches, forward and in training (ConvNet-3, 2 cores).
+# Share of a large convolution's speed that a whole network reaches, forward and in training (ConvNet-3, 2 cores); more
+# than all of it where Winograd's way saves most of the operations counted here.
 NETWORK_EFFICIENCY = 0.6
+NATIVE_EFFICIENCY = 1.5
 # A backward pass costs about two forward passes.
 TRAINING = 3
 
@@ -38,44 +42,47 @@ def estimate(
     train_images: int,
     test_images: int,
     pool_ready: bool,
-    device: torch.device,
+    engine: Engine,
 ) -> Cost:
     """Estimate the minutes of a run of `recipe` at `ipc` over `train_images` images of the classes used."""
-    speed = machine_speed(device)
     decoded = student.classes * ipc * recipe.distillation.factor**2
     return Cost(
-        0 if pool_ready else pool_minutes(recipe.pool, extractor, train_images, speed),
-        _distill_minutes(recipe.distillation, extractor, decoded, train_images, speed),
-        evaluate_minutes(recipe.evaluation, student, decoded, test_images, speed),
+        0 if pool_ready else pool_minutes(recipe.pool, extractor, train_images, engine),
+        _distill_minutes(recipe.distillation, extractor, decoded, train_images, engine),
+        evaluate_minutes(recipe.evaluation, student, decoded, test_images, engine),
     )
 
 
-def pool_minutes(pool: PoolRecipe, extractor: Architecture, train_images: int, speed: float) -> float:
-    """Minutes to train a pool. speed: of the machine, from `machine_speed`."""
-    return TRAINING * train_images * pool.epochs * pool.size / _images_a_minute(extractor, speed)
+def pool_minutes(pool: PoolRecipe, extractor: Architecture, train_images: int, engine: Engine) -> float:
+    """Minutes to train a pool."""
+    return TRAINING * train_images * pool.epochs * pool.size / _images_a_minute(extractor, engine)
 
 
 def _distill_minutes(
-    distillation: DistillationRecipe, extractor: Architecture, decoded: int, train_images: int, speed: float
+    distillation: DistillationRecipe, extractor: Architecture, decoded: int, train_images: int, engine: Engine
 ) -> float:
-    real = min(extractor.classes * distillation.real_batch, train_images)
+    real: float = min(extractor.classes * distillation.real_batch, train_images)
+    if distillation.bank:  # at most once for every entry
+        real *= min(1, distillation.bank / distillation.steps)
     per_step = real + TRAINING * decoded * (2 if distillation.calibration > 0 else 1)
-    return distillation.steps * per_step / _images_a_minute(extractor, speed)
+    return distillation.steps * per_step / _images_a_minute(extractor, engine)
 
 
 def evaluate_minutes(
-    evaluation: EvaluationRecipe, student: Architecture, decoded: int, test_images: int, speed: float
+    evaluation: EvaluationRecipe, student: Architecture, decoded: int, test_images: int, engine: Engine
 ) -> float:
     """Minutes to train and test all students on sets of the size of a distilled one's `decoded` images."""
     rows = 3 + evaluation.soft_labels + evaluation.whole
     updates = updates_of(evaluation.updates, evaluation.epochs, decoded, evaluation.batch_size)
     per_student = TRAINING * updates * evaluation.batch_size + test_images
-    return rows * evaluation.students * per_student / _images_a_minute(student, speed)
+    return rows * evaluation.students * per_student / _images_a_minute(student, engine)
 
 
-def _images_a_minute(network: Architecture, speed: float) -> float:
+def _images_a_minute(network: Architecture, engine: Engine) -> float:
     """Forward, of a network as a whole."""
-    return 60 * NETWORK_EFFICIENCY * speed / forward_operations(network)
+    native = engine.native and network.name.startswith("ncfm_convnet")
+    efficiency = NATIVE_EFFICIENCY if native else NETWORK_EFFICIENCY
+    return 60 * efficiency * machine_speed(engine.device) / forward_operations(network)
 
 
 def forward_operations(architecture: Architecture) -> float:
@@ -88,6 +95,7 @@ def forward_operations(architecture: Architecture) -> float:
     return float(counter.get_total_flops())
 
 
+@lru_cache
 def machine_speed(device: torch.device) -> float:
     """Operations per second of a 3 x 3 convolution of 128 channels, measured for a few tenths of a second."""
     x = torch.randn(32, 128, 16, 16, device=device).contiguous(memory_format=torch.channels_last)

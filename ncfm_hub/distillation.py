@@ -14,17 +14,19 @@ import timm
 import torch
 
 from ncfm_hub._version import __version__
+from ncfm_hub.bank import Bank
 from ncfm_hub.checkpoints import load_checkpoint, save_checkpoint
+from ncfm_hub.draws import Draws
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.functional import FrozenNetwork
 from ncfm_hub.extractors.networks import FeaturesAndLogits, build_network, normalise
-from ncfm_hub.extractors.pool import Pool, blend
-from ncfm_hub.matching.augment import Augmentation, draw_augmentation, draw_geometry, join
+from ncfm_hub.extractors.pool import Pool, Weights, blend
 from ncfm_hub.matching.characteristic import ncfd_floor
 from ncfm_hub.matching.frequencies import SamplingNetwork, make_sampling_network, normal_frequencies
+from ncfm_hub.matching.objective import make_objective
 from ncfm_hub.matching.schedule import pixel_rate
 from ncfm_hub.matching.start import make_start
-from ncfm_hub.matching.step import NCFD_WEIGHT, UnitDraw, UnitResult, unit_step
+from ncfm_hub.matching.step import NCFD_WEIGHT, Network, UnitDraw, UnitResult, real_statistics, unit_step
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.randomness import generator
 from ncfm_hub.sources.types import Source
@@ -40,6 +42,8 @@ class DistillationSettings:
     real_batch: int
     frequencies: int
     frequency_scale: float
+    orthogonal: bool
+    matching: str
     alpha: float
     normalize_features: bool
     factor: int
@@ -53,6 +57,8 @@ class DistillationSettings:
     sampling_momentum: float
     flip: bool
     cutout: bool
+    bank: int | None
+    bank_seed: int
     classes_at_once: int
     images_at_once: int
 
@@ -84,10 +90,22 @@ def choose_classes_at_once(classes: int, images_per_class: int, limit: int) -> i
 class Distiller:
     """Everything a step needs, prepared once."""
 
-    def __init__(self, source: Source, pool: Pool, settings: DistillationSettings, engine: Engine):
+    def __init__(
+        self,
+        source: Source,
+        pool: Pool,
+        settings: DistillationSettings,
+        engine: Engine,
+        progress: Progress | None = None,
+    ):
+        if settings.sampling_network and (settings.bank or settings.matching != "characteristic"):
+            raise ValueError(
+                "the sampling network needs frequencies that may change: no bank, and no matching of means"
+            )
         self.source, self.pool, self.settings, self.engine = source, pool, settings, engine
         self.classes = len(source.info.class_names)
-        self.rows = source.class_indices()
+        self.objective = make_objective(settings.matching, settings.alpha)
+        self.draws = self._draws("", settings.seed)
         self.network = FrozenNetwork(build_network(pool.architecture), engine)
         self.dimension = self._feature_count()
         self.units = [
@@ -107,16 +125,23 @@ class Distiller:
             self.sampling_optimizer = torch.optim.SGD(
                 self.sampling.parameters(), lr=settings.sampling_lr, momentum=settings.sampling_momentum
             )
+        self.bank: Bank | None = None
+        if settings.bank:
+            self.bank_draws = self._draws("bank ", settings.bank_seed)
+            self.bank = Bank(settings.bank, settings.bank_seed, self._bank_made_of(), engine)
+            self.bank.fill(self._bank_statistics, progress or Silent())
         self.curve: list[tuple[float, float]] = []
 
     def step(self, number: int) -> tuple[float, float]:
         """Step `number`: update the images (and psi); returns 300 NCFD and cross-entropy, means over classes."""
         settings, device = self.settings, self.engine.device
-        draws = generator(settings.seed, "step", number)
-        member = self.pool.members[int(torch.randint(len(self.pool.members), (), generator=draws))]
-        hybrid = self.network.bind(blend(member, float(torch.rand((), generator=draws))))
-        trained = self.network.bind(member[1]) if settings.calibration > 0 else None
-        frequencies = self._frequencies(draws)
+        entry = self.bank.entry(settings.seed, number) if self.bank else None
+        shared = self.draws.shared(number) if entry is None else self.bank_draws.shared(entry)
+        member, weights = self._hybrid(shared)
+        hybrids = (self.network.bind(weights), self.network.bind(weights, full_precision=True))
+        trained = self.network.bind(member[1], full_precision=True) if settings.calibration > 0 else None
+        frequencies = self._frequencies(shared)
+        known = self.bank.statistics(entry) if self.bank and entry is not None else None
         results: dict[int, UnitResult] = {}
         process, processes = self.engine.accelerator.process_index, self.engine.accelerator.num_processes
         for unit in range(process, len(self.units), processes):
@@ -126,54 +151,89 @@ class Distiller:
             results[unit] = unit_step(
                 self.stored[rows],
                 labels,
-                self._draw(number, classes),
+                self._draw(number, classes, entry),
                 frequencies,
-                hybrid,
+                hybrids,
                 trained,
-                lambda x: normalise(x, self.pool.architecture),
+                self._normalise,
+                self.objective,
                 classes=self.classes,
-                alpha=settings.alpha,
                 calibration=settings.calibration,
                 factor=settings.factor,
                 normalize_features=settings.normalize_features,
                 images_at_once=settings.images_at_once,
                 differentiate_frequencies=self.sampling is not None,
+                known=None if known is None else known[classes[0] : classes[-1] + 1],
             )
         losses = self._exchange(results, frequencies)
         self._descend(number)
         self.curve.append(losses)
         return losses
 
-    def _draw(self, number: int, classes: range) -> UnitDraw:
+    def _draws(self, whose: str, seed: int) -> Draws:
         settings = self.settings
-        size = (self.source.info.resolution, self.source.info.resolution)
-        images: list[torch.Tensor] = []
-        sizes: list[int] = []
-        of_real: list[Augmentation] = []
-        of_synthetic: list[Augmentation] = []
-        for c in classes:
-            draws = generator(settings.seed, "class step", number, c)
-            geometry = draw_geometry(draws)
-            chosen = self.rows[c][torch.randperm(len(self.rows[c]), generator=draws)[: settings.real_batch]]
-            images.append(self.source.train.images[chosen])
-            sizes.append(len(chosen))
-            for parts, count in ((of_real, len(chosen)), (of_synthetic, settings.ipc * settings.factor**2)):
-                draw = draw_augmentation(
-                    count, size, draws, geometry=geometry, flip=settings.flip, cutout=settings.cutout
-                )
-                parts.append(draw)
-        device = self.engine.device
-        return UnitDraw(
-            torch.cat(images).to(device), tuple(sizes), join(of_real).to(device), join(of_synthetic).to(device)
+        return Draws(
+            self.source,
+            whose,
+            seed,
+            real_batch=settings.real_batch,
+            synthetic=settings.ipc * settings.factor**2,
+            flip=settings.flip,
+            cutout=settings.cutout,
         )
+
+    def _draw(self, number: int, classes: range, entry: int | None) -> UnitDraw:
+        if entry is None:
+            return self.draws.unit(number, classes).to(self.engine.device)
+        found = self.draws.synthetic_unit(number, classes, lambda c: self.bank_draws.geometry(entry, c))
+        return found.to(self.engine.device)
+
+    def _hybrid(self, draws: torch.Generator) -> tuple[tuple[Weights, Weights], Weights]:
+        """A pair of the pool, and its blend with beta ~ U(0, 1)."""
+        member = self.pool.members[int(torch.randint(len(self.pool.members), (), generator=draws))]
+        return member, blend(member, float(torch.rand((), generator=draws)))
 
     def _frequencies(self, draws: torch.Generator) -> torch.Tensor:
         settings, device = self.settings, self.engine.device
         if self.sampling is None:
-            found = normal_frequencies(settings.frequencies, self.dimension, settings.frequency_scale, draws)
+            found = normal_frequencies(
+                settings.frequencies, self.dimension, settings.frequency_scale, draws, settings.orthogonal
+            )
             return found.to(device)
-        noise, eps = self.sampling.draw(settings.frequencies, draws)
+        noise, eps = self.sampling.draw(settings.frequencies, draws, settings.orthogonal)
         return self.sampling(noise.to(device), eps.to(device))
+
+    def _normalise(self, images: torch.Tensor) -> torch.Tensor:
+        return normalise(images, self.pool.architecture)
+
+    def _bank_statistics(self, entry: int) -> torch.Tensor:
+        """Statistics of all classes (C, S) in one entry of the bank."""
+        draws = self.bank_draws.shared(entry)
+        hybrid: Network = self.network.bind(self._hybrid(draws)[1])
+        frequencies = self._frequencies(draws)
+        values = self.settings
+        return torch.cat(
+            [
+                real_statistics(
+                    self.bank_draws.unit(entry, [c]).to(self.engine.device),
+                    frequencies,
+                    hybrid,
+                    self._normalise,
+                    self.objective,
+                    values.images_at_once,
+                    values.normalize_features,
+                )
+                for c in range(self.classes)
+            ]
+        )
+
+    def _bank_made_of(self) -> dict[str, Any]:
+        """All that a bank's statistics depend on, its seed and the number of entries apart."""
+        values = asdict(self.settings)
+        names = ("real_batch", "frequencies", "frequency_scale", "orthogonal", "matching", "normalize_features")
+        return {name: values[name] for name in (*names, "flip", "cutout", "images_at_once")} | conditions_of(
+            self.source, self.pool, self.engine
+        )
 
     def _feature_count(self) -> int:
         architecture = self.pool.architecture
@@ -274,7 +334,7 @@ def distill_images(
     Raises CheckpointError if it was made under other settings.
     """
     progress = progress or Silent()
-    distiller = Distiller(source, pool, settings, engine)
+    distiller = Distiller(source, pool, settings, engine, progress)
     shared = checkpoint_settings(source, pool, settings, engine)
     done, before = 0, 0.0
     if resume and checkpoint is not None and checkpoint.is_file():
@@ -296,8 +356,12 @@ def distill_images(
 
 def checkpoint_settings(source: Source, pool: Pool, settings: DistillationSettings, engine: Engine) -> dict[str, Any]:
     """What two runs must share for their images to be bit-identical."""
+    return {"distillation": asdict(settings)} | conditions_of(source, pool, engine)
+
+
+def conditions_of(source: Source, pool: Pool, engine: Engine) -> dict[str, Any]:
+    """What the bits of a step depend on besides its settings."""
     return {
-        "distillation": asdict(settings),
         "source": source.fingerprint,
         "pool": pool.key,
         "versions": {"ncfm_hub": __version__, "torch": torch.__version__, "timm": timm.__version__},

@@ -86,6 +86,9 @@ def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progr
     elif precision == "bf16" and not _bf16_works(device):
         progress.note("no bf16 on this machine; computing in fp32")
         chosen = "fp32"
+    if device.type == "cuda":
+        # fp32 means fp32; who takes bf16 takes the tensor cores' rounding of fp32 products as well.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = chosen == "bf16"
     compiled = compile_ != "off"
     if compiled and not compiler_found(device):
         progress.note("no compiler with the headers of Python found; networks run uncompiled, about half as fast")

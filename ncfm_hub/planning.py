@@ -132,18 +132,18 @@ def plan(
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile)
     extractor, described = _extractors(pipeline.recipe, source, pool, token, engine)
     ready = described["origin"] != _UNTRAINED
-    cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine.device)
+    cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine)
     place = None if pool is None else described["origin"]  # of a Hub's pool with its commit
     return Plan(pipeline, source, ipc, seed, output or Path(name), target, private, described, cost, place, validation)
 
 
 def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:
     """Say so where training the pool on so many images takes long; nothing if it lies in the cache."""
-    from ncfm_hub.cost import machine_speed, pool_minutes
+    from ncfm_hub.cost import pool_minutes
 
     extractor, described = _extractors(recipe, source, None, None, engine)
     if described["origin"] == _UNTRAINED:
-        minutes = pool_minutes(recipe.pool, extractor, images, machine_speed(engine.device))
+        minutes = pool_minutes(recipe.pool, extractor, images, engine)
         _announce(minutes, "--preset cpu, --set pool.size=N, --set pool.epochs=N", progress)
 
 
@@ -151,9 +151,9 @@ def announce_evaluation(
     recipe: Recipe, source: SourceInfo, decoded: int, test_images: int, engine: "Engine", progress: Progress
 ) -> None:
     """Say so where measuring a set of `decoded` images takes long."""
-    from ncfm_hub.cost import evaluate_minutes, machine_speed
+    from ncfm_hub.cost import evaluate_minutes
 
-    minutes = evaluate_minutes(recipe.evaluation, _student(source), decoded, test_images, machine_speed(engine.device))
+    minutes = evaluate_minutes(recipe.evaluation, _student(source), decoded, test_images, engine)
     _announce(minutes, "--preset cpu, --students N, --set evaluation.updates=N", progress)
 
 
@@ -181,6 +181,16 @@ def _check(recipe: Recipe, ipc: int) -> None:
         raise PipelineError(
             f"distillation.factor {values.factor} does not divide source.resolution {resolution}: "
             "stored images are tilings of whole tiles"
+        )
+    if values.sampling_network and values.bank:
+        raise PipelineError(
+            f"distillation.bank {values.bank} keeps statistics at fixed frequencies, and distillation.sampling_network "
+            "learns them; turn one of the two off (bank: null, or --no-sampling-network)"
+        )
+    if values.sampling_network and values.matching != "characteristic":
+        raise PipelineError(
+            f"distillation.matching {values.matching!r} has no frequencies, which distillation.sampling_network "
+            "learns; turn it off (--no-sampling-network)"
         )
     if values.sampling_network and values.frequencies % PER_COMPONENT:
         raise PipelineError(
@@ -222,7 +232,7 @@ def _extractors(
 
 
 def _cost(
-    recipe: Recipe, source: SourceInfo, ipc: int, extractor: "Architecture", pool_ready: bool, device: "torch.device"
+    recipe: Recipe, source: SourceInfo, ipc: int, extractor: "Architecture", pool_ready: bool, engine: "Engine"
 ) -> dict[str, float | None]:
     from ncfm_hub.cost import estimate
 
@@ -230,5 +240,5 @@ def _cost(
         return dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
     share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
     train, test = int(source.train_examples * share), int(source.test_examples * share)
-    cost = estimate(recipe, extractor, _student(source), ipc, train, test, pool_ready, device)
+    cost = estimate(recipe, extractor, _student(source), ipc, train, test, pool_ready, engine)
     return {**asdict(cost), "total_minutes": cost.total_minutes}

@@ -60,6 +60,8 @@ class DistillationRecipe(_Section):
     real_batch: Positive  # real images of a class in a step
     frequencies: Positive
     frequency_scale: PositiveFloat = 1.0
+    orthogonal: bool = False  # frequencies in blocks at right angles to each other
+    matching: Literal["characteristic", "mean"] = "characteristic"  # mean: of the features (DM), as a baseline
     alpha: Fraction = 0.5  # weight of the amplitude difference
     normalize_features: bool = True
     cutout: bool = True  # the last augmentation, of both sides
@@ -72,8 +74,10 @@ class DistillationRecipe(_Section):
     sampling_network: bool  # psi
     sampling_lr: PositiveFloat = 1e-3
     sampling_momentum: Fraction = 0.5
+    bank: Positive | None = None  # entries of precomputed real statistics; None: drawn anew in every step
+    bank_seed: Annotated[int, Field(ge=0)] = 0  # runs of one bank seed share their real draws
     classes_at_once: Positive | None = None  # None: chosen for the device; a unit of work
-    images_at_once: Positive = 128  # real images in one forward pass
+    images_at_once: Positive | None = None  # real images in one forward pass; None: by device and resolution
     checkpoint_every: Positive = 50
 
 

@@ -29,10 +29,14 @@ from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, load_di
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.recipe import DistillationRecipe, EvaluationRecipe, Recipe
 from ncfm_hub.sources import Source, cut_validation, load_source, too_small_notes
+from ncfm_hub.sources.types import SourceInfo
 
 CHECKPOINT = "distillation.safetensors"
-# Decoded images of a unit of work: few on a CPU, where what fits the caches is fastest; many on a GPU.
+# Decoded images of a unit of work, and real images of one pass, at 32 px: few on a CPU, where more only take memory;
+# many on a GPU. What they take grows with the pixels.
 UNIT_IMAGES = {"cpu": 64, "cuda": 4096}
+PASS_IMAGES = {"cpu": 128, "cuda": 4096}
+PIXELS = 32**2
 
 
 def read_source(recipe: Recipe, ipc: int, validation: bool, token: str | None, progress: Progress) -> Source:
@@ -57,14 +61,23 @@ def get_extractors(
 
 
 def settings_of(
-    recipe: DistillationRecipe, flip: bool, ipc: int, seed: int, classes: int, device: str
+    recipe: DistillationRecipe, info: SourceInfo, flip: bool, ipc: int, seed: int, device: str
 ) -> DistillationSettings:
-    """A recipe's values as the loop takes them, sizes of units chosen."""
-    values = recipe.model_dump(exclude={"checkpoint_every", "classes_at_once"})
-    at_once = recipe.classes_at_once or choose_classes_at_once(
-        classes, ipc * recipe.factor**2, UNIT_IMAGES.get(device, UNIT_IMAGES["cpu"])
+    """A recipe's values as the loop takes them, sizes of units and passes chosen."""
+    values = recipe.model_dump(exclude={"checkpoint_every", "classes_at_once", "images_at_once"})
+    classes, decoded = len(info.class_names), ipc * recipe.factor**2
+
+    def limit(at_32_px: dict[str, int]) -> int:
+        return max(1, at_32_px.get(device, at_32_px["cpu"]) * PIXELS // max(PIXELS, info.resolution**2))
+
+    return DistillationSettings(
+        ipc=ipc,
+        seed=seed,
+        flip=flip,
+        classes_at_once=recipe.classes_at_once or choose_classes_at_once(classes, decoded, limit(UNIT_IMAGES)),
+        images_at_once=recipe.images_at_once or limit(PASS_IMAGES),
+        **values,
     )
-    return DistillationSettings(ipc=ipc, seed=seed, flip=flip, classes_at_once=at_once, **values)
 
 
 def make_images(
@@ -79,8 +92,7 @@ def make_images(
     progress: Progress,
 ) -> Distillation:
     """Distill, or go on distilling; the checkpoint lies in `work`."""
-    classes = len(source.info.class_names)
-    settings = settings_of(recipe.distillation, recipe.source.flip, ipc, seed, classes, engine.device.type)
+    settings = settings_of(recipe.distillation, source.info, recipe.source.flip, ipc, seed, engine.device.type)
     every = recipe.distillation.checkpoint_every
     return distill_images(source, pool, settings, engine, work / CHECKPOINT, every, resume, progress)
 

@@ -121,6 +121,7 @@ def convnet(weights: Weights, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
         x = (x - mean) / (variance + 1e-5).sqrt()
         x = x * w[f"blocks.{4 * block + 1}.weight"][:, None, None] + w[f"blocks.{4 * block + 1}.bias"][:, None, None]
         x = x.clamp_min(0)
+        x = x[:, :, : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2]  # pooling leaves out an odd last row and column
         x = (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
     features = x.flatten(1)
     return features, features @ w["head.weight"].T + w["head.bias"]

@@ -139,8 +139,8 @@ def test_a_step_of_all_units_is_the_oracle_s_and_psi_goes_against_its_gradient(
     kept: list[tuple[torch.Tensor, torch.Tensor]] = []
     draw = distiller.sampling.draw
 
-    def listen(count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        kept.append(draw(count, random))
+    def listen(count: int, random: torch.Generator, orthogonal: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        kept.append(draw(count, random, orthogonal))
         return kept[-1]
 
     distiller.sampling.draw = listen  # type: ignore[method-assign]

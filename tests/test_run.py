@@ -350,9 +350,17 @@ def test_a_pool_given_by_place_must_fit(distill: Distill, finished: run.Run, hom
             {"distillation.sampling_network": True, "distillation.frequencies": 40},
             "frequencies 40 is no multiple of 16",
         ),
+        (
+            {"distillation.sampling_network": True, "distillation.bank": 100},
+            "distillation.bank 100 .* distillation.sampling_network",
+        ),
+        (
+            {"distillation.sampling_network": True, "distillation.matching": "mean"},
+            "distillation.matching 'mean' .* distillation.sampling_network",
+        ),
         ({"pool.backbone": "inception_v3"}, "'inception_v3' cannot be used on 16 px"),
     ],
-    ids=["factor", "frequencies", "backbone"],
+    ids=["factor", "frequencies", "bank", "mean", "backbone"],
 )
 def test_values_that_cannot_work_are_refused_before_any_training(
     distill: Distill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str

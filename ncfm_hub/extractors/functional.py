@@ -1,6 +1,7 @@
 """A network as a pure function of its weights, compiled once for all members and blends of a pool."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -24,12 +25,15 @@ class FrozenNetwork:
 
         self._call = call if engine.native and run_natively(network) else engine.compile(call)
 
-    def bind(self, weights: Weights) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """The network under these weights (as in a state dict, any device)."""
+    def bind(
+        self, weights: Weights, full_precision: bool = False
+    ) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+        """The network under these weights (as in a state dict, any device); in fp32 whatever the engine's precision
+        if `full_precision`."""
         placed = {f"network.{name}": _place(tensor, self.engine.device) for name, tensor in weights.items()}
 
         def forward(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            with self.engine.autocast():
+            with nullcontext() if full_precision else self.engine.autocast():
                 features, logits = self._call(placed, x.contiguous(memory_format=torch.channels_last))
             return features.float(), logits.float()
 

@@ -27,33 +27,36 @@ Lanes load(const float* from, long lanes) {
 
 void store(float* to, Lanes value, long lanes) { std::memcpy(to, &value, lanes * sizeof(float)); }
 
-// One-dimensional transforms: the matrices B^T, A^T and A, their common parts computed once.
+// One-dimensional transforms at the points 0, A, -A, B, -B and infinity: the matrices B^T, A^T and A of the paper, their
+// common parts computed once. With A B = 1 most of their entries are powers of A and B.
+
+constexpr float A = 2.0f / 3, B = 3.0f / 2, A2 = A * A, B2 = B * B, A3 = A2 * A, B3 = B2 * B;
 
 void of_input(const Lanes d[6], Lanes v[6]) {
-  Lanes even = d[4] - 4 * d[2], odd = d[3] - 4 * d[1], narrow = d[4] - d[2], apart = 2 * (d[3] - d[1]);
-  v[0] = 4 * d[0] - 5 * d[2] + d[4];
-  v[1] = even + odd;
-  v[2] = even - odd;
-  v[3] = narrow + apart;
-  v[4] = narrow - apart;
-  v[5] = 4 * d[1] - 5 * d[3] + d[5];
+  Lanes even_a = d[4] - B2 * d[2], odd_a = A * d[3] - B * d[1], even_b = d[4] - A2 * d[2], odd_b = B * d[3] - A * d[1];
+  v[0] = d[0] - (A2 + B2) * d[2] + d[4];
+  v[1] = even_a + odd_a;
+  v[2] = even_a - odd_a;
+  v[3] = even_b + odd_b;
+  v[4] = even_b - odd_b;
+  v[5] = d[1] - (A2 + B2) * d[3] + d[5];
 }
 
 void of_output(const Lanes m[6], Lanes y[4]) {
-  Lanes ones = m[1] + m[2], ones_apart = m[1] - m[2], twos = m[3] + m[4], twos_apart = m[3] - m[4];
-  y[0] = m[0] + ones + twos;
-  y[1] = ones_apart + 2 * twos_apart;
-  y[2] = ones + 4 * twos;
-  y[3] = ones_apart + 8 * twos_apart + m[5];
+  Lanes even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
+  y[0] = m[0] + even_a + even_b;
+  y[1] = A * odd_a + B * odd_b;
+  y[2] = A2 * even_a + B2 * even_b;
+  y[3] = A3 * odd_a + B3 * odd_b + m[5];
 }
 
 void of_output_gradient(const Lanes y[4], Lanes m[6]) {
-  Lanes even = y[0] + y[2], odd = y[1] + y[3], wide_even = y[0] + 4 * y[2], wide_odd = 2 * y[1] + 8 * y[3];
+  Lanes even_a = y[0] + A2 * y[2], odd_a = A * y[1] + A3 * y[3], even_b = y[0] + B2 * y[2], odd_b = B * y[1] + B3 * y[3];
   m[0] = y[0];
-  m[1] = even + odd;
-  m[2] = even - odd;
-  m[3] = wide_even + wide_odd;
-  m[4] = wide_even - wide_odd;
+  m[1] = even_a + odd_a;
+  m[2] = even_a - odd_a;
+  m[3] = even_b + odd_b;
+  m[4] = even_b - odd_b;
   m[5] = y[3];
 }
 

@@ -15,11 +15,11 @@ EPSILON = 1e-12
 def characteristic_function(features: torch.Tensor, frequencies: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Phi(t) = mean_i exp(j <t, z_i>) at every frequency.
 
-    features: (N, D) float; frequencies: (F, D) float
-    returns: real part (F,), imaginary part (F,)
+    features: (..., N, D) float; frequencies: (F, D) float
+    returns: real part (..., F), imaginary part (..., F)
     """
-    phase = features @ frequencies.T  # (N, F)
-    return phase.cos().mean(0), phase.sin().mean(0)
+    phase = features @ frequencies.T  # (..., N, F)
+    return phase.cos().mean(-2), phase.sin().mean(-2)
 
 
 def discrepancy(

@@ -9,9 +9,33 @@ from torch import nn
 PER_COMPONENT = 16
 
 
-def normal_frequencies(count: int, dimension: int, scale: float, generator: torch.Generator) -> torch.Tensor:
-    """t ~ N(0, scale^2 I): (F, D) float32 on the CPU."""
-    return scale * torch.randn(count, dimension, generator=generator)
+def normal_frequencies(
+    count: int, dimension: int, scale: float, generator: torch.Generator, orthogonal: bool = False
+) -> torch.Tensor:
+    """t ~ N(0, scale^2 I): (F, D) float32 on the CPU; independent rows, or `orthogonal` blocks of them."""
+    rows = orthogonal_normals if orthogonal else _independent_normals
+    return scale * rows(count, dimension, generator)
+
+
+def orthogonal_normals(count: int, dimension: int, generator: torch.Generator) -> torch.Tensor:
+    """(F, D): every row ~ N(0, I), and the rows of a block of min(F, D) at right angles; blocks are independent.
+
+    Directions at right angles sample the sphere more evenly, so that a mean over them varies less. Source: Yu et al.,
+    "Orthogonal Random Features", NIPS 2016. Rows come in random order.
+    """
+    blocks = []
+    for first in range(0, count, dimension):
+        rows = min(dimension, count - first)
+        # Rows of a Gaussian matrix made orthonormal are uniform on the sphere once the signs are (Mezzadri 2007).
+        basis, upper = torch.linalg.qr(torch.randn(dimension, min(count, dimension), generator=generator))
+        directions = (basis * upper.diagonal().sign()).T[:rows]
+        lengths = torch.randn(rows, dimension, generator=generator).norm(dim=1, keepdim=True)  # chi with D degrees
+        blocks.append(lengths * directions)
+    return torch.cat(blocks)[torch.randperm(count, generator=generator)]
+
+
+def _independent_normals(count: int, dimension: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(count, dimension, generator=generator)
 
 
 class SamplingNetwork(nn.Module):
@@ -38,13 +62,19 @@ class SamplingNetwork(nn.Module):
         """Noise (G, noise) -> sigma (G, D), positive: scale * exp(network)."""
         return self.scale * self.head(self.body(noise)).exp()
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """The random part of `count` frequencies, on the CPU: noise (G, noise) and eps (G, PER_COMPONENT, D)."""
+    def draw(
+        self, count: int, generator: torch.Generator, orthogonal: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The random part of `count` frequencies, on the CPU: noise (G, noise) and eps (G, PER_COMPONENT, D).
+
+        orthogonal: as in `normal_frequencies`; rows are dealt across components, within which it does nothing.
+        """
         if count % PER_COMPONENT:
             raise ValueError(f"the sampling network gives frequencies by {PER_COMPONENT}; found {count} asked for")
         components = count // PER_COMPONENT
         noise = torch.randn(components, self.noise, generator=generator)
-        return noise, torch.randn(components, PER_COMPONENT, self.dimension, generator=generator)
+        eps = normal_frequencies(count, self.dimension, 1.0, generator, orthogonal)
+        return noise, eps.unflatten(0, (components, PER_COMPONENT))
 
     def forward(self, noise: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
         """Noise (G, noise) and eps (G, PER_COMPONENT, D) -> frequencies (F, D)."""

@@ -5,14 +5,14 @@ classes in all. The objective is the sum over classes of (300 NCFD_c + w CE_c) /
 other unit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from ncfm_hub.matching.augment import Augmentation, augment
-from ncfm_hub.matching.characteristic import characteristic_function, ncfd
+from ncfm_hub.matching.objective import Objective
 from ncfm_hub.matching.synthetic import decode
 
 NCFD_WEIGHT = 300.0
@@ -33,6 +33,10 @@ class UnitDraw:
     sizes: tuple[int, ...]
     real_augmentation: Augmentation
     synthetic_augmentation: Augmentation
+
+    def to(self, device: torch.device) -> "UnitDraw":
+        both = (self.real_augmentation.to(device), self.synthetic_augmentation.to(device))
+        return UnitDraw(self.real.to(device), self.sizes, *both)
 
 
 @dataclass(frozen=True)
@@ -55,38 +59,43 @@ def unit_step(
     labels: torch.Tensor,
     draw: UnitDraw,
     frequencies: torch.Tensor,
-    hybrid: Network,
+    hybrids: tuple[Network, Network],
     trained: Network | None,
     normalise: Callable[[torch.Tensor], torch.Tensor],
+    objective: Objective,
     *,
     classes: int,
-    alpha: float,
     calibration: float,
     factor: int,
     normalize_features: bool,
     images_at_once: int,
     differentiate_frequencies: bool,
+    known: torch.Tensor | None = None,
 ) -> UnitResult:
     """Loss and gradients of one unit.
 
     stored: (U n, c, H, W) float in [0, 1], class after class; labels: int64 (U m,), of the decoded images
-    frequencies: (F, D); hybrid: the blended extractor; trained: the trained one, used if calibration > 0
+    frequencies: (F, D); hybrids: the blended extractor for the real and for the synthetic side, which may differ in
+    precision; trained: the trained one, used if calibration > 0
+    known: statistics of the real side (U, S), in whose place nothing of `draw.real` is looked at
     """
     frequencies = frequencies.detach().requires_grad_(differentiate_frequencies)
-    real = real_features(draw, hybrid, normalise, images_at_once, normalize_features)
+    of_real, of_synthetic = hybrids
+    if known is None:
+        known = real_statistics(draw, frequencies, of_real, normalise, objective, images_at_once, normalize_features)
     stored = stored.detach().requires_grad_(True)
     augmented = augment(normalise(decode(stored, factor)), draw.synthetic_augmentation)
     seen = augmented.detach().requires_grad_(True)  # by both networks, one after the other: half the memory
-    features, _ = hybrid(seen)
-    distances = unit_ncfd(
-        F.normalize(features, dim=1) if normalize_features else features, real, draw.sizes, frequencies, alpha
-    )
+    features, _ = of_synthetic(seen)
+    if normalize_features:
+        features = F.normalize(features, dim=1)
+    distances = objective.distance(known, objective.statistics(features.unflatten(0, (len(known), -1)), frequencies))
     (NCFD_WEIGHT / classes * distances.sum()).backward()
     entropies = torch.zeros_like(distances)
     if calibration > 0 and trained is not None:
         # On the augmented images: without augmentation it vanishes within some fifty steps and steers no more.
         _, logits = trained(seen)
-        entropies = F.cross_entropy(logits, labels, reduction="none").reshape(len(draw.sizes), -1).mean(1)
+        entropies = F.cross_entropy(logits, labels, reduction="none").reshape(len(known), -1).mean(1)
         (calibration / classes * entropies.sum()).backward()
     assert seen.grad is not None
     augmented.backward(seen.grad)
@@ -94,15 +103,18 @@ def unit_step(
     return UnitResult(distances.detach(), entropies.detach(), stored.grad, frequencies.grad)
 
 
-def unit_ncfd(
-    synthetic: torch.Tensor, real: torch.Tensor, sizes: Sequence[int], frequencies: torch.Tensor, alpha: float
+def real_statistics(
+    draw: UnitDraw,
+    frequencies: torch.Tensor,
+    network: Network,
+    normalise: Callable[[torch.Tensor], torch.Tensor],
+    objective: Objective,
+    images_at_once: int,
+    normalize_features: bool,
 ) -> torch.Tensor:
-    """NCFD of every class of a unit: synthetic (U m, D), real (sum of sizes, D) -> (U,)."""
-    distances = [
-        ncfd(characteristic_function(of_real, frequencies), characteristic_function(of_synthetic, frequencies), alpha)
-        for of_real, of_synthetic in zip(real.split(list(sizes)), synthetic.chunk(len(sizes)), strict=True)
-    ]
-    return torch.stack(distances)
+    """Statistics (U, S) of the augmented real images, differentiable in the frequencies (F, D)."""
+    features = real_features(draw, network, normalise, images_at_once, normalize_features)
+    return torch.stack([objective.statistics(z, frequencies) for z in features.split(list(draw.sizes))])
 
 
 @torch.no_grad()

@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from ncfm_hub.matching.frequencies import PER_COMPONENT, SamplingNetwork, make_sampling_network, normal_frequencies
+from ncfm_hub.matching.frequencies import (
+    PER_COMPONENT,
+    SamplingNetwork,
+    make_sampling_network,
+    normal_frequencies,
+    orthogonal_normals,
+)
 from ncfm_hub.randomness import generator
 
 
@@ -99,3 +105,50 @@ def test_gradients_reach_every_weight_once_the_head_has_moved() -> None:
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize(("count", "dimension"), [(24, 40), (100, 40)])
+def test_orthogonal_frequencies_are_at_right_angles_within_blocks(count: int, dimension: int) -> None:
+    """A row is at right angles to all other rows of its block, and so to all but the other blocks' rows."""
+    t = orthogonal_normals(count, dimension, generator(0, "orthogonal")).double()
+    assert t.shape == (count, dimension)
+    directions = t / t.norm(dim=1, keepdim=True)
+    right = ((directions @ directions.T).abs() < 1e-5).sum(1)
+    sizes = [min(dimension, count - first) for first in range(0, count, dimension)]
+    expected = sorted(size - 1 for size in sizes for _ in range(size))
+    assert sorted(right.tolist()) == expected
+    # Dealt: blocks do not come one after another, or a component of psi would have its rows from one block.
+    assert count < dimension or right.tolist() != sorted(right.tolist(), reverse=True)
+
+
+def test_every_orthogonal_frequency_is_normal_by_itself() -> None:
+    """Over many draws: coordinates are N(0, 1) and independent, and lengths are chi with D degrees of freedom."""
+    rows = torch.cat([orthogonal_normals(8, 6, generator(0, "many", draw)) for draw in range(5000)]).double()
+    assert rows.mean(0).abs().max() < 0.02
+    torch.testing.assert_close(torch.cov(rows.T), torch.eye(6).double(), atol=0.025, rtol=0)
+    assert rows.pow(4).mean().item() == pytest.approx(3, rel=0.02)
+    squares = rows.square().sum(1)
+    assert squares.mean().item() == pytest.approx(6, rel=0.01)
+    assert squares.var().item() == pytest.approx(12, rel=0.05)
+
+
+def test_orthogonal_frequencies_make_a_mean_vary_less() -> None:
+    """What they are for: the mean of cos <t, z> over the frequencies, for features of about unit length."""
+    z = torch.nn.functional.normalize(torch.randn(32, generator=generator(0, "feature")), dim=0) * 2
+
+    def spread(orthogonal: bool) -> float:
+        means = [
+            (normal_frequencies(32, 32, 1.0, generator(0, "draw", number), orthogonal) @ z).cos().mean()
+            for number in range(400)
+        ]
+        return float(torch.stack(means).var())
+
+    assert spread(True) < 0.7 * spread(False)
+
+
+def test_orthogonal_rows_come_from_psi_too() -> None:
+    network = make_sampling_network(40, 1.0, generator(0, "sampling network"))
+    _, eps = network.draw(32, generator(0, "draw"), orthogonal=True)
+    assert eps.shape == (2, PER_COMPONENT, 40)
+    rows = torch.nn.functional.normalize(eps.flatten(0, 1), dim=1)
+    assert (rows @ rows.T - torch.eye(32)).abs().max() < 1e-5

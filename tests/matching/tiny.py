@@ -77,6 +77,8 @@ def tiny_settings(**changes: object) -> DistillationSettings:
         "real_batch": 8,
         "frequencies": 64,
         "frequency_scale": 1.0,
+        "orthogonal": False,
+        "matching": "characteristic",
         "alpha": 0.5,
         "normalize_features": True,
         "factor": 2,
@@ -90,6 +92,8 @@ def tiny_settings(**changes: object) -> DistillationSettings:
         "sampling_momentum": 0.5,
         "flip": True,
         "cutout": True,
+        "bank": None,
+        "bank_seed": 0,
         "classes_at_once": 1,
         "images_at_once": 8,
     }
