@@ -13,8 +13,6 @@ from ncfm_hub.recipe import Recipe
 from ncfm_hub.sources import SourceInfo, inspect_source, planned_validation
 
 if TYPE_CHECKING:
-    import torch
-
     from ncfm_hub.engine import Engine
     from ncfm_hub.extractors.networks import Architecture
 

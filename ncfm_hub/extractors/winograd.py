@@ -2,9 +2,9 @@
 
 Winograd's minimal filtering F(4 x 4, 3 x 3): a 4 x 4 tile of the output comes from a 6 x 6 tile of the input through 36
 products per pair of channels in place of 144. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural
-Networks", CVPR 2016, who take the points 0, 1, -1, 2, -2 and infinity. With 2/3 and 3/2 in place of 1 and 2 the rounding
-errors are half as large (about five times those of the direct form), as Barabasz et al., "Error Analysis and Improving
-the Accuracy of Winograd Convolution for Deep Neural Networks", ACM TOMS 2020, lead one to expect.
+Networks", CVPR 2016, who take the points 0, 1, -1, 2, -2 and infinity. With 2/3 and 3/2 in place of 1 and 2 rounding
+errors are half as large, about five times those of the direct form; on choosing points: Barabasz et al., "Error
+Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", ACM TOMS 2020.
 
 The passes over the maps are in `winograd.cpp`: written with torch's operations, they take longer than the products do.
 

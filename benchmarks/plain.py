@@ -1,0 +1,93 @@
+"""What ours is measured against: algorithm and training as they are commonly written, with no handicap added."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ncfm_hub.extractors.networks import normalise
+from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
+from ncfm_hub.matching.start import make_start
+from ncfm_hub.matching.synthetic import decode
+
+
+def plain_network(classes: int) -> nn.Sequential:
+    """ConvNet-3 for 32 px of torch's own parts: features, then the classifier."""
+    layers: list[nn.Module] = []
+    for channels in (3, 128, 128):
+        layers += [nn.Conv2d(channels, 128, 3, padding=1), nn.GroupNorm(128, 128), nn.ReLU(), nn.AvgPool2d(2)]
+    return nn.Sequential(nn.Sequential(*layers, nn.Flatten()), nn.Linear(2048, classes))
+
+
+class PlainDistillation:
+    """NCFM class after class: the whole real batch of a class in one pass without gradients, one forward and backward
+    pass of its synthetic images, one optimiser step over the whole tensor, and the same again for the calibration."""
+
+    def __init__(self, source: Any, architecture: Any, *, ipc: int, factor: int, real: int, frequencies: int, w: float):
+        self.source, self.architecture = source, architecture
+        self.ipc, self.factor, self.real, self.frequencies, self.w = ipc, factor, real, frequencies, w
+        self.rows = source.class_indices()
+        nets = [plain_network(len(self.rows)).eval().requires_grad_(False) for _ in range(5)]
+        self.members, self.hybrid = (nets[:2], nets[2:4]), nets[4]
+        self.stored = make_start(source, ipc, factor, 0).requires_grad_(True)
+        self.optimizer = torch.optim.AdamW([self.stored], lr=1e-3)
+
+    def step(self, number: int) -> None:
+        init, trained = self.members[number % 2]
+        beta = float(torch.rand(()))
+        for mixed, first, last in zip(*(net.parameters() for net in (self.hybrid, init, trained)), strict=True):
+            mixed.copy_(beta * first + (1 - beta) * last)
+        frequencies = torch.randn(self.frequencies, 2048)
+        for c, rows in enumerate(self.rows):
+            real = self.source.train.images[rows[torch.randperm(len(rows))[: self.real]]]
+            geometry = draw_geometry(torch.default_generator)
+            with torch.no_grad():
+                of_real = self._features(self._augmented(real, geometry))
+            of_synthetic = self._features(self._augmented(self._decoded(c), geometry))
+            self._update(300 * plain_ncfd(of_real, of_synthetic, frequencies))
+        for c in range(len(self.rows)):
+            logits = trained(self._augmented(self._decoded(c), draw_geometry(torch.default_generator)))
+            self._update(self.w * F.cross_entropy(logits, torch.full((len(logits),), c)))
+
+    def _features(self, x: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.hybrid[0](x), dim=1)
+
+    def _decoded(self, c: int) -> torch.Tensor:
+        return decode(self.stored[c * self.ipc : (c + 1) * self.ipc], self.factor)
+
+    def _augmented(self, images: torch.Tensor, geometry: str) -> torch.Tensor:
+        draw = draw_augmentation(
+            len(images), (32, 32), torch.default_generator, geometry=geometry, flip=self.source.info.channels == 3
+        )
+        return augment(normalise(images, self.architecture), draw)
+
+    def _update(self, loss: torch.Tensor) -> None:
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            self.stored.clamp_(0, 1)
+
+
+def plain_ncfd(real: torch.Tensor, synthetic: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
+    """NCFD at alpha 1/2 by amplitudes and angles, as the paper prints it: features (N, D) of both sides."""
+    one, other = (torch.exp(1j * (features @ frequencies.T)).mean(0) for features in (real, synthetic))
+    amplitude = (one.abs() - other.abs()).square()
+    phase = 2 * one.abs() * other.abs() * (1 - torch.cos(one.angle() - other.angle()))
+    return (0.5 * amplitude + 0.5 * phase + 1e-12).sqrt().mean()
+
+
+class PlainTraining:
+    """Forward, backward and optimiser on one batch, uncompiled."""
+
+    def __init__(self, images: torch.Tensor, targets: torch.Tensor):
+        self.images, self.targets = images, targets
+        self.network = plain_network(targets.shape[1])
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-3)
+
+    def step(self, number: int) -> None:
+        loss = F.cross_entropy(self.network(self.images), self.targets)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
