@@ -7,7 +7,7 @@
 A cell is a number of distillations of consecutive seeds, each measured by students with hard labels. Every cell is
 written to benchmarks/results/ablation/ as its distillations end. Cells are compared in pairs of equal seed, which share
 the start, the pool, the draws and the students' weights and batches. The test split is never read. `--table` prints
-Markdown; docs/ablation.md holds it.
+Markdown, and `--docs` puts it into docs/engine.md.
 """
 
 import argparse
@@ -210,11 +210,16 @@ def main() -> None:
     parser.add_argument("--students", type=int, default=2, help="of each distillation")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), metavar="CELL")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "ablation", help="folder of the cells")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/engine.md")
     parser.add_argument("--table", action="store_true", help="measure nothing; print what there is")
     asked = parser.parse_args()
     if not asked.table:
         run_cells(asked)
     print(table(asked))
+    if asked.docs:
+        from benchmarks.tables import put_table
+
+        put_table("docs/engine.md", "ablation", table(asked))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import datetime
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -83,17 +82,6 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
-def put_into_readme(name: str, text: str) -> None:
-    """Replace what stands between the README's markers of this table."""
-    readme = HERE.parent / "README.md"
-    begin, end = f"<!-- table:{name} -->", f"<!-- /table:{name} -->"
-    pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.S)
-    content = readme.read_text()
-    if not pattern.search(content):
-        raise SystemExit(f"README.md has no markers {begin} ... {end}")
-    readme.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", content))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="cifar10", help="pipeline, Hub id, or a local folder with --pipeline")
@@ -104,6 +92,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="keep the distilled folder here")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     asked = parser.parse_args()
+    from benchmarks.tables import put_table
+
     name = asked.pipeline or asked.dataset
     with tempfile.TemporaryDirectory() as scratch:
         dataset = pipeline_over(asked.dataset, asked.pipeline, Path(scratch)) if asked.pipeline else asked.dataset
@@ -128,8 +118,9 @@ def main() -> None:
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(table(result))
     if asked.readme:
-        put_into_readme(f"{name}-ipc{asked.ipc}", table(result))
+        put_table("README.md", f"{name}-ipc{asked.ipc}", table(result))
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent))
     main()

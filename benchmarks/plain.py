@@ -1,11 +1,16 @@
 """What ours is measured against: algorithm and training as they are commonly written, with no handicap added."""
 
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ncfm_hub.engine import keep_freed_memory
 from ncfm_hub.extractors.networks import normalise
 from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
 from ncfm_hub.matching.start import make_start
@@ -91,3 +96,20 @@ class PlainTraining:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+
+
+@contextmanager
+def usual_memory() -> Iterator[None]:
+    """The C library's own way with large blocks, as programs find it that leave it alone.
+
+    glibc hands blocks beyond 32 MB back when they are freed (the limit that its threshold grows to by itself); the
+    engine tells it to keep them, in the whole process.
+    """
+    if sys.platform == "linux":
+        libc, m_trim_threshold, m_mmap_threshold = ctypes.CDLL(None), -1, -3
+        libc.mallopt(m_mmap_threshold, 32 << 20)
+        libc.mallopt(m_trim_threshold, 64 << 20)
+    try:
+        yield
+    finally:
+        keep_freed_memory()

@@ -1,10 +1,11 @@
 """How fast a distillation step and a training update are: ours against the code as it is commonly written.
 
-    python benchmarks/step.py --dataset path/to/cifar10 [--rounds 5] [--json FILE]
+    python benchmarks/step.py --dataset path/to/cifar10 [--scaling] [--rounds 5] [--json FILE] [--docs]
 
 In one process, on one thread, turn by turn, in CPU-seconds; a source of 32 px images at 10 stored images per class.
 
-plain: the algorithm class after class in fp32, uncompiled (`benchmarks/plain.py`)
+plain: the algorithm class after class in fp32, uncompiled (`benchmarks/plain.py`), in a program that leaves the memory
+allocator as it is; and "memory kept", with freed memory kept as the engine has it
 ours: the same work (1,024 real images of each class, 4,096 frequencies, calibration) in fp32, and in bf16
 defaults: ours with the settings of the preset `cpu`
 training: updates of a ConvNet-3 on 100 images, plain and ours
@@ -127,23 +128,34 @@ def measure_speed(source: Any, recipe: Any, rounds: int) -> tuple[dict[str, Any]
     import torch
     import torch.nn.functional as F
 
-    from benchmarks.plain import PlainDistillation, PlainTraining
+    from benchmarks.plain import PlainDistillation, PlainTraining, usual_memory
     from ncfm_hub.cost import forward_operations, machine_speed
 
     pool, classes = fresh_pool(source), len(source.info.class_names)
     plain = PlainDistillation(
         source, pool.architecture, ipc=IPC, factor=FACTOR, real=1024, frequencies=4096, w=REFERENCE["calibration"]
     )
+
+    def as_usual(way: Way) -> Way:
+        def run(number: int) -> None:
+            with usual_memory():
+                way(number)
+
+        return run
+
     steps: dict[str, Way] = {
-        "step, plain": plain.step,
+        "step, plain": as_usual(plain.step),
+        "step, plain, memory kept": plain.step,
         "step, ours, fp32": ours(source, pool, recipe, "fp32", REFERENCE),
         "step, ours, bf16": ours(source, pool, recipe, "bf16", REFERENCE),
         "step, defaults": ours(source, pool, recipe, "auto", {}),
     }
     images = torch.randn(BATCH, 3, 32, 32)
     targets = F.one_hot(torch.randint(classes, (BATCH,)), classes).float()
+    training = PlainTraining(images, targets)
     updates: dict[str, Way] = {
-        "training, plain": PlainTraining(images, targets).step,
+        "training, plain": as_usual(training.step),
+        "training, plain, memory kept": training.step,
         "training, ours": our_training(images, targets),
     }
     many = {name: (lambda number, way=way: [way(number) for _ in range(5)]) for name, way in updates.items()}
@@ -151,9 +163,9 @@ def measure_speed(source: Any, recipe: Any, rounds: int) -> tuple[dict[str, Any]
     peak = max(peaks.values())
     of_steps, of_training = interleaved(steps, rounds), interleaved(many, rounds)
     reference = reference_operations(pool.architecture)
-    training = 5 * 3 * BATCH * forward_operations(pool.architecture)
+    work = 5 * 3 * BATCH * forward_operations(pool.architecture)
     lines = table("step, plain", of_steps, peak, {name: reference for name in steps if name != "step, defaults"})
-    lines += ["", *table("training, plain", of_training, peak, dict.fromkeys(updates, training)), ""]
+    lines += ["", *table("training, plain", of_training, peak, dict.fromkeys(updates, work)), ""]
     lines.append(
         f"Peak: {peak / 1e9:.0f} GFLOP/s, the larger of a convolution's and a product's. Operations are those of the "
         "direct convolution, of which Winograd's way saves most. Training: five updates of 100 images."
@@ -200,6 +212,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scaling", action="store_true", help="how the cost grows, in place of how fast it is")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/engine.md")
     asked = parser.parse_args()
     import torch
 
@@ -214,6 +227,10 @@ def main() -> None:
     measure = measure_scaling if asked.scaling else measure_speed
     figures, lines = measure(load_source(recipe.source), recipe.distillation, asked.rounds)
     print("\n".join(lines))
+    if asked.docs:
+        from benchmarks.tables import put_table
+
+        put_table("docs/engine.md", "scaling" if asked.scaling else "step", "\n".join(lines))
     if asked.json:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps({"machine": machine, "rounds": asked.rounds, **figures}, indent=1) + "\n")
