@@ -368,6 +368,7 @@ def conditions_of(source: Source, pool: Pool, engine: Engine) -> dict[str, Any]:
         "device": engine.device.type,
         "precision": engine.precision,
         "compile": engine.compiled,
+        "native": engine.native,
         "threads": torch.get_num_threads(),
     }
 

@@ -20,6 +20,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from ncfm_hub.native import cpp_compiler
 from ncfm_hub.progress import Progress, Silent
 
 
@@ -29,20 +30,17 @@ class Engine:
 
     precision: "fp32" or "bf16" (autocast on the networks' forward and backward; statistics stay in fp32)
     compiled: networks go through torch.compile
+    native: ConvNets run as C++ of ours instead, which is faster: in fp32 on a CPU
     """
 
     accelerator: Accelerator
     precision: str
     compiled: bool
+    native: bool
 
     @property
     def device(self) -> torch.device:
         return self.accelerator.device
-
-    @property
-    def native(self) -> bool:
-        """Whether ConvNets run as C++ of ours, which is their compiled form in fp32 on a CPU."""
-        return self.compiled and self.device.type == "cpu" and self.precision == "fp32"
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which networks run."""
@@ -62,6 +60,7 @@ class Engine:
             "processes": self.accelerator.num_processes,
             "precision": self.precision,
             "compile": self.compiled,
+            "native": self.native,
         }
 
 
@@ -89,11 +88,13 @@ def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progr
     if device.type == "cuda":
         # fp32 means fp32; who takes bf16 takes the tensor cores' rounding of fp32 products as well.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = chosen == "bf16"
-    compiled = compile_ != "off"
+    compiled = native = compile_ != "off"
+    native &= device.type == "cpu" and chosen == "fp32" and cpp_compiler() is not None
     if compiled and not compiler_found(device):
-        progress.note("no compiler with the headers of Python found; networks run uncompiled, about half as fast")
+        which = "networks other than ConvNets" if native else "networks"
+        progress.note(f"no compiler with the headers of Python found; {which} run uncompiled, about half as fast")
         compiled = False
-    return Engine(accelerator, chosen, compiled)
+    return Engine(accelerator, chosen, compiled, native)
 
 
 def keep_freed_memory() -> None:
@@ -114,9 +115,11 @@ def compiler_found(device: torch.device) -> bool:
     """Whether torch.compile has what it needs: a compiler and Python's headers, and triton on a GPU."""
     if device.type == "cuda" and not torch.utils._triton.has_triton():
         return False
-    variable, usual = ("CC", ["gcc", "clang", "cc"]) if device.type == "cuda" else ("CXX", ["g++", "clang++", "c++"])
-    named = os.environ.get(variable)
-    found = any(shutil.which(name) for name in ([named] if named else usual))
+    if device.type == "cuda":
+        named = os.environ.get("CC")
+        found = any(shutil.which(name) for name in ([named] if named else ["gcc", "clang", "cc"]))
+    else:
+        found = cpp_compiler() is not None
     return found and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
 
 

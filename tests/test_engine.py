@@ -42,8 +42,28 @@ def test_what_is_missing_is_said_once_and_done_without(monkeypatch: pytest.Monke
     monkeypatch.setattr("ncfm_hub.engine._bf16_works", lambda device: False)
     notes = Notes()
     engine = open_engine("bf16", "auto", notes)
-    assert (engine.precision, engine.compiled) == ("fp32", False)
+    assert (engine.precision, engine.compiled, engine.native) == ("fp32", False, True)
     assert [note.split(";")[0] for note in notes.said] == [
         "no bf16 on this machine",
         "no compiler with the headers of Python found",
     ]
+
+
+@pytest.mark.parametrize(
+    ("precision", "compile_", "compiler", "native"),
+    [
+        ("fp32", "on", True, True),
+        ("fp32", "off", True, False),
+        ("bf16", "on", True, False),
+        ("fp32", "on", False, False),
+    ],
+)
+def test_code_of_our_own_takes_fp32_and_a_compiler(
+    precision: str, compile_: str, compiler: bool, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But no headers of Python, which many machines lack."""
+    monkeypatch.setattr("ncfm_hub.engine.compiler_found", lambda device: False)
+    if not compiler:
+        monkeypatch.setenv("CXX", "no-such-compiler")
+    engine = open_engine(precision, compile_)
+    assert (engine.compiled, engine.native) == (False, native)

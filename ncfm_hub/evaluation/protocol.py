@@ -108,7 +108,7 @@ def _condition(row: Row, test: ImageSet, students: Students, engine: Engine) -> 
     described = {
         "plan": asdict(students.plan),
         "architecture": students.architecture.as_dict(),
-        "computed": [engine.device.type, engine.precision, engine.compiled, torch.__version__],
+        "computed": [engine.device.type, engine.precision, engine.compiled, engine.native, torch.__version__],
     }
     digest.update(json.dumps(described, sort_keys=True).encode())
     for tensor in (row.training.images, row.training.targets, test.images, test.labels):

@@ -40,7 +40,7 @@ def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str
         "flip": flip,
         "recipe": recipe.model_dump(),
         "architecture": architecture,
-        "computed": [engine.device.type, engine.precision, engine.compiled],
+        "computed": [engine.device.type, engine.precision, engine.compiled, engine.native],
         "versions": [torch.__version__, timm.__version__],
     }
     if recipe.pretrained and recipe.pretrained.startswith("local-dir:"):

@@ -80,14 +80,25 @@ def objective(distillation: Mapping[str, Any]) -> list[Ready]:
     """What was minimised: the calibration weight and the sampling network, from a recipe's distillation section."""
     said = []
     weight = distillation.get("calibration")
+    means = distillation.get("matching") == "mean"
+    matched = "distance of the features' means" if means else "characteristic-function discrepancy"
     if weight == 0:
         said.append("Calibration weight w = 0: the pure minmax objective, without any cross-entropy term.")
     elif weight is not None:
         said.append(
-            f"Calibration weight w = {weight:g}: the objective is 300 times the characteristic-function discrepancy "
+            f"Calibration weight w = {weight:g}: the objective is 300 times the {matched} "
             f"plus {weight:g} times the cross-entropy of the trained pool member on the decoded and augmented images."
         )
-    if "sampling_network" in distillation:
+    if means:
+        said.append("Means of features were matched (distribution matching) in place of characteristic functions.")
+    if distillation.get("orthogonal"):
+        said.append("The frequencies were drawn in blocks at right angles to each other.")
+    if distillation.get("bank"):
+        said.append(
+            f"Statistics of the real images came from a bank of {inline(distillation['bank'])} draws, "
+            f"bank seed {inline(distillation.get('bank_seed', 0))}: sets made from one bank share these draws."
+        )
+    if not means and "sampling_network" in distillation:
         said.append(
             "Sampling network on: the frequencies are drawn by a network that is trained to maximise the discrepancy."
             if distillation["sampling_network"]

@@ -131,6 +131,14 @@ def test_the_objective_is_stated():
     text = render_card(pipeline, {}, repo_id=None)
     assert "w = 0: the pure minmax objective" in text
     assert "Sampling network on" in text
+    pipeline["recipe"]["distillation"] |= {"bank": 500, "bank_seed": 3, "orthogonal": True, "sampling_network": False}
+    text = render_card(pipeline, {}, repo_id=None)
+    assert "a bank of 500 draws, bank seed 3: sets made from one bank share these draws" in text
+    assert "blocks at right angles" in text
+    pipeline["recipe"]["distillation"] |= {"matching": "mean", "calibration": 5.0}
+    text = render_card(pipeline, {}, repo_id=None)
+    assert "300 times the distance of the features' means" in text.replace("&#39;", "'")
+    assert "Sampling network" not in text
 
 
 def test_pool_and_losses_are_shown_when_measured():
@@ -207,6 +215,7 @@ def test_no_value_of_the_two_files_becomes_markup():
     pipeline["source"] |= {"license_name": "x", "license_link": "https://h.org"}
     pipeline["pool"] = {"architecture": "convnet3", "members": 3, "origin": "cache", "key": "k", "pretrained": "p"}
     pipeline |= {"versions": {"torch": "2"}, "created": "today"}
+    pipeline["recipe"]["distillation"] |= {"bank": 5, "bank_seed": 1, "matching": "characteristic"}
     files = {"pipeline": pipeline, "results": results}
     shown = 0
     for path in leaves(files):
