@@ -53,6 +53,7 @@ class DistillationSettings:
     schedule: str
     calibration: float
     sampling_network: bool
+    sampling_objective: str
     sampling_lr: float
     sampling_momentum: float
     flip: bool
@@ -162,7 +163,7 @@ class Distiller:
                 factor=settings.factor,
                 normalize_features=settings.normalize_features,
                 images_at_once=settings.images_at_once,
-                differentiate_frequencies=self.sampling is not None,
+                ascends=settings.sampling_objective if self.sampling is not None else None,
                 known=None if known is None else known[classes[0] : classes[-1] + 1],
             )
         losses = self._exchange(results, frequencies)

@@ -72,6 +72,7 @@ class DistillationRecipe(_Section):
     schedule: Literal["constant", "cosine", "plateau"]
     calibration: NotNegative  # w, of the cross-entropy on decoded and augmented images; 0 is the pure minmax
     sampling_network: bool  # psi
+    sampling_objective: Literal["ncfd", "debiased"] = "ncfd"  # what psi ascends
     sampling_lr: PositiveFloat = 1e-3
     sampling_momentum: Fraction = 0.5
     bank: Positive | None = None  # entries of precomputed real statistics; None: drawn anew in every step

@@ -48,6 +48,25 @@ def ncfd(
     return (discrepancy(real, synthetic, alpha).clamp_min(0) + EPSILON).sqrt().mean(-1)
 
 
+def debiased_distance(
+    real: tuple[torch.Tensor, torch.Tensor],
+    synthetic: tuple[torch.Tensor, torch.Tensor],
+    real_count: int,
+    synthetic_count: int,
+) -> torch.Tensor:
+    """|Phi_r - Phi_s|^2 at every frequency without what sampling alone adds to it: (..., F) -> (..., F).
+
+    A mean of N phasors has |Phi|^2 larger than its expectation's by (1 - |phi|^2) / N on average, of which
+    (1 - |Phi|^2) / (N - 1) is an unbiased estimate. So for two samples of one distribution the result is zero on
+    average at every frequency, where NCFD is largest at the highest. Both counts are at least 2.
+    """
+    (real_re, real_im), (synthetic_re, synthetic_im) = real, synthetic
+    distance = (real_re - synthetic_re).square() + (real_im - synthetic_im).square()
+    of_real = (1 - real_re.square() - real_im.square()) / (real_count - 1)
+    of_synthetic = (1 - synthetic_re.square() - synthetic_im.square()) / (synthetic_count - 1)
+    return distance - of_real - of_synthetic
+
+
 def ncfd_floor(real_count: int, synthetic_count: int) -> float:
     """NCFD expected at high frequencies from two samples of the same distribution, at alpha = 1/2.
 

@@ -5,13 +5,14 @@ classes in all. The objective is the sum over classes of (300 NCFD_c + w CE_c) /
 other unit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from ncfm_hub.matching.augment import Augmentation, augment
+from ncfm_hub.matching.characteristic import characteristic_function, debiased_distance
 from ncfm_hub.matching.objective import Objective
 from ncfm_hub.matching.synthetic import decode
 
@@ -69,7 +70,7 @@ def unit_step(
     factor: int,
     normalize_features: bool,
     images_at_once: int,
-    differentiate_frequencies: bool,
+    ascends: str | None,
     known: torch.Tensor | None = None,
 ) -> UnitResult:
     """Loss and gradients of one unit.
@@ -77,12 +78,16 @@ def unit_step(
     stored: (U n, c, H, W) float in [0, 1], class after class; labels: int64 (U m,), of the decoded images
     frequencies: (F, D); hybrids: the blended extractor for the real and for the synthetic side, which may differ in
     precision; trained: the trained one, used if calibration > 0
+    ascends: what the frequency gradient is of: "ncfd", the unit's part of the objective; "debiased", the squared
+    distance without the share of sampling, in the same weight; None: there is none
     known: statistics of the real side (U, S), in whose place nothing of `draw.real` is looked at
     """
-    frequencies = frequencies.detach().requires_grad_(differentiate_frequencies)
+    frequencies = frequencies.detach().requires_grad_(ascends == "ncfd")
     of_real, of_synthetic = hybrids
+    real: tuple[torch.Tensor, ...] = ()
     if known is None:
-        known = real_statistics(draw, frequencies, of_real, normalise, objective, images_at_once, normalize_features)
+        real = real_features(draw, of_real, normalise, images_at_once, normalize_features).split(list(draw.sizes))
+        known = torch.stack([objective.statistics(z, frequencies) for z in real])
     stored = stored.detach().requires_grad_(True)
     augmented = augment(normalise(decode(stored, factor)), draw.synthetic_augmentation)
     seen = augmented.detach().requires_grad_(True)  # by both networks, one after the other: half the memory
@@ -100,7 +105,23 @@ def unit_step(
     assert seen.grad is not None
     augmented.backward(seen.grad)
     assert stored.grad is not None
-    return UnitResult(distances.detach(), entropies.detach(), stored.grad, frequencies.grad)
+    of_frequencies = frequencies.grad
+    if ascends == "debiased":
+        of_frequencies = _debiased_gradient(real, features.detach().chunk(len(known)), frequencies, classes)
+    return UnitResult(distances.detach(), entropies.detach(), stored.grad, of_frequencies)
+
+
+def _debiased_gradient(
+    real: Sequence[torch.Tensor], synthetic: Sequence[torch.Tensor], frequencies: torch.Tensor, classes: int
+) -> torch.Tensor:
+    """Gradient (F, D) of the sum over the unit's classes of 300 / C times the mean debiased distance."""
+    frequencies = frequencies.detach().requires_grad_(True)
+    for z, x in zip(real, synthetic, strict=True):
+        both = (characteristic_function(z, frequencies), characteristic_function(x, frequencies))
+        distance = debiased_distance(*both, len(z), len(x)).mean()
+        (NCFD_WEIGHT / classes * distance).backward()
+    assert frequencies.grad is not None
+    return frequencies.grad
 
 
 def real_statistics(
@@ -112,7 +133,7 @@ def real_statistics(
     images_at_once: int,
     normalize_features: bool,
 ) -> torch.Tensor:
-    """Statistics (U, S) of the augmented real images, differentiable in the frequencies (F, D)."""
+    """Statistics (U, S) of the augmented real images, as `unit_step` takes them for `known`."""
     features = real_features(draw, network, normalise, images_at_once, normalize_features)
     return torch.stack([objective.statistics(z, frequencies) for z in features.split(list(draw.sizes))])
 

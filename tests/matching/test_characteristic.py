@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from ncfm_hub.matching.characteristic import characteristic_function, discrepancy, ncfd, ncfd_floor
+from ncfm_hub.matching.characteristic import (
+    characteristic_function,
+    debiased_distance,
+    discrepancy,
+    ncfd,
+    ncfd_floor,
+)
 from tests import oracle
 
 Parts = tuple[torch.Tensor, torch.Tensor]
@@ -110,6 +116,27 @@ def test_gradient_is_finite_where_a_characteristic_function_vanishes() -> None:
         (slope,) = torch.autograd.grad(value, pair)
         assert slope.isfinite().all()
         assert value.item() == pytest.approx(alpha**0.5 if alpha else 0.0, abs=2e-3)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 30.0])
+def test_debiased_distance_is_what_it_would_be_without_sampling(scale: float) -> None:
+    """Of one distribution: zero on average, also at high frequencies; of two normals: their distance, known exactly."""
+    draws = torch.Generator().manual_seed(0)
+    t = scale * torch.randn(200, 3, generator=draws, dtype=torch.float64)
+    gaussian = torch.exp(-t.square().sum(1) / 2)
+    for shift in (0.0, 0.8):
+        phase = shift * t[:, 0]
+        expected = gaussian.square() * ((1 - phase.cos()).square() + phase.sin().square())
+        values = []
+        for _ in range(400):
+            real, synthetic = (torch.randn(n, 3, generator=draws, dtype=torch.float64) for n in (12, 5))
+            synthetic[:, 0] += shift
+            both = (characteristic_function(real, t), characteristic_function(synthetic, t))
+            values.append(debiased_distance(*both, 12, 5))
+        found = torch.stack(values)
+        error = found.mean(1).std() / 400**0.5  # of the mean over frequencies, whose values in one draw hang together
+        assert abs(found.mean() - expected.mean()) < 4 * error
+        assert error < 0.01
 
 
 @pytest.mark.parametrize(("real_count", "synthetic_count"), [(64, 20), (128, 40), (30, 30)])

@@ -43,7 +43,7 @@ class Case:
             "factor": FACTOR,
             "normalize_features": True,
             "images_at_once": 8,
-            "differentiate_frequencies": False,
+            "ascends": None,
         }
         parts = [self.draws[c] for c in classes]
         draw = UnitDraw(
@@ -145,7 +145,7 @@ def test_loss_and_gradients_are_the_oracle_s(case: Case, alpha: float, calibrati
         alpha=alpha,
         calibration=calibration,
         normalize_features=normalize,
-        differentiate_frequencies=True,
+        ascends="ncfd",
     )
     torch.testing.assert_close(found.ncfd.double(), distances, rtol=1e-5, atol=0)
     if calibration:
@@ -168,9 +168,9 @@ def test_every_class_matches_by_itself(case: Case) -> None:
 
 
 def test_a_unit_depends_on_no_other_unit(case: Case) -> None:
-    whole = case.unit(range(CLASSES), differentiate_frequencies=True)
+    whole = case.unit(range(CLASSES), ascends="ncfd")
     for units in ([range(0, 1), range(1, 2), range(2, 3)], [range(0, 2), range(2, 3)]):
-        parts = [case.unit(unit, differentiate_frequencies=True) for unit in units]
+        parts = [case.unit(unit, ascends="ncfd") for unit in units]
         torch.testing.assert_close(torch.cat([p.ncfd for p in parts]), whole.ncfd, rtol=1e-5, atol=0)
         torch.testing.assert_close(torch.cat([p.cross_entropy for p in parts]), whole.cross_entropy, rtol=1e-5, atol=0)
         assert oracle.cosine(torch.cat([p.pixel_gradient for p in parts]), whole.pixel_gradient) >= 1 - 1e-6
@@ -211,9 +211,7 @@ def test_fast_forms_of_the_network_are_the_oracle_s(
     network = FrozenNetwork(inner, open_engine("fp32", "on"))
     assert inner.native == (form == "native")
     distances, entropies, pixels, t = case.oracle()
-    found = replace(case, network=network).unit(
-        range(CLASSES), images_at_once=images_at_once, differentiate_frequencies=True
-    )
+    found = replace(case, network=network).unit(range(CLASSES), images_at_once=images_at_once, ascends="ncfd")
     torch.testing.assert_close(found.ncfd.double(), distances, rtol=1e-5, atol=0)
     torch.testing.assert_close(found.cross_entropy.double(), entropies, rtol=1e-5, atol=0)
     assert found.frequency_gradient is not None
@@ -258,6 +256,33 @@ def test_statistics_that_are_known_take_the_place_of_real_images(case: Case) -> 
     found = replace(case, draws=without).unit(range(1, 2), known=known)
     assert torch.equal(found.pixel_gradient, usual.pixel_gradient)
     assert torch.equal(found.ncfd, usual.ncfd)
+
+
+def test_debiased_gradient_is_that_of_its_formula(case: Case) -> None:
+    """In float64 from the oracle's features; the images' gradient stays that of the objective."""
+    t = case.frequencies.double().requires_grad_()
+    centre, deviation = (torch.tensor(v).double()[:, None, None] for v in (ARCHITECTURE.mean, ARCHITECTURE.std))
+    total = torch.zeros((), dtype=torch.float64)
+    for draw, stored in zip(case.draws, case.stored.split(IPC), strict=True):
+        functions = []
+        for images, side in (
+            (draw.real.double() / 255, draw.real_augmentation),
+            (oracle.decode(stored.double(), FACTOR), draw.synthetic_augmentation),
+        ):
+            seen = oracle.augment((images - centre) / deviation, oracle.SideDraw(side.affine, side.colour, side.cutout))
+            features = oracle.unit_length(oracle.convnet(case.hybrid, seen)[0])
+            functions.append((oracle.characteristic(features, t), len(features)))
+        (real, n), (synthetic, m) = functions
+        share = (1 - real.abs() ** 2) / (n - 1) + (1 - synthetic.abs() ** 2) / (m - 1)
+        total = total + 300 / CLASSES * ((real - synthetic).abs() ** 2 - share).mean()
+    (expected,) = torch.autograd.grad(total, t)
+    found = case.unit(range(CLASSES), ascends="debiased")
+    assert found.frequency_gradient is not None
+    assert oracle.cosine(found.frequency_gradient, expected) >= 1 - 1e-6
+    assert found.frequency_gradient.double().norm().item() == pytest.approx(expected.norm().item(), rel=1e-4)
+    usual = case.unit(range(CLASSES))
+    assert usual.frequency_gradient is None
+    assert torch.equal(found.pixel_gradient, usual.pixel_gradient)
 
 
 def test_pixel_gradient_agrees_with_finite_differences(case: Case) -> None:

@@ -88,6 +88,7 @@ def tiny_settings(**changes: object) -> DistillationSettings:
         "schedule": "constant",
         "calibration": 5.0,
         "sampling_network": False,
+        "sampling_objective": "ncfd",
         "sampling_lr": 1e-3,
         "sampling_momentum": 0.5,
         "flip": True,
