@@ -30,6 +30,12 @@ CELLS: dict[str, dict[str, Any]] = {
     BASE: {},
     "without calibration": {"distillation.calibration": 0.0},
     "psi": {"distillation.sampling_network": True},
+    "psi, rate 0.1": {"distillation.sampling_network": True, "distillation.sampling_lr": 0.1},
+    "psi, rate 0.1, debiased": {
+        "distillation.sampling_network": True,
+        "distillation.sampling_lr": 0.1,
+        "distillation.sampling_objective": "debiased",
+    },
     "without calibration, psi": {"distillation.calibration": 0.0, "distillation.sampling_network": True},
     "random images": {},
     "256 real images": {"distillation.real_batch": 256},

@@ -3,10 +3,15 @@
 Legend: F frequencies, D features, G components of the scale mixture, each giving `PER_COMPONENT` frequencies.
 """
 
+import math
+
 import torch
 from torch import nn
 
 PER_COMPONENT = 16
+# Scales stay within this factor of `frequency_scale`. Unbounded they grow to infinity at any rate that moves them: a few
+# samples always differ most at the highest frequencies.
+RANGE = 4.0
 
 
 def normal_frequencies(
@@ -59,8 +64,9 @@ class SamplingNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def scales(self, noise: torch.Tensor) -> torch.Tensor:
-        """Noise (G, noise) -> sigma (G, D), positive: scale * exp(network)."""
-        return self.scale * self.head(self.body(noise)).exp()
+        """Noise (G, noise) -> sigma (G, D), between scale / RANGE and scale * RANGE."""
+        bound = math.log(RANGE)
+        return self.scale * (bound * torch.tanh(self.head(self.body(noise)) / bound)).exp()
 
     def draw(
         self, count: int, generator: torch.Generator, orthogonal: bool = False

@@ -7,6 +7,7 @@ import torch
 
 from ncfm_hub.matching.frequencies import (
     PER_COMPONENT,
+    RANGE,
     SamplingNetwork,
     make_sampling_network,
     normal_frequencies,
@@ -81,6 +82,18 @@ def test_marginal_of_one_coordinate_is_the_mixture_s() -> None:
     mixture = torch.stack([(0.5 * (1 + torch.erf(x / (sigma * math.sqrt(2))))).mean() for x in grid])
     empirical = torch.searchsorted(t, grid, right=True).double() / len(t)
     assert (mixture - empirical).abs().max() < 1.7 / math.sqrt(len(t))
+
+
+def test_scales_are_bounded_and_frequencies_are_not() -> None:
+    """However far psi is driven: with unbounded scales a rate of 0.1 ended in infinities within twenty steps."""
+    network = make_sampling_network(50, 0.5, generator(0, "sampling network"))
+    noise, eps = network.draw(4096, generator(0, "draw"))
+    for drive in (-1e6, 1e6):
+        with torch.no_grad():
+            network.head.bias.fill_(drive)
+            sigma, t = network.scales(noise), network(noise, eps)
+        torch.testing.assert_close(sigma, torch.full_like(sigma, 0.5 * RANGE ** (1 if drive > 0 else -1)))
+        assert t.abs().max() > 4 * sigma.max()
 
 
 def test_a_count_that_is_no_multiple_is_refused() -> None:
