@@ -112,9 +112,9 @@ class Bench:
         if cell == "mixed-tile start":
             stored = make_start(self.source, ipc, factor, seed)
         else:
-            values = stages.settings_of(
-                recipe.distillation, self.source.info, recipe.source.flip, ipc, seed, self.engine.device.type
-            )
+            # Distillations of one cell are independent: each has a bank of its own.
+            own = recipe.distillation.model_copy(update={"bank_seed": seed})
+            values = stages.settings_of(own, self.source.info, recipe.source.flip, ipc, seed, self.engine.device.type)
             stored = distill_images(self.source, self.pool, values, self.engine).stored
         labels = torch.arange(classes).repeat_interleave(ipc * factor**2)
         return decode_stored(stages.to_pixels(stored), factor), labels
@@ -157,9 +157,12 @@ def run_cells(asked: argparse.Namespace) -> None:
     if not todo:
         return
     bench = Bench(asked)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True).stdout
+    from ncfm_hub.extractors.pool import weights_digest
+
+    described = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(described, cwd=HERE, capture_output=True, text=True, check=True).stdout
     for cell, seed in todo:
-        found = bench.measure(cell, seed) | {"commit": commit.strip()[:7]}
+        found = bench.measure(cell, seed) | {"commit": commit.strip(), "pool": weights_digest(bench.pool.members)[:16]}
         kept = read_cell(cell, asked) | {"machine": bench.engine.describe()}
         kept["distillations"].append(found)
         path_of(cell, asked).parent.mkdir(parents=True, exist_ok=True)

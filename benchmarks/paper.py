@@ -119,7 +119,8 @@ class Stages:
         save_file({"stored": made.stored, "start": made.start}, self.cell / "distilled.safetensors")
         last = [round(sum(values) / len(values), 4) for values in zip(*made.curve[-100:], strict=True)]
         described = {"steps": len(made.curve), "seconds": made.seconds, "ncfd_and_calibration": last}
-        (self.cell / "distilled.json").write_text(json.dumps(described | {"machine": engine.describe()}))
+        described |= {"machine": engine.describe(), "recipe": self.recipe.distillation.model_dump()}
+        (self.cell / "distilled.json").write_text(json.dumps(described))
 
     def evaluate(self) -> None:
         import torch
@@ -144,17 +145,18 @@ class Stages:
         students = Students(pool.architecture, plan, engine)
         seeds = range(self.recipe.evaluation.students)
         measured = measure(rows, source.test, students, seeds, engine, self.cell / "students", self.window)
+        distillation = json.loads((self.cell / "distilled.json").read_text())
+        name = Path(self.asked.dataset).name
         result = {
-            "dataset": self.asked.dataset,
+            "dataset": name,
             "ipc": self.asked.ipc,
-            "recipe": self.recipe.model_dump(),
             "machine": engine.describe(),
             "pool": list(pool.accuracy),
-            "distillation": json.loads((self.cell / "distilled.json").read_text()),
+            "distillation": distillation,
             "students": asdict(plan),
             "rows": measured,
         }
-        path = HERE / "results" / "paper" / f"{self.asked.dataset}-ipc{self.asked.ipc}.json"
+        path = HERE / "results" / "paper" / f"{name}-ipc{self.asked.ipc}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")
         for row in measured:

@@ -77,10 +77,12 @@ class PlainDistillation:
 
 def plain_ncfd(real: torch.Tensor, synthetic: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
     """NCFD at alpha 1/2 by amplitudes and angles, as the paper prints it: features (N, D) of both sides."""
-    one, other = (torch.exp(1j * (features @ frequencies.T)).mean(0) for features in (real, synthetic))
-    amplitude = (one.abs() - other.abs()).square()
-    phase = 2 * one.abs() * other.abs() * (1 - torch.cos(one.angle() - other.angle()))
-    return (0.5 * amplitude + 0.5 * phase + 1e-12).sqrt().mean()
+    phases = [features @ frequencies.T for features in (real, synthetic)]
+    parts = [(phase.cos().mean(0), phase.sin().mean(0)) for phase in phases]
+    one, other = ((re.square() + im.square() + 1e-12).sqrt() for re, im in parts)
+    turned = torch.atan2(parts[0][1], parts[0][0]) - torch.atan2(parts[1][1], parts[1][0])
+    chf = 0.5 * (one - other).square() + 0.5 * 2 * one * other * (1 - turned.cos())
+    return (chf + 1e-12).sqrt().mean()
 
 
 class PlainTraining:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ncfm_hub.engine import Engine
+from ncfm_hub.errors import CheckpointError
 from ncfm_hub.files import cache_root, whole_file
 from ncfm_hub.progress import Progress
 from ncfm_hub.randomness import generator
@@ -39,11 +40,12 @@ class Bank:
         order = torch.randperm(self.entries, generator=generator(run_seed, "order of the bank", self.seed, round_))
         return int(order[place])
 
-    def fill(self, compute: Callable[[int], torch.Tensor], progress: Progress) -> None:
-        """Have `compute(entry)` -> (C, S) make what is missing, shared among processes."""
+    def fill(self, steps: int, run_seed: int, compute: Callable[[int], torch.Tensor], progress: Progress) -> None:
+        """Have `compute(entry)` -> (C, S) make what is missing for a run's steps, shared among processes."""
         process, processes = self.engine.accelerator.process_index, self.engine.accelerator.num_processes
+        visited = sorted({self.entry(run_seed, step) for step in range(min(steps, self.entries))})
         # By number and not by what is missing, which another process may be changing just now.
-        mine = [entry for entry in range(process, self.entries, processes) if not self._is_whole(entry)]
+        mine = [entry for entry in visited[process::processes] if not self._is_whole(entry)]
         with progress.bar(len(mine), "filling the bank") as bar:
             for entry in mine:
                 with whole_file(self._path(entry)) as path:
@@ -53,7 +55,14 @@ class Bank:
 
     def statistics(self, entry: int) -> torch.Tensor:
         """(C, S) float32 on the engine's device."""
-        return load_file(self._path(entry))["statistics"].to(self.engine.device, torch.float32)
+        try:
+            found = load_file(self._path(entry))["statistics"]
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{self._path(entry)}, an entry of the bank, is gone or not readable ({error}); go on with --resume, "
+                "which makes it again"
+            ) from None
+        return found.to(self.engine.device, torch.float32)
 
     def _is_whole(self, entry: int) -> bool:
         try:

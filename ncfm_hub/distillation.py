@@ -20,7 +20,7 @@ from ncfm_hub.draws import Draws
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.functional import FrozenNetwork
 from ncfm_hub.extractors.networks import FeaturesAndLogits, build_network, normalise
-from ncfm_hub.extractors.pool import Pool, Weights, blend
+from ncfm_hub.extractors.pool import Pool, Weights, blend, weights_digest
 from ncfm_hub.matching.characteristic import ncfd_floor
 from ncfm_hub.matching.frequencies import SamplingNetwork, make_sampling_network, normal_frequencies
 from ncfm_hub.matching.objective import make_objective
@@ -130,7 +130,7 @@ class Distiller:
         if settings.bank:
             self.bank_draws = self._draws("bank ", settings.bank_seed)
             self.bank = Bank(settings.bank, settings.bank_seed, self._bank_made_of(), engine)
-            self.bank.fill(self._bank_statistics, progress or Silent())
+            self.bank.fill(settings.steps, settings.seed, self._bank_statistics, progress or Silent())
         self.curve: list[tuple[float, float]] = []
 
     def step(self, number: int) -> tuple[float, float]:
@@ -232,9 +232,10 @@ class Distiller:
         """All that a bank's statistics depend on, its seed and the number of entries apart."""
         values = asdict(self.settings)
         names = ("real_batch", "frequencies", "frequency_scale", "orthogonal", "matching", "normalize_features")
-        return {name: values[name] for name in (*names, "flip", "cutout", "images_at_once")} | conditions_of(
-            self.source, self.pool, self.engine
-        )
+        conditions = conditions_of(self.source, self.pool, self.engine)
+        # A pool's key says how it was made; two that were made alike on two machines differ in their last digits.
+        conditions["pool"] = weights_digest(self.pool.members)
+        return {name: values[name] for name in (*names, "flip", "cutout", "images_at_once")} | conditions
 
     def _feature_count(self) -> int:
         architecture = self.pool.architecture
@@ -335,14 +336,16 @@ def distill_images(
     Raises CheckpointError if it was made under other settings.
     """
     progress = progress or Silent()
-    distiller = Distiller(source, pool, settings, engine, progress)
     shared = checkpoint_settings(source, pool, settings, engine)
     done, before = 0, 0.0
+    kept: dict[str, torch.Tensor] | None = None
     if resume and checkpoint is not None and checkpoint.is_file():
-        tensors, done, before = load_checkpoint(checkpoint, shared)
-        distiller.restore(tensors)
+        kept, done, before = load_checkpoint(checkpoint, shared)
         progress.note(f"going on from step {done} of {settings.steps}")
     began = time.perf_counter() - before  # a resumed run took as long as all its parts
+    distiller = Distiller(source, pool, settings, engine, progress)
+    if kept is not None:
+        distiller.restore(kept)
     with progress.bar(settings.steps, "distilling", done) as bar:
         for number in range(done, settings.steps):
             ncfd, entropy = distiller.step(number)

@@ -86,10 +86,15 @@ def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progr
         progress.note("no bf16 on this machine; computing in fp32")
         chosen = "fp32"
     if device.type == "cuda":
-        # fp32 means fp32; who takes bf16 takes the tensor cores' rounding of fp32 products as well.
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = chosen == "bf16"
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 means fp32
     compiled = native = compile_ != "off"
     native &= device.type == "cpu" and chosen == "fp32" and cpp_compiler() is not None
+    if native:
+        from ncfm_hub.extractors.convnet import native_works
+
+        native = native_works()
+        if not native:
+            progress.note("the C++ of ConvNets cannot be built or kept here; they run about a third as fast")
     if compiled and not compiler_found(device):
         which = "networks other than ConvNets" if native else "networks"
         progress.note(f"no compiler with the headers of Python found; {which} run uncompiled, about half as fast")

@@ -2,13 +2,16 @@
 
 import os
 import platform
-import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ncfm_hub._version import __version__
 from ncfm_hub.files import cache_root
+
+if TYPE_CHECKING:
+    from ncfm_hub.engine import Engine
 
 PACKAGES = ("torch", "torchvision", "timm", "datasets", "huggingface_hub", "accelerate", "safetensors", "numpy")
 
@@ -18,7 +21,7 @@ def describe() -> dict[str, str]:
     import torch
     from huggingface_hub import constants, get_token
 
-    from ncfm_hub.engine import compiler_found, open_engine
+    from ncfm_hub.engine import open_engine
 
     engine = open_engine()
     machine = engine.describe()
@@ -31,7 +34,7 @@ def describe() -> dict[str, str]:
         "device": f"{machine['device']} ({machine['description']})",
         "threads": str(torch.get_num_threads()),
         "precision": f"{machine['precision']} (what `auto` chooses here)",
-        "compiler": _compiler() if compiler_found(engine.device) else "none found: networks run uncompiled",
+        "compiler": _compiler(engine),
         "endpoint": constants.ENDPOINT,
         "offline": _words(constants.HF_HUB_OFFLINE),
         "token set": _words(get_token() is not None),
@@ -52,10 +55,15 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _compiler() -> str:
-    named = os.environ.get("CXX")
-    found = (shutil.which(name) for name in ([named] if named else ["g++", "clang++", "c++"]))
-    return next((path for path in found if path), "triton's own")
+def _compiler(engine: "Engine") -> str:
+    from ncfm_hub.native import cpp_compiler
+
+    found = cpp_compiler() or ("triton's own" if engine.compiled else None)
+    if not found:
+        return "none found: networks run uncompiled"
+    if engine.compiled:
+        return found
+    return f"{found}, without the headers of Python: {'only ConvNets' if engine.native else 'no networks'} run compiled"
 
 
 def _words(flag: bool) -> str:

@@ -27,16 +27,22 @@ def cpp_compiler() -> str | None:
 
 @lru_cache
 def native_library(source: Path) -> ctypes.CDLL | None:
-    """A file of C++ as a library; None if it cannot be built here (no compiler, or one without OpenMP)."""
+    """A file of C++ as a library; None if it cannot be had here: no compiler, or one without OpenMP, or no place for it.
+
+    It is code: a folder that others could write to is not used.
+    """
     compiler = cpp_compiler()
     if compiler is None:
         return None
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
     made_of = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, version, platform.machine(), _cpu_features()])
     library = cache_root() / "native" / f"{source.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so"
-    if not library.is_file() and not _build(compiler, source, library):
-        return None
     try:
+        library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_own(library.parent):
+            return None
+        if not library.is_file() and not _build(compiler, source, library):
+            return None
         return ctypes.CDLL(str(library))
     except OSError:
         return None
@@ -60,16 +66,20 @@ def _as_c(value: torch.Tensor | int | float | None) -> object:
 
 def _build(compiler: str, source: Path, library: Path) -> bool:
     """Under a name of its own and renamed, so that two processes may do it at once."""
-    try:
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-            made = Path(scratch) / library.name
-            built = subprocess.run([compiler, *FLAGS, str(source), "-o", str(made)], capture_output=True, check=False)
-            if built.returncode == 0:
-                made.replace(library)
-            return built.returncode == 0
-    except OSError:
-        return False
+    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+        made = Path(scratch) / library.name
+        built = subprocess.run([compiler, *FLAGS, str(source), "-o", str(made)], capture_output=True, check=False)
+        if built.returncode == 0:
+            made.replace(library)
+        return built.returncode == 0
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether the folder is this user's and only this user may write to it."""
+    if os.name != "posix":
+        return True
+    found = folder.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 def _cpu_features() -> str:

@@ -35,7 +35,7 @@ CHECKPOINT = "distillation.safetensors"
 # Decoded images of a unit of work, and real images of one pass, at 32 px: few on a CPU, where more only take memory;
 # many on a GPU. What they take grows with the pixels.
 UNIT_IMAGES = {"cpu": 64, "cuda": 4096}
-PASS_IMAGES = {"cpu": 128, "cuda": 4096}
+PASS_IMAGES = {"cpu": 128, "cuda": 1024}
 PIXELS = 32**2
 
 
@@ -239,7 +239,7 @@ def results_of(
             "calibration": values.calibration,
             "first": at(0),
             "last": at(-1),
-            "floor": round(statistics.fmean(floors), 2),
+            **({"matching": "mean"} if values.matching == "mean" else {"floor": round(statistics.fmean(floors), 2)}),
             "seconds_per_step": round(made.seconds / max(1, len(curve)), 3),
             "curve": [[step, round(curve[step][0], 4)] for step in range(0, len(curve), every)],
         },

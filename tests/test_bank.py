@@ -10,6 +10,11 @@ from ncfm_hub import distillation
 from ncfm_hub.bank import Bank
 from ncfm_hub.distillation import Distiller, distill_images
 from ncfm_hub.engine import Engine
+from ncfm_hub.errors import CheckpointError
+from ncfm_hub.extractors.pool import blend
+from ncfm_hub.matching.frequencies import normal_frequencies
+from ncfm_hub.matching.objective import Characteristic
+from ncfm_hub.matching.step import real_statistics
 from ncfm_hub.progress import Silent
 from ncfm_hub.sources.types import Source
 from tests import oracle
@@ -43,7 +48,12 @@ def test_an_entry_is_the_real_side_of_a_step_drawn_under_the_bank_s_seed(source:
     assert distiller.bank is not None
     entry = distiller.bank.entry(0, 1)
     rounded = distiller.bank.statistics(entry)
-    precise = distiller._bank_statistics(entry)
+    draws = distiller.bank_draws
+    member = distiller.pool.members[int(torch.randint(2, (), generator=(shared := draws.shared(entry))))]
+    hybrid = distiller.network.bind(blend(member, float(torch.rand((), generator=shared))))
+    t = normal_frequencies(64, distiller.dimension, 1.0, shared)
+    parts = (draws.unit(entry, range(3)), t, hybrid, distiller._normalise, Characteristic(0.5), 8, True)
+    precise = real_statistics(*parts)
     assert rounded.shape == (3, 2 * 64)
     assert (rounded - precise).abs().max() < 2.0**-11
     distiller.step(1)
@@ -71,15 +81,25 @@ def test_frequencies_hybrid_and_geometry_of_a_step_are_its_entry_s(
         seen.append((frequencies, [kind]))
         return unit_step(stored, labels, draw, frequencies, *rest, **options)
 
+    blends: list[dict[str, torch.Tensor]] = []
+
+    def listen_to_blend(member, beta):  # type: ignore[no-untyped-def]
+        blends.append(blend(member, beta))
+        return blends[-1]
+
     monkeypatch.setattr(distillation, "unit_step", listen)
+    monkeypatch.setattr(distillation, "blend", listen_to_blend)
     distiller = Distiller(source, pool, tiny_settings(bank=5), engine)
     assert distiller.bank is not None
     for number in range(4):
         seen.clear()
+        blends.clear()
         distiller.step(number)
         entry = distiller.bank.entry(0, number)
         draws = distiller.bank_draws.shared(entry)
         distiller._hybrid(draws)
+        used, of_entry = blends
+        assert all(torch.equal(used[name], of_entry[name]) for name in used)
         expected = distiller._frequencies(draws)
         for c, (frequencies, (kind,)) in enumerate(seen):
             assert torch.equal(frequencies, expected)
@@ -166,8 +186,35 @@ def test_processes_fill_a_bank_between_them(engine: Engine, monkeypatch: pytest.
             pass
 
     # Each sees what is missing at its own time; none may take another's work for its own.
-    Bank(7, 0, {}, replace(engine, accelerator=Process(1))).fill(compute, Silent())  # type: ignore[arg-type]
+    Bank(7, 0, {}, replace(engine, accelerator=Process(1))).fill(20, 0, compute, Silent())  # type: ignore[arg-type]
     assert made == [1, 4]
+
+
+def test_only_entries_that_a_run_visits_are_computed(engine: Engine) -> None:
+    made: list[int] = []
+    bank = Bank(50, 0, {}, engine)
+    bank.fill(3, 8, lambda entry: torch.full((1, 2), float(made.append(entry) is None)), Silent())
+    assert sorted(made) == sorted({bank.entry(8, step) for step in range(3)})
+
+
+def test_pools_that_share_a_key_and_not_their_weights_share_no_bank(
+    source: Source, engine: Engine, cache: Path
+) -> None:
+    """As two machines make them from one recipe."""
+    pool = tiny_pool(source)
+    init, trained = pool.members[1]
+    other = {name: value + 1e-7 if name == "head.bias" else value for name, value in trained.items()}
+    for some in (pool, replace(pool, members=(pool.members[0], (init, other)))):
+        Distiller(source, some, tiny_settings(bank=1), engine)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_an_entry_that_is_gone_is_named(source: Source, engine: Engine, cache: Path) -> None:
+    distiller = Distiller(source, tiny_pool(source), tiny_settings(bank=1), engine)
+    (path,) = cache.rglob("*.safetensors")
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"00000.safetensors, an entry of the bank, is gone .* --resume"):
+        distiller.step(0)
 
 
 def test_a_sampling_network_is_refused(source: Source, engine: Engine) -> None:

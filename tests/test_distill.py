@@ -534,6 +534,7 @@ from pathlib import Path
 import torch
 
 from ncfm_hub.distillation import distill_images
+from ncfm_hub.engine import open_engine
 from tests.matching.tiny import plain_engine, tiny_pool, tiny_settings, tiny_source
 
 
@@ -542,12 +543,19 @@ def work(folder, rank, processes, port):
         numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
         os.environ |= {name: str(value) for name, value in numbers.items()}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ["NCFM_HUB_CACHE"] = str(folder / "cache")
     engine, source = plain_engine(), tiny_source()
     assert engine.accelerator.num_processes == processes
-    for psi in (False, True):
-        settings = tiny_settings(steps=3, sampling_network=psi)
-        made = distill_images(source, tiny_pool(source), settings, engine, folder / f"{psi}", 3)
-        torch.save(made.stored, folder / f"{psi}-{rank}.pt")
+    fast = open_engine("fp32", "on")
+    assert fast.native
+    for name, chosen, changes in (
+        ("plain", engine, {}),
+        ("psi", engine, {"sampling_network": True}),
+        ("native", fast, {}),
+        ("bank", fast, {"bank": 4, "ipc": 2}),
+    ):
+        made = distill_images(source, tiny_pool(source), tiny_settings(steps=3, **changes), chosen, folder / name, 3)
+        torch.save(made.stored, folder / f"{name}-{rank}.pt")
     engine.accelerator.end_training()
 
 
@@ -575,11 +583,11 @@ def test_one_two_and_three_processes_make_the_same_bits(tmp_path: Path) -> None:
     command = [sys.executable, str(program), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    for psi in ("False", "True"):
-        one, two, three = (load_file(tmp_path / str(processes) / psi) for processes in (1, 2, 3))
+    for name in ("plain", "psi", "native", "bank"):
+        one, two, three = (load_file(tmp_path / str(processes) / name) for processes in (1, 2, 3))
         assert_equal_tensors(one, two)
         assert_equal_tensors(one, three)
         on_disk = one["stored"]
         for processes in (1, 2, 3):
             for rank in range(processes):
-                assert torch.equal(torch.load(tmp_path / str(processes) / f"{psi}-{rank}.pt"), on_disk)
+                assert torch.equal(torch.load(tmp_path / str(processes) / f"{name}-{rank}.pt"), on_disk)

@@ -87,7 +87,7 @@ void norm_relu_pool_back(const float* x, float* of_x, const float* gradient, lon
       const float* pixel = x + (i * width + j) * channels;
       float* out = of_x + (i * width + j) * channels;
       float alive = i / 2 < height / 2 && j / 2 < width / 2 ? 0.25f : 0;
-      const float* above = gradient + (alive ? i / 2 * (width / 2) + j / 2 : 0) * channels;
+      const float* above = alive ? gradient + (i / 2 * (width / 2) + j / 2) * channels : of_bias;  // any place to read
 #pragma omp simd
       for (long c = 0; c < channels; c++) {
         float normalised = (pixel[c] - mean[c]) * inverse[c];

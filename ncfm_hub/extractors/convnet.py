@@ -87,7 +87,7 @@ class ConvNet(nn.Module):
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_chans, H, W) -> last map (N, width, m, m)."""
-        if not self.native:
+        if not self.native or x.device.type != "cpu" or x.dtype != torch.float32:
             return self.blocks(x)
         for first in range(0, len(self.blocks), 4):
             convolution: Any = self.blocks[first]
@@ -121,10 +121,15 @@ def run_natively(network: nn.Module) -> bool:
 
     Returns whether it does: other networks do not, nor does any where the C++ cannot be built.
     """
-    if not isinstance(network, ConvNet) or None in (native_library(blocks.SOURCE), native_library(winograd.SOURCE)):
+    if not isinstance(network, ConvNet) or not native_works():
         return False
     network.native = True
     return True
+
+
+def native_works() -> bool:
+    """Whether the C++ is there, or can be built now."""
+    return None not in (native_library(blocks.SOURCE), native_library(winograd.SOURCE))
 
 
 default_cfgs = generate_default_cfgs(

@@ -5,8 +5,11 @@ A pool folder holds `pool.json` (architecture, class names, recipe, accuracies),
 `config.json`, so that `timm.create_model("local-dir:...")` and `hf-hub:` load it like any model.
 """
 
+import hashlib
+import itertools
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,16 @@ def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
         name: init[name] * beta + value * (1 - beta) if value.is_floating_point() else value
         for name, value in trained.items()
     }
+
+
+def weights_digest(members: Sequence[tuple[Weights, Weights]]) -> str:
+    """Hex digest of the bits of all weights."""
+    digest = hashlib.sha256()
+    for weights in itertools.chain.from_iterable(members):
+        for name, tensor in sorted(weights.items()):
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def member_file(folder: Path, member: int, which: str) -> Path:

@@ -41,7 +41,7 @@ class WinogradConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         tiles = input_tiles(x)
-        ctx.save_for_backward(tiles, weight)
+        ctx.save_for_backward(tiles if ctx.needs_input_grad[1] else None, weight)
         return output_maps(torch.bmm(tiles, kernel_tiles(weight).transpose(1, 2)), x)
 
     @staticmethod

@@ -58,12 +58,13 @@ def debiased_distance(
 
     A mean of N phasors has |Phi|^2 larger than its expectation's by (1 - |phi|^2) / N on average, of which
     (1 - |Phi|^2) / (N - 1) is an unbiased estimate. So for two samples of one distribution the result is zero on
-    average at every frequency, where NCFD is largest at the highest. Both counts are at least 2.
+    average at every frequency, where NCFD is largest at the highest. One sample alone leaves nothing to estimate from:
+    then only the distance is left.
     """
     (real_re, real_im), (synthetic_re, synthetic_im) = real, synthetic
     distance = (real_re - synthetic_re).square() + (real_im - synthetic_im).square()
-    of_real = (1 - real_re.square() - real_im.square()) / (real_count - 1)
-    of_synthetic = (1 - synthetic_re.square() - synthetic_im.square()) / (synthetic_count - 1)
+    of_real = (1 - real_re.square() - real_im.square()) / max(real_count - 1, 1)
+    of_synthetic = (1 - synthetic_re.square() - synthetic_im.square()) / max(synthetic_count - 1, 1)
     return distance - of_real - of_synthetic
 
 

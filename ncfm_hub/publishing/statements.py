@@ -81,8 +81,12 @@ def objective(distillation: Mapping[str, Any]) -> list[Ready]:
     said = []
     weight = distillation.get("calibration")
     means = distillation.get("matching") == "mean"
+    debiased = distillation.get("sampling_objective") == "debiased"
+    ascended = "squared distance of characteristic functions, less its share of sampling" if debiased else "discrepancy"
     matched = "distance of the features' means" if means else "characteristic-function discrepancy"
-    if weight == 0:
+    if weight == 0 and means:
+        said.append("Calibration weight w = 0: no cross-entropy term.")
+    elif weight == 0:
         said.append("Calibration weight w = 0: the pure minmax objective, without any cross-entropy term.")
     elif weight is not None:
         said.append(
@@ -91,7 +95,7 @@ def objective(distillation: Mapping[str, Any]) -> list[Ready]:
         )
     if means:
         said.append("Means of features were matched (distribution matching) in place of characteristic functions.")
-    if distillation.get("orthogonal"):
+    elif distillation.get("orthogonal"):
         said.append("The frequencies were drawn in blocks at right angles to each other.")
     if distillation.get("bank"):
         said.append(
@@ -100,7 +104,7 @@ def objective(distillation: Mapping[str, Any]) -> list[Ready]:
         )
     if not means and "sampling_network" in distillation:
         said.append(
-            "Sampling network on: the frequencies are drawn by a network that is trained to maximise the discrepancy."
+            f"Sampling network on: the frequencies are drawn by a network that is trained to maximise the {ascended}."
             if distillation["sampling_network"]
             else "Sampling network off: the frequencies are drawn from a fixed normal distribution."
         )
