@@ -27,7 +27,7 @@ def cpp_compiler() -> str | None:
 
 @lru_cache
 def native_library(source: Path) -> ctypes.CDLL | None:
-    """A file of C++ as a library; None if it cannot be had here: no compiler, or one without OpenMP, or no place for it.
+    """A file of C++ as a library; None if it cannot be had here: no compiler, one without OpenMP, or no place for it.
 
     It is code: a folder that others could write to is not used.
     """

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 PER_COMPONENT = 16
-# Scales stay within this factor of `frequency_scale`. Unbounded they grow without end at any rate that moves them: a few
+# Scales stay within this factor of `frequency_scale`. Unbounded they grow without end at any rate that moves them: few
 # samples always differ most at the highest frequencies.
 RANGE = 4.0
 
