@@ -18,7 +18,7 @@ import torch
 from ncfm_hub.engine import Engine
 from ncfm_hub.evaluation.students import Students, TrainingSet
 from ncfm_hub.files import write_json
-from ncfm_hub.progress import Progress, Silent
+from ncfm_hub.progress import Bar, Progress, Silent
 from ncfm_hub.sources.types import ImageSet
 
 
@@ -63,21 +63,41 @@ def measure(
     mine = jobs[engine.accelerator.process_index :: engine.accelerator.num_processes]
     done: dict[tuple[str, str, int], dict[str, float]] = {}
     with progress.bar(len(mine) * students.plan.updates, "evaluating") as bar:
+        missing: list[tuple[Row, int]] = []
         for row, seed in mine:
-            kept = journal / f"{row.name}-{row.labels}-{seed}.json" if journal else None
-            condition = _condition(row, test, students, engine)
-            result = _kept_result(kept, condition)
+            result = _kept_result(_kept(journal, row, seed), _condition(row, test, students, engine))
             if result is None:
-                began = time.perf_counter()
-                accuracy, train = students.train_and_test(row.training, test.images, test.labels, seed, bar)
-                result = {"accuracy": accuracy, "train_accuracy": train, "seconds": time.perf_counter() - began}
-                if kept:
-                    write_json(kept, {"condition": condition, **result})
+                missing.append((row, seed))
             else:
                 bar.advance(students.plan.updates)
-            done[row.name, row.labels, seed] = result
+                done[row.name, row.labels, seed] = result
+        for first in range(0, len(missing), students.at_once):
+            some = missing[first : first + students.at_once]
+            results = _train(some, test, students, bar)
+            for (row, seed), result in zip(some, results, strict=True):
+                path = _kept(journal, row, seed)
+                if path:
+                    write_json(path, {"condition": _condition(row, test, students, engine), **result})
+                done[row.name, row.labels, seed] = result
     gathered = _gather(done, engine)
     return [_summary(row, [gathered[row.name, row.labels, seed] for seed in seeds]) for row in rows]
+
+
+def _train(jobs: Sequence[tuple[Row, int]], test: ImageSet, students: Students, bar: Bar) -> list[dict[str, float]]:
+    """Accuracies of one student a job, and the seconds that each took, or its share of them."""
+    began = time.perf_counter()
+    if len(jobs) == 1:
+        (row, seed), *_ = jobs
+        found = [students.train_and_test(row.training, test.images, test.labels, seed, bar)]
+    else:
+        given = [(row.training, seed) for row, seed in jobs]
+        found = students.train_and_test_together(given, test.images, test.labels, bar)
+    seconds = (time.perf_counter() - began) / len(jobs)
+    return [{"accuracy": accuracy, "train_accuracy": train, "seconds": seconds} for accuracy, train in found]
+
+
+def _kept(journal: Path | None, row: Row, seed: int) -> Path | None:
+    return journal / f"{row.name}-{row.labels}-{seed}.json" if journal else None
 
 
 def summarise(values: Sequence[float]) -> dict[str, Any]:

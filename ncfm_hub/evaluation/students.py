@@ -3,7 +3,7 @@
 Legend: N images of the set, c channels, (H, W) resolution, C classes, B batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,10 +11,13 @@ import torch.nn.functional as F
 
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.networks import Architecture, build_network, normalise
+from ncfm_hub.extractors.together import TogetherTrainer
 from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
 from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
 from ncfm_hub.progress import Bar
 from ncfm_hub.randomness import generator
+
+AT_ONCE = 10  # students on a GPU
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,18 @@ class TrainingSet:
 
 
 class Students:
-    """Students of one architecture on one machine: compiled once, trained one after another."""
+    """Students of one architecture on one machine: compiled once, trained one after another, or several at once.
 
-    def __init__(self, architecture: Architecture, plan: StudentPlan, engine: Engine):
+    at_once: how many; more than one pays on a GPU only, and takes a network without buffers
+    """
+
+    def __init__(self, architecture: Architecture, plan: StudentPlan, engine: Engine, at_once: int | None = None):
         self.architecture, self.plan, self.engine = architecture, plan, engine
-        self.trainer = Trainer(build_network(architecture), engine)
+        network = build_network(architecture)
+        plain = next(network.buffers(), None) is None
+        self.at_once = at_once or (AT_ONCE if engine.device.type == "cuda" and plain else 1)
+        self.together = TogetherTrainer(build_network(architecture), engine) if self.at_once > 1 else None
+        self.trainer = Trainer(network, engine)
 
     def train_and_test(
         self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor, seed: int, bar: Bar
@@ -61,6 +71,29 @@ class Students:
         optimizer = make_optimizer(network, "adamw", lr=plan.lr, weight_decay=plan.weight_decay)
         rate = learning_rate_schedule(plan.schedule, plan.lr, plan.updates)
         self.trainer.fit(self._batches(training, seed), optimizer, rate, on_update=lambda: bar.advance())
+        return self._test(training, test_images, test_labels)
+
+    def train_and_test_together(
+        self, jobs: Sequence[tuple[TrainingSet, int]], test_images: torch.Tensor, test_labels: torch.Tensor, bar: Bar
+    ) -> list[tuple[float, float]]:
+        """As `train_and_test` for each training set and seed, all at once."""
+        assert self.together is not None
+        plan = self.plan
+        trained = self.together.fit(
+            [self._fresh_weights(seed) for _, seed in jobs],
+            zip(*(self._batches(training, seed) for training, seed in jobs), strict=True),
+            learning_rate_schedule(plan.schedule, plan.lr, plan.updates),
+            optimizer="adamw",
+            weight_decay=plan.weight_decay,
+            on_update=lambda: bar.advance(len(jobs)),
+        )
+        results = []
+        for (training, _), weights in zip(jobs, trained, strict=True):
+            self.trainer.network.load_state_dict(weights)
+            results.append(self._test(training, test_images, test_labels))
+        return results
+
+    def _test(self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor) -> tuple[float, float]:
         test = self.trainer.accuracy(test_images, test_labels, self._prepare, at_once=128)
         rows = _evenly(len(training.labels), len(test_labels))
         train = self.trainer.accuracy(training.images[rows], training.labels[rows], self._prepare, at_once=128)
