@@ -63,9 +63,11 @@ def measure(
     mine = jobs[engine.accelerator.process_index :: engine.accelerator.num_processes]
     done: dict[tuple[str, str, int], dict[str, float]] = {}
     with progress.bar(len(mine) * students.plan.updates, "evaluating") as bar:
+        conditions = [_condition(row, test, students, engine) for row in rows] if journal else [""] * len(rows)
+        condition_of = {(row.name, row.labels): condition for row, condition in zip(rows, conditions, strict=True)}
         missing: list[tuple[Row, int]] = []
         for row, seed in mine:
-            result = _kept_result(_kept(journal, row, seed), _condition(row, test, students, engine))
+            result = _kept_result(_kept(journal, row, seed), condition_of[row.name, row.labels])
             if result is None:
                 missing.append((row, seed))
             else:
@@ -77,7 +79,7 @@ def measure(
             for (row, seed), result in zip(some, results, strict=True):
                 path = _kept(journal, row, seed)
                 if path:
-                    write_json(path, {"condition": _condition(row, test, students, engine), **result})
+                    write_json(path, {"condition": condition_of[row.name, row.labels], **result})
                 done[row.name, row.labels, seed] = result
     gathered = _gather(done, engine)
     return [_summary(row, [gathered[row.name, row.labels, seed] for seed in seeds]) for row in rows]

@@ -87,7 +87,7 @@ def unit_step(
     real: tuple[torch.Tensor, ...] = ()
     if known is None:
         real = real_features(draw, of_real, normalise, images_at_once, normalize_features).split(list(draw.sizes))
-        known = torch.stack([objective.statistics(z, frequencies) for z in real])
+        known = _by_class(real, frequencies, objective)
     stored = stored.detach().requires_grad_(True)
     augmented = augment(normalise(decode(stored, factor)), draw.synthetic_augmentation)
     seen = augmented.detach().requires_grad_(True)  # by both networks, one after the other: half the memory
@@ -135,7 +135,12 @@ def real_statistics(
 ) -> torch.Tensor:
     """Statistics (U, S) of the augmented real images, as `unit_step` takes them for `known`."""
     features = real_features(draw, network, normalise, images_at_once, normalize_features)
-    return torch.stack([objective.statistics(z, frequencies) for z in features.split(list(draw.sizes))])
+    return _by_class(features.split(list(draw.sizes)), frequencies, objective)
+
+
+def _by_class(features: Sequence[torch.Tensor], frequencies: torch.Tensor, objective: Objective) -> torch.Tensor:
+    """One class after another, for memory: of each class's features (N, D) the statistics, (U, S) in all."""
+    return torch.stack([objective.statistics(z, frequencies) for z in features])
 
 
 @torch.no_grad()
