@@ -1,4 +1,4 @@
-"""Neither a stop nor other processes change a bit: checkpoints, what they refuse, and classes shared among processes."""
+"""Neither a stop nor other processes change a bit: checkpoints, what they refuse, and classes that are shared out."""
 
 import os
 import subprocess
