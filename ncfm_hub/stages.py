@@ -34,7 +34,7 @@ from ncfm_hub.sources.types import SourceInfo
 CHECKPOINT = "distillation.safetensors"
 # Decoded images of a unit of work, and real images of one pass, at 32 px: few on a CPU, where more only take memory;
 # many on a GPU. What they take grows with the pixels.
-UNIT_IMAGES = {"cpu": 64, "cuda": 4096}
+UNIT_IMAGES = {"cpu": 256, "cuda": 4096}
 PASS_IMAGES = {"cpu": 128, "cuda": 1024}
 PIXELS = 32**2
 

@@ -17,13 +17,13 @@ EXTRACTOR = Architecture("ncfm_convnet3", 10, 3, 32, (0.5,) * 3, (0.25,) * 3)
 @pytest.mark.parametrize(
     ("resolution", "device", "classes_at_once", "images_at_once"),
     [
-        (16, "cpu", 1, 128),
-        (32, "cpu", 1, 128),
+        (16, "cpu", 6, 128),
+        (32, "cpu", 6, 128),
         (64, "cpu", 1, 32),
         (128, "cpu", 1, 8),
         (32, "cuda", 6, 1024),
         (128, "cuda", 6, 64),
-        (32, "mps", 1, 128),
+        (32, "mps", 6, 128),
     ],
 )
 def test_sizes_of_units_and_passes_follow_device_and_resolution(

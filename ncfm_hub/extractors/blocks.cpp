@@ -11,11 +11,22 @@
 
 namespace {
 
-constexpr long LANES = 16, WIDE = 4 * LANES, TOGETHER = 4, TAPS = 32;
+constexpr long LANES = 16, WIDE = 4 * LANES, TOGETHER = 4, EIGHT = 8, TAPS = 32;
 typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
 
 Lanes load(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
 void store(float* to, Lanes value) { *reinterpret_cast<Lanes*>(to) = value; }
+
+Lanes load(const float* from, long lanes) {
+  if (lanes == LANES) return load(from);
+  Lanes found = {};
+  std::memcpy(&found, from, lanes * sizeof(float));
+  return found;
+}
+
+void store(float* to, Lanes value, long lanes) {
+  lanes == LANES ? store(to, value) : void(std::memcpy(to, &value, lanes * sizeof(float)));
+}
 
 struct Norm {  // the parameters of an affine instance norm
   const float *weight, *bias;
@@ -36,10 +47,9 @@ void statistics(const float* x, long pixels, long channels, float epsilon, float
   for (long c = 0; c < channels; c++) inverse[c] = 1 / std::sqrt(inverse[c] / pixels + epsilon);
 }
 
-// Instance norm, ReLU and 2 x 2 average pooling of one image; keeps what the way back needs.
-void norm_relu_pool(const float* x, long height, long width, long channels, Norm norm, float* mean, float* inverse,
-                    float* pooled) {
-  statistics(x, height * width, channels, norm.epsilon, mean, inverse);
+// Instance norm, ReLU and 2 x 2 average pooling of one image.
+void norm_relu_pool(const float* x, long height, long width, long channels, Norm norm, const float* mean,
+                    const float* inverse, float* pooled) {
   std::vector<float> scale(channels), shift(channels);
   for (long c = 0; c < channels; c++) {
     scale[c] = norm.weight[c] * inverse[c];
@@ -70,69 +80,110 @@ void norm_relu_pool_back(const float* x, float* of_x, const float* gradient, lon
   std::memset(of_weight, 0, channels * sizeof(float));
   std::memset(of_bias, 0, channels * sizeof(float));
   for (long i = 0; i < height / 2 * 2; i++)
-    for (long j = 0; j < width / 2 * 2; j++) {
-      const float* pixel = x + (i * width + j) * channels;
-      const float* above = gradient + (i / 2 * (width / 2) + j / 2) * channels;
-#pragma omp simd
-      for (long c = 0; c < channels; c++) {
-        float normalised = (pixel[c] - mean[c]) * inverse[c];
-        float passed = normalised * norm.weight[c] + norm.bias[c] > 0 ? above[c] / 4 : 0;
-        of_bias[c] += passed;
-        of_weight[c] += passed * normalised;
+    for (long c = 0; c < channels; c += LANES) {  // one vector of channels along a line, sums in registers
+      long lanes = std::min(LANES, channels - c);
+      Lanes average = load(mean + c, lanes), scale = load(norm.weight + c, lanes) * load(inverse + c, lanes);
+      Lanes plus = load(norm.bias + c, lanes), sums = {}, products = {};
+      const float *pixel = x + i * width * channels + c, *above = gradient + i / 2 * (width / 2) * channels + c;
+      for (long j = 0; j < width / 2 * 2; j++) {
+        Lanes apart = load(pixel + j * channels, lanes) - average;
+        Lanes passed = apart * scale + plus > 0 ? load(above + j / 2 * channels, lanes) : Lanes{};
+        sums += passed;
+        products += passed * apart;
       }
+      store(of_bias + c, load(of_bias + c, lanes) + sums / 4, lanes);
+      store(of_weight + c, load(of_weight + c, lanes) + products * load(inverse + c, lanes) / 4, lanes);
     }
   float part = 1.0f / (height * width);
   for (long i = 0; i < height; i++)
-    for (long j = 0; j < width; j++) {
-      const float* pixel = x + (i * width + j) * channels;
-      float* out = of_x + (i * width + j) * channels;
-      float alive = i / 2 < height / 2 && j / 2 < width / 2 ? 0.25f : 0;
-      const float* above = alive ? gradient + (i / 2 * (width / 2) + j / 2) * channels : of_bias;  // any place to read
-#pragma omp simd
-      for (long c = 0; c < channels; c++) {
-        float normalised = (pixel[c] - mean[c]) * inverse[c];
-        float passed = normalised * norm.weight[c] + norm.bias[c] > 0 ? above[c] * alive : 0;
-        out[c] = norm.weight[c] * inverse[c] * (passed - part * (of_bias[c] + normalised * of_weight[c]));
+    for (long c = 0; c < channels; c += LANES) {
+      long lanes = std::min(LANES, channels - c);
+      Lanes average = load(mean + c, lanes), scale = load(norm.weight + c, lanes) * load(inverse + c, lanes);
+      Lanes plus = load(norm.bias + c, lanes), fixed = part * scale * load(of_bias + c, lanes);
+      Lanes slope = part * scale * load(inverse + c, lanes) * load(of_weight + c, lanes), quarter = scale / 4;
+      const float *pixel = x + i * width * channels + c, *above = gradient + i / 2 * (width / 2) * channels + c;
+      float* out = of_x + i * width * channels + c;
+      long alive = i / 2 < height / 2 ? width / 2 * 2 : 0;  // pooling has left out the rest
+      for (long j = 0; j < width; j++) {
+        Lanes apart = load(pixel + j * channels, lanes) - average, passed = {};
+        if (j < alive) passed = apart * scale + plus > 0 ? quarter * load(above + j / 2 * channels, lanes) : Lanes{};
+        store(out + j * channels, passed - (fixed + apart * slope), lanes);
       }
     }
 }
 
-// An image with a frame of zeros one pixel wide: (height + 2, width + 2, channels).
+// Pixels of a framed line: one before the image's and after, and what makes them whole groups.
+long line_pixels(long width) { return (width + TOGETHER - 1) / TOGETHER * TOGETHER + 2; }
+
+// An image with a frame of zeros: (height + 2, line_pixels, channels).
 void framed(const float* image, long height, long width, long channels, float* out) {
-  long line = (width + 2) * channels;
+  long line = line_pixels(width) * channels;
   std::memset(out, 0, (height + 2) * line * sizeof(float));
   for (long i = 0; i < height; i++)
     std::memcpy(out + (i + 1) * line + channels, image + i * width * channels, width * channels * sizeof(float));
 }
 
-// The first convolution, of few channels: weights (3, 3, channels, out), out a multiple of WIDE.
-void few_channels(const float* frame, const float* weights, long height, long width, long channels, long out,
-                  float* maps) {
-  long line = (width + 2) * channels, run = 3 * channels;
+// Means of the first convolution's maps: of each tap's view of the image, and those through the weights.
+void means_of_maps(const float* frame, const float* weights, long height, long width, long channels, long out,
+                   float* mean) {
+  long line = line_pixels(width) * channels, run = 3 * channels;
+  std::memset(mean, 0, out * sizeof(float));
+  for (long row = 0; row < 3; row++) {
+    float sums[TAPS] = {};
+    for (long i = 0; i < height; i++)
+      for (long j = 0; j < width; j++)
+        for (long k = 0; k < run; k++) sums[k] += frame[(i + row) * line + j * channels + k];
+    for (long k = 0; k < run; k++)
+      for (long o = 0; o < out; o++) mean[o] += sums[k] / (height * width) * weights[(row * run + k) * out + o];
+  }
+}
+
+// The first convolution, of few channels, its means taken away: weights (3, 3, CHANNELS, out), out a multiple of WIDE.
+// The squares of what comes out are added to `squares` (out) unless it is null.
+template <long CHANNELS>
+void convolution_of(const float* frame, const float* weights, const float* mean, long height, long width, long out,
+                    float* maps, float* squares) {
+  constexpr long run = 3 * CHANNELS;
+  long line = line_pixels(width) * CHANNELS;
   for (long i = 0; i < height; i++)
-    for (long j = 0; j < width; j += TOGETHER) {
-      long some = std::min(TOGETHER, width - j);
+    for (long j = 0; j < width; j += TOGETHER)
       for (long o = 0; o < out; o += WIDE) {
-        Lanes sums[TOGETHER][4] = {};
+        Lanes sums[TOGETHER][4];
+        for (long v = 0; v < 4; v++)
+          for (long p = 0; p < TOGETHER; p++) sums[p][v] = -load(mean + o + v * LANES);
         for (long row = 0; row < 3; row++)
+#pragma GCC unroll 9
           for (long k = 0; k < run; k++) {
-            const float* from = frame + (i + row) * line + j * channels + k;
+            const float* from = frame + (i + row) * line + j * CHANNELS + k;
             const float* tap = weights + (row * run + k) * out + o;
             for (long v = 0; v < 4; v++) {
               Lanes weight = load(tap + v * LANES);
-              for (long p = 0; p < TOGETHER; p++) sums[p][v] += from[p < some ? p * channels : 0] * weight;
+              for (long p = 0; p < TOGETHER; p++) sums[p][v] += from[p * CHANNELS] * weight;
             }
           }
-        for (long p = 0; p < some; p++)
-          for (long v = 0; v < 4; v++) store(maps + ((i * width + j + p) * out) + o + v * LANES, sums[p][v]);
+        Lanes squared[4] = {};
+        for (long p = 0; p < TOGETHER; p++) {
+          if (j + p >= width) break;
+          for (long v = 0; v < 4; v++) {
+            store(maps + (i * width + j + p) * out + o + v * LANES, sums[p][v]);
+            squared[v] += sums[p][v] * sums[p][v];
+          }
+        }
+        for (long v = 0; squares && v < 4; v++)
+          store(squares + o + v * LANES, load(squares + o + v * LANES) + squared[v]);
       }
-    }
+}
+
+void few_channels(const float* frame, const float* weights, const float* mean, long height, long width, long channels,
+                  long out, float* maps, float* squares) {
+  auto convolution = channels == 1 ? convolution_of<1> : channels == 2 ? convolution_of<2> : convolution_of<3>;
+  convolution(frame, weights, mean, height, width, out, maps, squares);
 }
 
 // Gradient of the first convolution's weights, added up line after line while a line is in the nearest cache.
 void few_channels_weights(const float* frame, const float* gradient, long height, long width, long channels, long out,
                           float* of_weights) {
-  long line = (width + 2) * channels, run = 3 * channels;
+  long line = line_pixels(width) * channels, run = 3 * channels;
   std::memset(of_weights, 0, 3 * run * out * sizeof(float));
   for (long i = 0; i < height; i++)
     for (long row = 0; row < 3; row++)
@@ -158,21 +209,22 @@ void few_channels_weights(const float* frame, const float* gradient, long height
 // Gradient of the image under the first convolution: weights turned to (out, TAPS), zeros beyond the 9 channels' taps.
 void few_channels_image(const float* gradient, const float* turned, long height, long width, long channels, long out,
                         float* frame, float* of_image) {
-  long line = (width + 2) * channels, run = 3 * channels;
+  long line = line_pixels(width) * channels, run = 3 * channels;
   std::memset(frame, 0, (height + 2) * line * sizeof(float));
   for (long i = 0; i < height; i++)
-    for (long j = 0; j < width; j += TOGETHER) {
-      long some = std::min(TOGETHER, width - j);
-      Lanes sums[TOGETHER][2] = {};
+    for (long j = 0; j < width; j += EIGHT) {
+      const float* above[EIGHT];
+      for (long p = 0; p < EIGHT; p++) above[p] = gradient + (i * width + std::min(j + p, width - 1)) * out;
+      Lanes sums[EIGHT][2] = {};
       for (long o = 0; o < out; o++) {
         Lanes first = load(turned + o * TAPS), second = load(turned + o * TAPS + LANES);
-        for (long p = 0; p < TOGETHER; p++) {
-          float above = gradient[(i * width + j + (p < some ? p : 0)) * out + o];
-          sums[p][0] += above * first;
-          sums[p][1] += above * second;
+        for (long p = 0; p < EIGHT; p++) {
+          sums[p][0] += above[p][o] * first;
+          sums[p][1] += above[p][o] * second;
         }
       }
-      for (long p = 0; p < some; p++) {
+      for (long p = 0; p < EIGHT; p++) {
+        if (j + p >= width) break;
         float taps[TAPS];
         store(taps, sums[p][0]);
         store(taps + LANES, sums[p][1]);
@@ -193,9 +245,12 @@ void pool_forward(const float* x, const float* weight, const float* bias, double
                   long width, long channels, float* pooled, float* mean, float* inverse) {
   Norm norm = {weight, bias, static_cast<float>(epsilon)};
 #pragma omp parallel for schedule(static)
-  for (long n = 0; n < count; n++)
-    norm_relu_pool(x + n * height * width * channels, height, width, channels, norm, mean + n * channels,
-                   inverse + n * channels, pooled + n * (height / 2) * (width / 2) * channels);
+  for (long n = 0; n < count; n++) {
+    const float* image = x + n * height * width * channels;
+    statistics(image, height * width, channels, norm.epsilon, mean + n * channels, inverse + n * channels);
+    norm_relu_pool(image, height, width, channels, norm, mean + n * channels, inverse + n * channels,
+                   pooled + n * (height / 2) * (width / 2) * channels);
+  }
 }
 
 // of_weight and of_bias (N, C), each image's part
@@ -219,12 +274,16 @@ void first_forward(const float* images, const float* weights, const float* weigh
   Norm norm = {weight, bias, static_cast<float>(epsilon)};
 #pragma omp parallel
   {
-    std::vector<float> frame((height + 2) * (width + 2) * channels + LANES), maps(height * width * out);
+    std::vector<float> frame((height + 2) * line_pixels(width) * channels), maps(height * width * out), zeros(out);
 #pragma omp for schedule(static)
     for (long n = 0; n < count; n++) {
+      float *average = mean + n * out, *squares = inverse + n * out;
       framed(images + n * height * width * channels, height, width, channels, frame.data());
-      few_channels(frame.data(), weights, height, width, channels, out, maps.data());
-      norm_relu_pool(maps.data(), height, width, out, norm, mean + n * out, inverse + n * out,
+      means_of_maps(frame.data(), weights, height, width, channels, out, average);
+      std::memset(squares, 0, out * sizeof(float));
+      few_channels(frame.data(), weights, average, height, width, channels, out, maps.data(), squares);
+      for (long o = 0; o < out; o++) squares[o] = 1 / std::sqrt(squares[o] / (height * width) + norm.epsilon);
+      norm_relu_pool(maps.data(), height, width, out, norm, zeros.data(), squares,
                      pooled + n * (height / 2) * (width / 2) * out);
     }
   }
@@ -238,13 +297,13 @@ void first_backward(const float* images, const float* gradient, const float* wei
   Norm norm = {weight, bias, 0};
 #pragma omp parallel
   {
-    std::vector<float> frame((height + 2) * (width + 2) * channels + LANES), maps(height * width * out);
+    std::vector<float> frame((height + 2) * line_pixels(width) * channels), maps(height * width * out), zeros(out);
 #pragma omp for schedule(static)
     for (long n = 0; n < count; n++) {
       framed(images + n * height * width * channels, height, width, channels, frame.data());
-      few_channels(frame.data(), weights, height, width, channels, out, maps.data());
+      few_channels(frame.data(), weights, mean + n * out, height, width, channels, out, maps.data(), nullptr);
       norm_relu_pool_back(maps.data(), maps.data(), gradient + n * (height / 2) * (width / 2) * out, height, width, out, norm,
-                          mean + n * out, inverse + n * out, of_weight + n * out, of_bias + n * out);
+                          zeros.data(), inverse + n * out, of_weight + n * out, of_bias + n * out);
       if (of_weights)
         few_channels_weights(frame.data(), maps.data(), height, width, channels, out,
                              of_weights + n * 9 * channels * out);

@@ -37,7 +37,7 @@ def check_close(found: torch.Tensor | None, expected: torch.Tensor | None, withi
 
 @pytest.mark.parametrize(
     ("channels", "outputs", "size"),
-    [(3, 5, (4, 4)), (16, 16, (8, 8)), (20, 33, (14, 7)), (1, 1, (1, 1)), (128, 128, (16, 16)), (7, 130, (5, 18))],
+    [(3, 5, (4, 4)), (16, 16, (8, 8)), (20, 33, (14, 7)), (1, 1, (1, 1)), (128, 128, (16, 16)), (7, 130, (5, 18)), (4, 6, (40, 41))],
 )
 @pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
 def test_winograd_is_the_convolution_forward_and_back(
