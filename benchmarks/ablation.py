@@ -68,7 +68,7 @@ class Bench:
             self.of_cell = {cell: self._recipe(changes) for cell, changes in CELLS.items()}
         self.engine = open_engine(self.recipe.engine.precision, self.recipe.engine.compile)
         self.source = stages.read_source(self.recipe, asked.ipc, True, None, self.quiet)
-        self.pool = stages.get_extractors(self.source, self.recipe, None, self.engine, None, self.quiet)
+        self.pool = stages.get_extractors(self.source, self.recipe, asked.pool, self.engine, None, self.quiet)
         images = asked.ipc * len(self.source.info.class_names) * self.recipe.distillation.factor**2
         plan = stages.student_plan(self.recipe.evaluation, self.recipe.source.flip, images)
         self.students = Students(self.pool.architecture, plan, self.engine)
@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("--distillations", type=int, default=3)
     parser.add_argument("--students", type=int, default=2, help="of each distillation")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS), metavar="CELL")
+    parser.add_argument("--pool", help="folder of the pool that cells measured so far have used, in place of its own")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "ablation", help="folder of the cells")
     parser.add_argument("--docs", action="store_true", help="put the table into docs/engine.md")
     parser.add_argument("--table", action="store_true", help="measure nothing; print what there is")
