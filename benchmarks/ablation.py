@@ -36,7 +36,6 @@ CELLS: dict[str, dict[str, Any]] = {
         "distillation.sampling_lr": 0.1,
         "distillation.sampling_objective": "debiased",
     },
-    "without calibration, psi": {"distillation.calibration": 0.0, "distillation.sampling_network": True},
     "random images": {},
     "256 real images": {"distillation.real_batch": 256},
     "reference work": {"distillation.real_batch": 1024, "distillation.frequencies": 4096},
@@ -44,10 +43,23 @@ CELLS: dict[str, dict[str, Any]] = {
     "bank of 50": {"distillation.bank": 50},
     "feature means (DM)": {"distillation.matching": "mean"},
     "feature means (DM) without calibration": {"distillation.matching": "mean", "distillation.calibration": 0.0},
-    "bank of 50, 1,024 real images": {"distillation.bank": 50, "distillation.real_batch": 1024},
     "alpha 0.1": {"distillation.alpha": 0.1},
     "alpha 0.9": {"distillation.alpha": 0.9},
     "1,024 real images": {"distillation.real_batch": 1024},
+    "without calibration, psi, rate 0.1, debiased": {
+        "distillation.calibration": 0.0,
+        "distillation.sampling_network": True,
+        "distillation.sampling_lr": 0.1,
+        "distillation.sampling_objective": "debiased",
+    },
+    "extractors of 6 epochs": {"pool.epochs": 6},
+    "6 extractors": {"pool.size": 6},
+    "calibration 2": {"distillation.calibration": 2.0},
+    "calibration 10": {"distillation.calibration": 10.0},
+    "frequency scale 0.5": {"distillation.frequency_scale": 0.5},
+    "frequency scale 2": {"distillation.frequency_scale": 2.0},
+    "pixel rate 0.01": {"distillation.lr": 1e-2},
+    "pixel rate 0.04": {"distillation.lr": 4e-2},
 }
 
 
@@ -68,16 +80,23 @@ class Bench:
             self.of_cell = {cell: self._recipe(changes) for cell, changes in CELLS.items()}
         self.engine = open_engine(self.recipe.engine.precision, self.recipe.engine.compile)
         self.source = stages.read_source(self.recipe, asked.ipc, True, None, self.quiet)
-        self.pool = stages.get_extractors(self.source, self.recipe, asked.pool, self.engine, None, self.quiet)
         images = asked.ipc * len(self.source.info.class_names) * self.recipe.distillation.factor**2
         plan = stages.student_plan(self.recipe.evaluation, self.recipe.source.flip, images)
-        self.students = Students(self.pool.architecture, plan, self.engine)
+        self.students = Students(self.pool_of(BASE).architecture, plan, self.engine)
 
     def _recipe(self, changes: dict[str, Any]) -> Any:
         from ncfm_hub.pipeline import load_pipeline
 
         fixed = {"distillation.steps": self.asked.steps, "evaluation.updates": self.asked.updates}
         return load_pipeline(self.name, preset="cpu", overrides=fixed | changes).recipe
+
+    def pool_of(self, cell: str) -> Any:
+        """Trained, or from the cache; the pool that was given, unless the cell changes how pools are made."""
+        from ncfm_hub import stages
+
+        recipe = self.of_cell[cell]
+        place = self.asked.pool if recipe.pool == self.recipe.pool else None
+        return stages.get_extractors(self.source, recipe, place, self.engine, None, self.quiet)
 
     def measure(self, cell: str, seed: int) -> dict[str, Any]:
         """One distillation of a cell and its students, in percent."""
@@ -115,7 +134,7 @@ class Bench:
             # Distillations of one cell are independent: each has a bank of its own.
             own = recipe.distillation.model_copy(update={"bank_seed": seed})
             values = stages.settings_of(own, self.source.info, recipe.source.flip, ipc, seed, self.engine.device.type)
-            stored = distill_images(self.source, self.pool, values, self.engine).stored
+            stored = distill_images(self.source, self.pool_of(cell), values, self.engine).stored
         labels = torch.arange(classes).repeat_interleave(ipc * factor**2)
         return decode_stored(stages.to_pixels(stored), factor), labels
 
@@ -162,7 +181,8 @@ def run_cells(asked: argparse.Namespace) -> None:
     described = ["git", "describe", "--always", "--dirty"]
     commit = subprocess.run(described, cwd=HERE, capture_output=True, text=True, check=True).stdout
     for cell, seed in todo:
-        found = bench.measure(cell, seed) | {"commit": commit.strip(), "pool": weights_digest(bench.pool.members)[:16]}
+        pool = weights_digest(bench.pool_of(cell).members)[:16]
+        found = bench.measure(cell, seed) | {"commit": commit.strip(), "pool": pool}
         kept = read_cell(cell, asked) | {"machine": bench.engine.describe()}
         kept["distillations"].append(found)
         path_of(cell, asked).parent.mkdir(parents=True, exist_ok=True)
@@ -175,10 +195,15 @@ def means(cell: str, asked: argparse.Namespace) -> dict[int, float]:
     return {one["seed"]: statistics.fmean(one["accuracy"]) for one in read_cell(cell, asked)["distillations"]}
 
 
+def base_of(cell: str) -> str:
+    """What a cell is compared with: the cell that differs from it in one thing."""
+    uncalibrated = CELLS[cell].get("distillation.calibration") == 0 and len(CELLS[cell]) > 1
+    return "without calibration" if uncalibrated else BASE
+
+
 def table(asked: argparse.Namespace) -> str:
-    """Markdown: every cell with the paired difference to the defaults and its standard error."""
+    """Markdown: every cell with the paired difference to its base and the standard error of that."""
     shared = conditions(asked)
-    base = means(BASE, asked)
     lines = [
         f"{shared['dataset']}, {shared['ipc']} images per class, {shared['steps']} steps; {asked.distillations} "
         f"distillations x {shared['students']} students of {shared['updates']} updates, hard labels, last epoch, "
@@ -195,12 +220,14 @@ def table(asked: argparse.Namespace) -> str:
         if not found:
             continue
         spread = f" ± {statistics.stdev(found.values()):.1f}" if len(found) > 1 else ""
+        base = means(base_of(cell), asked)
         pairs = [value - base[seed] for seed, value in found.items() if seed in base and cell != BASE]
         line = f"| {cell} | {statistics.fmean(found.values()):.1f}{spread} |"
         if len(pairs) > 1:
             mean, error = statistics.fmean(pairs), statistics.stdev(pairs) / math.sqrt(len(pairs))
             verdict = "no" if abs(mean) <= 2 * error else "better" if mean > 0 else "worse"
-            lines.append(f"{line} {mean:+.2f} ± {error:.2f} | {verdict} |")
+            beside = "" if base_of(cell) == BASE else f", to {base_of(cell)}"
+            lines.append(f"{line} {mean:+.2f} ± {error:.2f}{beside} | {verdict} |")
         else:
             lines.append(f"{line} | |")
     if missing:
