@@ -32,7 +32,7 @@ Way = Callable[[int], object]
 
 def ours(source: Any, pool: Any, recipe: Any, precision: str, changes: dict[str, Any]) -> Way:
     """Our step under a recipe's values with `changes`."""
-    from ncfm_hub.distillation import Distiller
+    from ncfm_hub.distiller import Distiller
     from ncfm_hub.engine import open_engine
     from ncfm_hub.stages import settings_of
 

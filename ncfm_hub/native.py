@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,9 +42,10 @@ def native_library(source: Path) -> ctypes.CDLL | None:
         library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_own(library.parent):
             return None
-        if not library.is_file() and not _build(compiler, source, library):
-            return None
-        return ctypes.CDLL(str(library))
+        if library.is_file():
+            with suppress(OSError):  # a damaged one is made again
+                return ctypes.CDLL(str(library))
+        return ctypes.CDLL(str(library)) if _build(compiler, source, library) else None
     except OSError:
         return None
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 import yaml
 
-from ncfm_hub.distillation import Distillation, DistillationSettings, choose_classes_at_once, distill_images, floor_of
+from ncfm_hub.distillation import Distillation, choose_classes_at_once, distill_images, floor_of
+from ncfm_hub.distiller import DistillationSettings
 from ncfm_hub.engine import Engine, open_engine
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.evaluation.baselines import random_images

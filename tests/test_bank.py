@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ncfm_hub import distillation
+import ncfm_hub.distiller as loop
 from ncfm_hub.bank import Bank
-from ncfm_hub.distillation import Distiller, distill_images
+from ncfm_hub.distillation import distill_images
+from ncfm_hub.distiller import Distiller
 from ncfm_hub.engine import Engine
 from ncfm_hub.errors import CheckpointError
 from ncfm_hub.extractors.pool import blend
@@ -73,7 +74,7 @@ def test_frequencies_hybrid_and_geometry_of_a_step_are_its_entry_s(
     """What the two sides of a comparison share has to be shared with the bank too."""
     pool = tiny_pool(source)
     seen: list[tuple[torch.Tensor, list[str]]] = []
-    unit_step = distillation.unit_step
+    unit_step = loop.unit_step
 
     def listen(stored: torch.Tensor, labels: torch.Tensor, draw, frequencies, *rest, **options):  # type: ignore[no-untyped-def]
         affine = draw.synthetic_augmentation.affine
@@ -87,8 +88,8 @@ def test_frequencies_hybrid_and_geometry_of_a_step_are_its_entry_s(
         blends.append(blend(member, beta))
         return blends[-1]
 
-    monkeypatch.setattr(distillation, "unit_step", listen)
-    monkeypatch.setattr(distillation, "blend", listen_to_blend)
+    monkeypatch.setattr(loop, "unit_step", listen)
+    monkeypatch.setattr(loop, "blend", listen_to_blend)
     distiller = Distiller(source, pool, tiny_settings(bank=5), engine)
     assert distiller.bank is not None
     for number in range(4):

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from ncfm_hub import distillation
-from ncfm_hub.distillation import Distiller, choose_classes_at_once, distill_images, floor_of
+import ncfm_hub.distiller as loop
+from ncfm_hub.distillation import choose_classes_at_once, distill_images, floor_of
+from ncfm_hub.distiller import Distiller
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.pool import Weights
 from ncfm_hub.matching.start import make_start
@@ -44,7 +45,7 @@ class Record:
 @pytest.fixture
 def record(monkeypatch: pytest.MonkeyPatch) -> Record:
     """Listens to the loop without changing what it does."""
-    found, unit_step, blend = Record(), distillation.unit_step, distillation.blend
+    found, unit_step, blend = Record(), loop.unit_step, loop.blend
 
     def listen(stored: Any, labels: Any, draw: UnitDraw, frequencies: Any, *rest: Any, **options: Any) -> UnitResult:
         found.labels.append(labels)
@@ -57,8 +58,8 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
         found.pairs.append(member)
         return blend(member, beta)
 
-    monkeypatch.setattr(distillation, "unit_step", listen)
-    monkeypatch.setattr(distillation, "blend", listen_to_blend)
+    monkeypatch.setattr(loop, "unit_step", listen)
+    monkeypatch.setattr(loop, "blend", listen_to_blend)
     return found
 
 
@@ -73,7 +74,7 @@ def idle(monkeypatch: pytest.MonkeyPatch, record: Record) -> Record:
         none = torch.zeros(len(draw.sizes))
         return UnitResult(none, none, torch.zeros_like(stored), torch.zeros_like(frequencies))
 
-    monkeypatch.setattr(distillation, "unit_step", nothing)
+    monkeypatch.setattr(loop, "unit_step", nothing)
     return record
 
 

@@ -92,7 +92,7 @@ def input_tiles(x: torch.Tensor) -> torch.Tensor:
 
 
 def output_maps(tiles: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    """A^T m A of (36, T, O), put together into `maps` (N, O, H, W), which is in channels_last memory and is returned."""
+    """A^T m A of (36, T, O), put together into `maps` (N, O, H, W) in channels_last memory; returns them."""
     count, channels, height, width = maps.shape
     call(native_library(SOURCE), "output_maps", tiles, maps, count, height, width, channels)
     return maps

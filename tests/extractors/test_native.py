@@ -37,7 +37,15 @@ def check_close(found: torch.Tensor | None, expected: torch.Tensor | None, withi
 
 @pytest.mark.parametrize(
     ("channels", "outputs", "size"),
-    [(3, 5, (4, 4)), (16, 16, (8, 8)), (20, 33, (14, 7)), (1, 1, (1, 1)), (128, 128, (16, 16)), (7, 130, (5, 18)), (4, 6, (40, 41))],
+    [
+        (3, 5, (4, 4)),
+        (16, 16, (8, 8)),
+        (20, 33, (14, 7)),
+        (1, 1, (1, 1)),
+        (128, 128, (16, 16)),
+        (7, 130, (5, 18)),
+        (4, 6, (40, 41)),
+    ],
 )
 @pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
 def test_winograd_is_the_convolution_forward_and_back(
@@ -184,7 +192,7 @@ def test_other_networks_are_left_alone() -> None:
     assert not run_natively(timm.create_model("resnet18", num_classes=5))
 
 
-def test_libraries_are_built_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_are_built_once_and_kept_unless_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path))
     native_library.cache_clear()
     try:
@@ -195,6 +203,10 @@ def test_libraries_are_built_once_and_kept(tmp_path: Path, monkeypatch: pytest.M
         assert native_library(BLOCKS) is not None
         (again,) = (tmp_path / "native").iterdir()
         assert (again.stat().st_ino, again.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        again.unlink()  # and not written over: it is mapped into this process
+        again.write_bytes(b"cut short")
+        native_library.cache_clear()
+        assert native_library(BLOCKS) is not None
     finally:
         native_library.cache_clear()
 

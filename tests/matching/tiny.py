@@ -2,7 +2,7 @@
 
 import torch
 
-from ncfm_hub.distillation import DistillationSettings
+from ncfm_hub.distiller import DistillationSettings
 from ncfm_hub.engine import Engine, open_engine
 from ncfm_hub.extractors.networks import Architecture, build_network, channel_statistics
 from ncfm_hub.extractors.pool import Pool
