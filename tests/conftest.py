@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from ncfm_hub.engine import Engine
     from ncfm_hub.localhub import Hub
+    from ncfm_hub.sources.types import Source
 
 DATA = "NCFM_HUB_TEST_DATA"
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -29,6 +31,22 @@ def test_data() -> Path:
     folder = Path(named).resolve()
     assert folder.is_dir(), f"{DATA} names {folder}, which is no folder"
     return folder
+
+
+@pytest.fixture(scope="session")
+def engine() -> "Engine":
+    """In fp32 on the CPU, by torch's operations."""
+    from tests.matching.tiny import plain_engine
+
+    return plain_engine()
+
+
+@pytest.fixture(scope="session")
+def source() -> "Source":
+    """Three classes of a few striped images."""
+    from tests.matching.tiny import tiny_source
+
+    return tiny_source()
 
 
 def clean_environment(home: Path) -> dict[str, str]:

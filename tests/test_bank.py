@@ -19,17 +19,7 @@ from ncfm_hub.matching.step import real_statistics
 from ncfm_hub.progress import Silent
 from ncfm_hub.sources.types import Source
 from tests import oracle
-from tests.matching.tiny import plain_engine, tiny_pool, tiny_settings, tiny_source
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return plain_engine()
-
-
-@pytest.fixture(scope="module")
-def source() -> Source:
-    return tiny_source()
+from tests.matching.tiny import tiny_pool, tiny_settings
 
 
 @pytest.fixture(autouse=True)

@@ -17,19 +17,9 @@ from ncfm_hub.engine import Engine
 from ncfm_hub.errors import CheckpointError
 from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.sources.types import Source
-from tests.matching.tiny import plain_engine, tiny_pool, tiny_settings, tiny_source
+from tests.matching.tiny import tiny_pool, tiny_settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return plain_engine()
-
-
-@pytest.fixture(scope="module")
-def source() -> Source:
-    return tiny_source()
 
 
 # --- checkpoints -------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ncfm_hub.extractors.pool import check_pool_fits
 from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.recipe import PoolRecipe
 from ncfm_hub.sources.types import Source
-from tests.matching.tiny import plain_engine, tiny_source
+from tests.matching.tiny import tiny_source
 
 VALUES: dict[str, Any] = {
     "size": 2,
@@ -30,11 +30,6 @@ VALUES: dict[str, Any] = {
     "schedule": "one-cycle",
     "batch_size": 16,
 }
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return plain_engine()
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,7 @@ from ncfm_hub.extractors.convnet import ConvNet
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
 from ncfm_hub.extractors.together import TogetherTrainer
 from ncfm_hub.extractors.training import Batch, Trainer, make_optimizer
-from tests.matching.tiny import plain_engine, tiny_source
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return plain_engine()
+from tests.matching.tiny import tiny_source
 
 
 def batches(network: int, updates: int) -> list[Batch]:
