@@ -11,13 +11,11 @@ import torch.nn.functional as F
 
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.networks import Architecture, build_network, normalise
-from ncfm_hub.extractors.together import TogetherTrainer
+from ncfm_hub.extractors.together import TogetherTrainer, networks_at_once
 from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
 from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
 from ncfm_hub.progress import Bar
 from ncfm_hub.randomness import generator
-
-AT_ONCE = 10  # students on a GPU
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,7 @@ class Students:
     def __init__(self, architecture: Architecture, plan: StudentPlan, engine: Engine, at_once: int | None = None):
         self.architecture, self.plan, self.engine = architecture, plan, engine
         network = build_network(architecture)
-        plain = next(network.buffers(), None) is None
-        self.at_once = at_once or (AT_ONCE if engine.device.type == "cuda" and plain else 1)
+        self.at_once = at_once or networks_at_once(network, engine)
         self.together = TogetherTrainer(build_network(architecture), engine) if self.at_once > 1 else None
         self.trainer = Trainer(network, engine)
 
@@ -66,8 +63,8 @@ class Students:
 
         Students of equal seed start from the same weights whatever they are trained on.
         """
-        plan, network = self.plan, self.trainer.network
-        network.load_state_dict(self._fresh_weights(seed))
+        plan = self.plan
+        network = self.trainer.load([self._fresh_weights(seed)])
         optimizer = make_optimizer(network, "adamw", lr=plan.lr, weight_decay=plan.weight_decay)
         rate = learning_rate_schedule(plan.schedule, plan.lr, plan.updates)
         self.trainer.fit(self._batches(training, seed), optimizer, rate, on_update=lambda: bar.advance())
@@ -79,17 +76,15 @@ class Students:
         """As `train_and_test` for each training set and seed, all at once."""
         assert self.together is not None
         plan = self.plan
-        trained = self.together.fit(
-            [self._fresh_weights(seed) for _, seed in jobs],
-            zip(*(self._batches(training, seed) for training, seed in jobs), strict=True),
-            learning_rate_schedule(plan.schedule, plan.lr, plan.updates),
-            optimizer="adamw",
-            weight_decay=plan.weight_decay,
-            on_update=lambda: bar.advance(len(jobs)),
-        )
+        module = self.together.load([self._fresh_weights(seed) for _, seed in jobs])
+        optimizer = make_optimizer(module, "adamw", lr=plan.lr, weight_decay=plan.weight_decay)
+        rate = learning_rate_schedule(plan.schedule, plan.lr, plan.updates)
+        several = zip(*(self._batches(training, seed) for training, seed in jobs), strict=True)
+        batches = ((torch.stack([x for x, _ in each]), torch.stack([y for _, y in each])) for each in several)
+        self.together.fit(batches, optimizer, rate, on_update=lambda: bar.advance(len(jobs)))
         results = []
-        for (training, _), weights in zip(jobs, trained, strict=True):
-            self.trainer.network.load_state_dict(weights)
+        for (training, _), weights in zip(jobs, self.together.weights(), strict=True):
+            self.trainer.load([weights])
             results.append(self._test(training, test_images, test_labels))
         return results
 

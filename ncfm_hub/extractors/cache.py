@@ -20,8 +20,15 @@ from ncfm_hub.extractors.networks import (
     normalise,
     pretrained_name,
 )
-from ncfm_hub.extractors.pool import POOL_FILE, Pool, member_file, read_pool, save_weights, write_pool_files
-from ncfm_hub.extractors.pretraining import TrainingPlan, initial_weights, measure_blends, train_member
+from ncfm_hub.extractors.pool import POOL_FILE, Pool, Weights, member_file, read_pool, save_weights, write_pool_files
+from ncfm_hub.extractors.pretraining import (
+    TrainingPlan,
+    initial_weights,
+    measure_blends,
+    partial_file,
+    train_members,
+)
+from ncfm_hub.extractors.together import TogetherTrainer, networks_at_once
 from ncfm_hub.extractors.training import Trainer
 from ncfm_hub.files import cache_root, sha256_file, write_json
 from ncfm_hub.progress import Progress, Silent
@@ -171,33 +178,63 @@ def _train(
         seed=recipe.seed,
         flip=flip,
     )
-    waiting = [member for member in members if not (folder / f"{member:02d}.json").is_file()]
+    network = build_network(architecture)
+    at_once = networks_at_once(network, engine)
+    groups = [members[first : first + at_once] for first in range(0, len(members), at_once)]
+    waiting = [group for group in groups if not all(_measured_file(folder, member).is_file() for member in group)]
     if not waiting:
         return
-    trainer = Trainer(build_network(architecture), engine)
-    rows = torch.linspace(0, len(source.test.labels) - 1, min(MEASURED_IMAGES, len(source.test.labels))).long()
-    test_images, test_labels = source.test.images[rows], source.test.labels[rows]
-    updates = plan.updates_per_epoch(len(source.train.images)) * plan.epochs
-    with progress.bar(updates * len(waiting), "pretraining") as bar:
-        for member in waiting:
-            init, start = initial_weights(architecture, recipe.seed, member, weights, recipe.init_head_only)
-            save_weights(member_file(folder, member, "init"), init)
-            train_member(
-                trainer, folder, member, source.train.images, source.train.labels, architecture, plan, start, bar
+    trainer = Trainer(network, engine)
+    together = TogetherTrainer(build_network(architecture), engine) if at_once > 1 else None
+    images, labels = source.train.images.to(engine.device), source.train.labels.to(engine.device)
+    updates = plan.updates_per_epoch(len(images)) * plan.epochs
+    with progress.bar(updates * sum(len(group) for group in waiting), "pretraining") as bar:
+        for group in waiting:
+            pairs = [
+                initial_weights(architecture, recipe.seed, member, weights, recipe.init_head_only) for member in group
+            ]
+            trained = train_members(
+                together if together is not None and len(group) > 1 else trainer,
+                folder,
+                group,
+                images,
+                labels,
+                architecture,
+                plan,
+                [start for _, start in pairs],
+                bar,
             )
-            trained = {name: tensor.detach().cpu().clone() for name, tensor in trainer.network.state_dict().items()}
-            accuracy = measure_blends(
-                trainer, (init, trained), test_images, test_labels, lambda x: normalise(x, architecture)
-            )
-            write_json(folder / f"{member:02d}.json", accuracy)
-            progress.note(
-                f"extractor {member + 1} of {recipe.size}: {accuracy['0.0']:.1f} % "
-                f"on {len(rows)} images of {source.info.test_split}"
-            )
+            for member, (init, _), end in zip(group, pairs, trained, strict=True):
+                save_weights(member_file(folder, member, "init"), init)
+                save_weights(member_file(folder, member, "trained"), end)
+                said = _measure(source, architecture, trainer, folder, member, (init, end))
+                progress.note(f"extractor {member + 1} of {recipe.size}: {said}")
+            partial_file(folder, group).unlink()
+
+
+def _measure(
+    source: Source,
+    architecture: Architecture,
+    trainer: Trainer,
+    folder: Path,
+    member: int,
+    pair: tuple[Weights, Weights],
+) -> str:
+    """Write down how accurate a member's blends are; says how accurate the trained one is."""
+    test = source.test
+    rows = torch.linspace(0, len(test.labels) - 1, min(MEASURED_IMAGES, len(test.labels))).long()
+    accuracy = measure_blends(trainer, pair, test.images[rows], test.labels[rows], lambda x: normalise(x, architecture))
+    write_json(_measured_file(folder, member), accuracy)
+    return f"{accuracy['0.0']:.1f} % on {len(rows)} images of {source.info.test_split}"
+
+
+def _measured_file(folder: Path, member: int) -> Path:
+    """The accuracy of a member's blends, which says that all of the member is there."""
+    return folder / f"{member:02d}.json"
 
 
 def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture, key: str, folder: Path) -> None:
-    accuracy = [json.loads((folder / f"{member:02d}.json").read_text()) for member in range(recipe.size)]
+    accuracy = [json.loads(_measured_file(folder, member).read_text()) for member in range(recipe.size)]
     from safetensors.torch import load_file
 
     first = (load_file(member_file(folder, 0, "init")), load_file(member_file(folder, 0, "trained")))
@@ -214,4 +251,4 @@ def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architectur
     }
     write_pool_files(folder, pool, description)
     for member in range(recipe.size):  # pool.json says it now
-        (folder / f"{member:02d}.json").unlink(missing_ok=True)
+        _measured_file(folder, member).unlink(missing_ok=True)

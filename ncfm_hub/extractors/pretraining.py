@@ -4,7 +4,7 @@ A member's epoch draws everything from (pool seed, member, epoch), and its state
 run killed anywhere goes on from the last epoch and ends with the same bytes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from torch import nn
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.networks import Architecture, build_network, normalise
-from ncfm_hub.extractors.pool import Weights, blend, member_file, save_weights
+from ncfm_hub.extractors.pool import Weights, blend, save_weights
+from ncfm_hub.extractors.together import TogetherTrainer
 from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
-from ncfm_hub.matching.augment import augment, draw_augmentation
+from ncfm_hub.matching.augment import augment, draw_augmentation, join
 from ncfm_hub.progress import Bar
 from ncfm_hub.randomness import generator
 
@@ -58,44 +59,47 @@ def initial_weights(
     return init, start
 
 
-def train_member(
-    trainer: Trainer,
+def partial_file(folder: Path, members: Sequence[int]) -> Path:
+    """Where members that are trained together have their state between epochs."""
+    return folder / f"{members[0]:02d}-partial.safetensors"
+
+
+def train_members(
+    trainer: Trainer | TogetherTrainer,
     folder: Path,
-    member: int,
+    members: Sequence[int],
     images: torch.Tensor,
     labels: torch.Tensor,
     architecture: Architecture,
     plan: TrainingPlan,
-    start: Weights,
+    starts: Sequence[Weights],
     bar: Bar,
-) -> None:
-    """Train one member and write its `trained` file; goes on from `NN-partial.safetensors` if there is one.
+) -> list[Weights]:
+    """Train one member, or several at once; goes on from their partial file if there is one, and leaves it there.
 
-    images: uint8 (N, c, H, W); labels: int64 (N,)
+    images: uint8 (N, c, H, W) on any device; labels: int64 (N,) on the same
     """
-    network = trainer.network
-    network.load_state_dict(start)
+    module = trainer.load(starts)
     optimizer = make_optimizer(
-        network, plan.optimizer, lr=plan.lr, weight_decay=plan.weight_decay, momentum=plan.momentum
+        module, plan.optimizer, lr=plan.lr, weight_decay=plan.weight_decay, momentum=plan.momentum
     )
-    partial = folder / f"{member:02d}-partial.safetensors"
+    partial = partial_file(folder, members)
     updates = plan.updates_per_epoch(len(images))
     rate = learning_rate_schedule(plan.schedule, plan.lr, updates * plan.epochs)
-    first = _load_partial(partial, network, optimizer)
-    bar.advance(first * updates)
+    first = _load_partial(partial, module, optimizer)
+    bar.advance(first * updates * len(members))
+    named = str(members[0] + 1) if len(members) == 1 else f"{members[0] + 1} to {members[-1] + 1}"
     for epoch in range(first, plan.epochs):
-        batches = _epoch(images, labels, architecture, plan, member, epoch, trainer.engine.device)
+        batches = _epoch(images, labels, architecture, plan, members, epoch, trainer.engine.device)
         trainer.fit(
-            batches,
+            batches if isinstance(trainer, TogetherTrainer) else ((x[0], targets[0]) for x, targets in batches),
             optimizer,
             rate,
             first_update=epoch * updates,
-            on_update=lambda: bar.advance(member=str(member + 1)),
+            on_update=lambda: bar.advance(len(members), member=named),
         )
-        if epoch + 1 < plan.epochs:
-            _save_partial(partial, network, optimizer, epoch + 1)
-    save_weights(member_file(folder, member, "trained"), network.state_dict())
-    partial.unlink(missing_ok=True)
+        _save_partial(partial, module, optimizer, epoch + 1)
+    return trainer.weights()
 
 
 def measure_blends(
@@ -118,20 +122,23 @@ def _epoch(
     labels: torch.Tensor,
     architecture: Architecture,
     plan: TrainingPlan,
-    member: int,
+    members: Sequence[int],
     epoch: int,
     device: torch.device,
 ) -> Iterator[Batch]:
-    draws = generator(plan.seed, "pretraining", member, epoch)
-    order = torch.randperm(len(images), generator=draws)
-    size = min(plan.batch_size, len(images))
+    """Images (K, B, c, H, W) and targets (K, B, C) of K members, each with an order and crops of its own."""
+    draws = [generator(plan.seed, "pretraining", member, epoch) for member in members]
+    orders = torch.stack([torch.randperm(len(images), generator=own) for own in draws]).to(images.device)
+    size, resolution = min(plan.batch_size, len(images)), (images.shape[2], images.shape[3])
     for first in range(0, plan.updates_per_epoch(len(images)) * size, size):
-        rows = order[first : first + size]
-        draw = draw_augmentation(
-            size, (images.shape[2], images.shape[3]), draws, geometry="crop", flip=plan.flip, colour=False, cutout=False
-        )
-        x = augment(normalise(images[rows].to(device), architecture), draw.to(device))
-        yield x, F.one_hot(labels[rows], architecture.classes).float().to(device)
+        rows = orders[:, first : first + size]
+        drawn = [
+            draw_augmentation(size, resolution, own, geometry="crop", flip=plan.flip, colour=False, cutout=False)
+            for own in draws
+        ]
+        x = augment(normalise(images[rows.flatten()].to(device), architecture), join(drawn).to(device))
+        targets = F.one_hot(labels[rows], architecture.classes).float().to(device)
+        yield x.unflatten(0, (len(members), size)), targets
 
 
 def _save_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:

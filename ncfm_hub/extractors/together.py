@@ -13,16 +13,29 @@ from torch.func import functional_call, vmap
 
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.pool import Weights
-from ncfm_hub.extractors.training import Batch, make_optimizer
+from ncfm_hub.extractors.training import Batch
+
+AT_ONCE = 10  # networks on a GPU
+
+
+def networks_at_once(network: nn.Module, engine: Engine) -> int:
+    """How many of these it pays to train at once: several on a GPU, if they have no buffers; else one."""
+    plain = next(network.buffers(), None) is None
+    return AT_ONCE if engine.device.type == "cuda" and plain else 1
 
 
 class TogetherTrainer:
-    """Networks without buffers (ConvNets are; batch norm is not), compiled once for all."""
+    """Networks without buffers (ConvNets are; batch norm is not), compiled once for all.
+
+    Used as `Trainer` is: weights are loaded, an optimiser is made for what holds them, batches are fitted.
+    """
 
     def __init__(self, network: nn.Module, engine: Engine):
         if next(network.buffers(), None) is not None:
             raise ValueError("networks with buffers, such as batch norm's, are trained one after another")
         self.engine = engine
+        self._names = [name for name, _ in network.named_parameters()]
+        self._stacked = nn.ParameterList()
         network = network.to("meta").train()
 
         def loss(weights: Weights, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -32,32 +45,38 @@ class TogetherTrainer:
 
         self._losses = engine.compile(vmap(loss))
 
+    def load(self, weights: Sequence[Weights]) -> nn.Module:
+        """Set out from these weights of K networks; returns the module whose parameters (K, ...) are to be optimised.
+
+        SGD and AdamW work element by element, so one optimiser for all is one for each.
+        """
+        self._stacked = nn.ParameterList(
+            torch.stack([one[name] for one in weights]).to(self.engine.device) for name in self._names
+        )
+        return self._stacked
+
+    def weights(self) -> list[Weights]:
+        """Of the K networks as they are now, on the CPU."""
+        now = [value.detach().cpu() for value in self._stacked]
+        return [
+            {name: value[k].clone() for name, value in zip(self._names, now, strict=True)} for k in range(len(now[0]))
+        ]
+
     def fit(
         self,
-        weights: Sequence[Weights],
-        batches: Iterable[Sequence[Batch]],
+        batches: Iterable[Batch],
+        optimizer: torch.optim.Optimizer,
         learning_rate: Callable[[int], float],
-        *,
-        optimizer: str,
-        weight_decay: float,
-        on_update: Callable[[], None],
-    ) -> list[Weights]:
-        """Weights of the K networks after training; `batches` gives one batch of equal size for each of them."""
-        stacked = {
-            name: nn.Parameter(torch.stack([one[name] for one in weights]).to(self.engine.device))
-            for name in weights[0]
-        }
-        holder = nn.Module()
-        for number, parameter in enumerate(stacked.values()):
-            holder.register_parameter(str(number), parameter)
-        # Both optimisers work element by element, so one for all is one for each.
-        descent = make_optimizer(holder, optimizer, lr=learning_rate(0), weight_decay=weight_decay)
-        for update, several in enumerate(batches):
-            for group in descent.param_groups:
+        first_update: int = 0,
+        on_update: Callable[[], None] | None = None,
+    ) -> None:
+        """One optimiser update per batch: images (K, B, c, H, W) and targets (K, B, C), a row for each network."""
+        for update, (images, targets) in enumerate(batches, first_update):
+            for group in optimizer.param_groups:
                 group["lr"] = learning_rate(update)
-            images, targets = (torch.stack(parts) for parts in zip(*several, strict=True))
-            descent.zero_grad(set_to_none=True)
-            self._losses(dict(stacked), images, targets).sum().backward()
-            descent.step()
-            on_update()
-        return [{name: value.detach()[k].clone() for name, value in stacked.items()} for k in range(len(weights))]
+            optimizer.zero_grad(set_to_none=True)
+            weights = dict(zip(self._names, self._stacked, strict=True))
+            self._losses(weights, images, targets).sum().backward()
+            optimizer.step()
+            if on_update:
+                on_update()

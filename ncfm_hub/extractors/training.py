@@ -4,7 +4,7 @@ Legend: N images in a batch, c channels, C classes. A batch is normalised images
 probabilities (N, C).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.convnet import run_natively
+from ncfm_hub.extractors.pool import Weights
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -25,6 +26,16 @@ class Trainer:
         self.network = network.to(engine.device).to(memory_format=torch.channels_last)
         native = engine.native and run_natively(self.network)
         self._forward = self.network if native else engine.compile(self.network)
+
+    def load(self, weights: Sequence[Weights]) -> nn.Module:
+        """Set out from the only one of these weights; returns the network, whose parameters are to be optimised."""
+        (only,) = weights
+        self.network.load_state_dict(only)
+        return self.network
+
+    def weights(self) -> list[Weights]:
+        """Of the network as it is now, alone in a list, on the CPU."""
+        return [{name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}]
 
     def fit(
         self,

@@ -121,7 +121,7 @@ def test_a_pool_is_trained_once(source: Source, engine: Engine, monkeypatch: pyt
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(cache, "train_member", refuse)
+    monkeypatch.setattr(cache, "train_members", refuse)
     second = get_pool(source, False, recipe(), engine)
     assert second.origin == "cache"
     assert second.key == first.key
@@ -164,6 +164,33 @@ def test_a_pool_stopped_anywhere_ends_with_the_same_bytes(
     assert get_pool(source, False, values, engine).key == whole.key
     assert weights_on_disk(whole.key) == expected
     assert (pool_folder(whole.key) / "pool.json").read_bytes() == described
+
+
+@pytest.mark.parametrize(("optimizer", "within"), [("sgd", 1e-3), ("adamw", 1e-2)])
+def test_members_trained_at_once_are_those_trained_alone(
+    source: Source, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, within: float
+) -> None:
+    """Three in groups of two, as on a GPU; stopped on the way they end with the same bytes.
+
+    Differences are relative to how far training went. AdamW makes whole steps of gradients that are mere rounding.
+    """
+    values = recipe(size=3, epochs=2, optimizer=optimizer, lr=1e-3)
+    alone = get_pool(source, False, values, engine)
+    monkeypatch.setattr(cache, "networks_at_once", lambda *_: 2)
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "together"))
+    together = get_pool(source, False, values, engine)
+    for one, other in zip(alone.members, together.members, strict=True):
+        for name, tensor in one[1].items():
+            assert torch.equal(other[0][name], one[0][name])
+            if name not in ("blocks.0.bias", "blocks.4.bias", "blocks.8.bias"):  # the norm takes away what they add
+                assert (other[1][name] - tensor).norm() <= within * (tensor - one[0][name]).norm()
+    expected = weights_on_disk(together.key)
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "stopped"))
+    for updates in (4, 9, 4):  # of 6 for each member; the first of them within an epoch of the first group
+        with pytest.raises(Killed):
+            get_pool(source, False, values, engine, StopAfter(updates))
+    get_pool(source, False, values, engine)
+    assert weights_on_disk(together.key) == expected
 
 
 def test_a_member_does_not_depend_on_the_others(source: Source, engine: Engine) -> None:
@@ -245,7 +272,7 @@ def test_a_run_that_waited_for_another_uses_its_pool(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(cache, "train_member", refuse)
+    monkeypatch.setattr(cache, "train_members", refuse)
     assert len(get_pool(source, False, recipe(), engine, TheOtherEnds()).members) == 2
     assert notes == ["another run is training this pool; waiting for it"]
 

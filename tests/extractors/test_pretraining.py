@@ -23,7 +23,8 @@ def plan(**changes: Any) -> TrainingPlan:
 
 def epoch(values: TrainingPlan, member: int, number: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     device = torch.device("cpu")
-    return list(pretraining._epoch(IMAGES, LABELS, ARCHITECTURE, values, member, number, device))
+    several = pretraining._epoch(IMAGES, LABELS, ARCHITECTURE, values, [member], number, device)
+    return [(x[0], targets[0]) for x, targets in several]
 
 
 def order(batches: list[tuple[torch.Tensor, torch.Tensor]]) -> list[int]:
@@ -53,6 +54,14 @@ def test_member_epoch_and_seed_each_change_the_order() -> None:
               ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 1, 1))]  # fmt: skip
     assert len({tuple(one) for one in orders}) == 5
     assert order(epoch(plan(), 0, 1)) == orders[1]
+
+
+def test_members_at_once_are_given_what_each_is_given_alone() -> None:
+    together = list(pretraining._epoch(IMAGES, LABELS, ARCHITECTURE, plan(), [0, 3], 1, torch.device("cpu")))
+    for place, member in enumerate((0, 3)):
+        for (x, targets), (mine, my_targets) in zip(together, epoch(plan(), member, 1), strict=True):
+            assert torch.equal(x[place], mine)
+            assert torch.equal(targets[place], my_targets)
 
 
 @pytest.mark.parametrize("flip", [False, True])

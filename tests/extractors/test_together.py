@@ -34,11 +34,16 @@ def test_each_network_goes_its_own_way(engine: Engine, optimizer: str) -> None:
         starts.append({name: value.clone() for name, value in ConvNet(5, 3, 16, width=8).state_dict().items()})
     together = TogetherTrainer(ConvNet(5, 3, 16, width=8), engine)
     counted: list[int] = []
-    several = zip(*(batches(number, 5) for number in range(3)), strict=True)
-    found = together.fit(
-        starts, several, rate, optimizer=optimizer, weight_decay=0.1, on_update=lambda: counted.append(1)
-    )
-    assert len(counted) == 5
+    held = together.load(starts)
+    several = [
+        (torch.stack([x for x, _ in each]), torch.stack([y for _, y in each]))
+        for each in zip(*(batches(number, 5) for number in range(3)), strict=True)
+    ]
+    descent = make_optimizer(held, optimizer, lr=0.01, weight_decay=0.1)
+    together.fit(several[:2], descent, rate)
+    together.fit(several[2:], descent, rate, first_update=2, on_update=lambda: counted.append(1))
+    found = together.weights()
+    assert len(counted) == 3
     for number, (start, mine) in enumerate(zip(starts, found, strict=True)):
         network = ConvNet(5, 3, 16, width=8)
         network.load_state_dict(start)
