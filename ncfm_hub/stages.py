@@ -33,7 +33,7 @@ from ncfm_hub.sources import Source, cut_validation, load_source, too_small_note
 from ncfm_hub.sources.types import SourceInfo
 
 CHECKPOINT = "distillation.safetensors"
-# Decoded images of a unit of work, and real images of one pass, at 32 px: few on a CPU, where more only take memory;
+# Decoded images of a unit of work, and real images of one pass, at 32 px: on a CPU as many as make a step faster;
 # many on a GPU. What they take grows with the pixels.
 UNIT_IMAGES = {"cpu": 256, "cuda": 4096}
 PASS_IMAGES = {"cpu": 128, "cuda": 1024}

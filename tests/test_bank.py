@@ -121,9 +121,10 @@ def test_what_is_there_is_not_computed_again_and_what_is_damaged_is(
     files = sorted(cache.rglob("*.safetensors"))
     assert [path.name for path in files] == ["00000.safetensors", "00001.safetensors", "00002.safetensors"]
     whole = files[1].read_bytes()
-    files[1].write_bytes(whole[:20])
-    assert torch.equal(distill_images(source, tiny_pool(source), settings, engine).stored, first)
-    assert files[1].read_bytes() == whole
+    for damaged in (whole[:20], whole[:-1]):
+        files[1].write_bytes(damaged)
+        assert torch.equal(distill_images(source, tiny_pool(source), settings, engine).stored, first)
+        assert files[1].read_bytes() == whole
     monkeypatch.setattr(Distiller, "_bank_statistics", lambda self, entry: refuse(entry))
     for same in (settings, replace(settings, seed=1), replace(settings, ipc=2), replace(settings, alpha=0.1)):
         distill_images(source, tiny_pool(source), same, engine)  # none of these has a part in the real side

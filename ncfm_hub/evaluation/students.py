@@ -52,7 +52,7 @@ class Students:
     def __init__(self, architecture: Architecture, plan: StudentPlan, engine: Engine, at_once: int | None = None):
         self.architecture, self.plan, self.engine = architecture, plan, engine
         network = build_network(architecture)
-        self.at_once = at_once or networks_at_once(network, engine)
+        self.at_once = at_once or networks_at_once(network, plan.batch_size, architecture.resolution, engine)
         self.together = TogetherTrainer(build_network(architecture), engine) if self.at_once > 1 else None
         self.trainer = Trainer(network, engine)
 

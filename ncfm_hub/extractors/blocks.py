@@ -49,7 +49,7 @@ class NormReluPool(torch.autograd.Function):
 
 
 class FirstBlock(torch.autograd.Function):
-    """3 x 3 convolution of 1 or 3 channels with kernel (O, C, 3, 3), then as `NormReluPool`.
+    """3 x 3 convolution of 1 to 3 channels with kernel (O, C, 3, 3), then as `NormReluPool`.
 
     The norm takes away what a bias of the convolution adds, so there is none.
     """

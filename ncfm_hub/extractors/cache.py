@@ -33,7 +33,7 @@ from ncfm_hub.extractors.training import Trainer
 from ncfm_hub.files import cache_root, sha256_file, write_json
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.recipe import PoolRecipe
-from ncfm_hub.sources.types import Source
+from ncfm_hub.sources.types import ImageSet, Source
 
 # The blends' accuracy describes a pool, it decides nothing: this many test images give it to within a point.
 MEASURED_IMAGES = 2000
@@ -42,7 +42,7 @@ MEASURED_IMAGES = 2000
 def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str, engine: Engine) -> str:
     """Hex key of everything that determines a pool's bytes on one machine."""
     described = {
-        "format": 2,
+        "format": 3,
         "source": fingerprint,
         "flip": flip,
         "recipe": recipe.model_dump(),
@@ -179,14 +179,14 @@ def _train(
         flip=flip,
     )
     network = build_network(architecture)
-    at_once = networks_at_once(network, engine)
+    at_once = networks_at_once(network, plan.batch_size, architecture.resolution, engine)
     groups = [members[first : first + at_once] for first in range(0, len(members), at_once)]
     waiting = [group for group in groups if not all(_measured_file(folder, member).is_file() for member in group)]
     if not waiting:
         return
     trainer = Trainer(network, engine)
     together = TogetherTrainer(build_network(architecture), engine) if at_once > 1 else None
-    images, labels = source.train.images.to(engine.device), source.train.labels.to(engine.device)
+    images, labels = _on_device(source.train, engine)
     updates = plan.updates_per_epoch(len(images)) * plan.epochs
     with progress.bar(updates * sum(len(group) for group in waiting), "pretraining") as bar:
         for group in waiting:
@@ -210,6 +210,13 @@ def _train(
                 said = _measure(source, architecture, trainer, folder, member, (init, end))
                 progress.note(f"extractor {member + 1} of {recipe.size}: {said}")
             partial_file(folder, group).unlink()
+
+
+def _on_device(images: ImageSet, engine: Engine) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and labels on a GPU where a quarter of its free memory holds them; else batches go there one by one."""
+    if engine.device.type != "cuda" or images.images.nbytes > torch.cuda.mem_get_info(engine.device)[0] // 4:
+        return images.images, images.labels
+    return images.images.to(engine.device), images.labels.to(engine.device)
 
 
 def _measure(
@@ -252,3 +259,5 @@ def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architectur
     write_pool_files(folder, pool, description)
     for member in range(recipe.size):  # pool.json says it now
         _measured_file(folder, member).unlink(missing_ok=True)
+    for left in folder.glob("*-partial.safetensors"):  # of members that were stopped in other groups
+        left.unlink()

@@ -1,7 +1,8 @@
 """Training the members of a pool, resumable epoch by epoch.
 
 A member's epoch draws everything from (pool seed, member, epoch), and its state is written whole after each epoch: a
-run killed anywhere goes on from the last epoch and ends with the same bytes.
+run killed anywhere goes on from the last epoch and ends with the same bytes. Members trained at once are written
+together; in other groups, as under another number of processes, they begin anew.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +62,7 @@ def initial_weights(
 
 def partial_file(folder: Path, members: Sequence[int]) -> Path:
     """Where members that are trained together have their state between epochs."""
-    return folder / f"{members[0]:02d}-partial.safetensors"
+    return folder / ("-".join(f"{member:02d}" for member in members) + "-partial.safetensors")
 
 
 def train_members(
@@ -88,7 +89,7 @@ def train_members(
     rate = learning_rate_schedule(plan.schedule, plan.lr, updates * plan.epochs)
     first = _load_partial(partial, module, optimizer)
     bar.advance(first * updates * len(members))
-    named = str(members[0] + 1) if len(members) == 1 else f"{members[0] + 1} to {members[-1] + 1}"
+    named = str(members[0] + 1) if len(members) == 1 else f"{len(members)} at once"
     for epoch in range(first, plan.epochs):
         batches = _epoch(images, labels, architecture, plan, members, epoch, trainer.engine.device)
         trainer.fit(

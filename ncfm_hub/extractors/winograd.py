@@ -70,7 +70,7 @@ def _filtered(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
 
 def _parts(x: torch.Tensor) -> list[slice]:
     """Images (N, ...) in groups whose tiles stay in the cache from one pass to the next, and whose product is fast."""
-    images = max(1, TILES_AT_ONCE // _tiles(x[0]))
+    images = max(1, TILES_AT_ONCE // _tiles(x))
     return [slice(first, first + images) for first in range(0, len(x), images)]
 
 
@@ -106,14 +106,14 @@ def output_gradient_tiles(gradient: torch.Tensor) -> torch.Tensor:
 def _to_tiles(maps: torch.Tensor, way: str) -> torch.Tensor:
     maps = maps.contiguous(memory_format=torch.channels_last)
     count, channels, height, width = maps.shape
-    tiles = maps.new_empty(36, count * _tiles(maps[0]), channels)
+    tiles = maps.new_empty(36, count * _tiles(maps), channels)
     call(native_library(SOURCE), way, maps, tiles, count, height, width, channels)
     return tiles
 
 
-def _tiles(image: torch.Tensor) -> int:
-    """Of one map (C, H, W)."""
-    return -(-image.shape[1] // 4) * -(-image.shape[2] // 4)
+def _tiles(maps: torch.Tensor) -> int:
+    """Of each of the maps (N, C, H, W)."""
+    return -(-maps.shape[2] // 4) * -(-maps.shape[3] // 4)
 
 
 def _both_axes(like: torch.Tensor) -> torch.Tensor:

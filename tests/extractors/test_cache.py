@@ -17,6 +17,7 @@ from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import cache
 from ncfm_hub.extractors.cache import architecture_name, get_pool, pinned, pool_folder, pool_key
 from ncfm_hub.extractors.pool import check_pool_fits
+from ncfm_hub.extractors.together import TogetherTrainer
 from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.recipe import PoolRecipe
 from ncfm_hub.sources.types import Source
@@ -186,11 +187,52 @@ def test_members_trained_at_once_are_those_trained_alone(
                 assert (other[1][name] - tensor).norm() <= within * (tensor - one[0][name]).norm()
     expected = weights_on_disk(together.key)
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "stopped"))
-    for updates in (4, 9, 4):  # of 6 for each member; the first of them within an epoch of the first group
+    # Within the first and the second epoch of the first group (12 updates), and of the second (6).
+    for updates in (4, 9, 14, 5):
         with pytest.raises(Killed):
             get_pool(source, False, values, engine, StopAfter(updates))
     get_pool(source, False, values, engine)
     assert weights_on_disk(together.key) == expected
+
+
+def test_members_that_were_not_yet_measured_are_not_trained_again(
+    source: Source, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "networks_at_once", lambda *_: 2)
+    measure = cache._measure
+
+    def stop(*given: Any) -> str:
+        if given[4] == 1:
+            raise Killed
+        return measure(*given)
+
+    monkeypatch.setattr(cache, "_measure", stop)
+    with pytest.raises(Killed):
+        get_pool(source, False, recipe(), engine)
+    monkeypatch.setattr(cache, "_measure", measure)
+    monkeypatch.setattr(TogetherTrainer, "fit", None)  # whoever trains fails
+    pool = get_pool(source, False, recipe(), engine)
+    assert len(pool.members) == 2
+    assert not list(pool_folder(pool.key).glob("*partial*"))
+
+
+def test_members_stopped_in_other_groups_begin_anew(
+    source: Source, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a run goes on with another number of processes."""
+    values = recipe(size=4)
+    monkeypatch.setattr(cache, "networks_at_once", lambda *_: 2)
+    with pytest.raises(Killed):
+        get_pool(source, False, values, engine, StopAfter(7))
+    (folder,) = pool_folder("any").parent.iterdir()
+    assert [path.name for path in folder.glob("*partial*")] == ["00-01-partial.safetensors"]
+    monkeypatch.setattr(cache, "networks_at_once", lambda *_: 1)
+    pool = get_pool(source, False, values, engine)
+    assert not list(folder.glob("*partial*"))
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(folder.parent.parent / "undisturbed"))
+    expected = get_pool(source, False, values, engine)
+    for one, other in zip(pool.members, expected.members, strict=True):
+        assert torch.equal(one[1]["head.weight"], other[1]["head.weight"])
 
 
 def test_a_member_does_not_depend_on_the_others(source: Source, engine: Engine) -> None:

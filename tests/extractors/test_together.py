@@ -1,5 +1,8 @@
 """Networks trained at once end where each ends alone."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -10,7 +13,7 @@ from ncfm_hub.evaluation.protocol import Row, measure
 from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet, one_hot
 from ncfm_hub.extractors.convnet import ConvNet
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
-from ncfm_hub.extractors.together import TogetherTrainer
+from ncfm_hub.extractors.together import TogetherTrainer, networks_at_once
 from ncfm_hub.extractors.training import Batch, Trainer, make_optimizer
 from tests.matching.tiny import tiny_source
 
@@ -75,6 +78,15 @@ def test_students_at_once_are_the_students_one_after_another(engine: Engine) -> 
     for one, other in zip(alone, at_once, strict=True):
         assert one["accuracy"]["values"] == other["accuracy"]["values"]
         assert one["train_accuracy"]["values"] == other["train_accuracy"]["values"]
+
+
+def test_how_many_go_at_once_follows_device_network_and_pixels(engine: Engine) -> None:
+    on_gpu: Any = SimpleNamespace(device=torch.device("cuda"))
+    found = [networks_at_once(ConvNet(5), 128, resolution, on_gpu) for resolution in (16, 32, 64, 128)]
+    assert found == [10, 10, 4, 1]
+    assert networks_at_once(ConvNet(5), 512, 32, on_gpu) == 4
+    assert networks_at_once(timm.create_model("resnet18", num_classes=5), 128, 32, on_gpu) == 1
+    assert networks_at_once(ConvNet(5), 128, 32, engine) == 1
 
 
 def test_networks_with_buffers_are_refused(engine: Engine) -> None:
