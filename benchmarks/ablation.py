@@ -52,6 +52,7 @@ CELLS: dict[str, dict[str, Any]] = {
         "distillation.sampling_lr": 0.1,
         "distillation.sampling_objective": "debiased",
     },
+    "without calibration, frequency scale 4": {"distillation.calibration": 0.0, "distillation.frequency_scale": 4.0},
     "extractors of 6 epochs": {"pool.epochs": 6},
     "6 extractors": {"pool.size": 6},
     "calibration 2": {"distillation.calibration": 2.0},
