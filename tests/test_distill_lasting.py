@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,34 +13,14 @@ from safetensors.torch import load_file
 from ncfm_hub.distillation import distill_images
 from ncfm_hub.engine import Engine
 from ncfm_hub.errors import CheckpointError
-from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.sources.types import Source
 from tests.matching.tiny import tiny_pool, tiny_settings
+from tests.stopping import StopAfter, Stopped
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 # --- checkpoints -------------------------------------------------------------------------------------------------
-
-
-class Interrupted(Exception):
-    pass
-
-
-class StopAfter(Silent):
-    """A progress whose bar ends the run at a given step, as a signal would."""
-
-    def __init__(self, steps: int):
-        self.left = steps
-
-    @contextmanager
-    def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
-        yield self  # type: ignore[misc]
-
-    def advance(self, count: int = 1, **figures: float | str) -> None:
-        self.left -= count
-        if self.left < 0:
-            raise Interrupted
 
 
 def assert_equal_tensors(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> None:
@@ -65,7 +43,7 @@ def test_a_resumed_run_is_the_run_never_stopped(
     whole = distill_images(source, pool, settings, engine, tmp_path / "whole", 3)
     stopped = tmp_path / "stopped"
     for lasts in (4, 2):  # ends in step 5 with the checkpoint of step 3, then in step 6 with the same one
-        with pytest.raises(Interrupted):
+        with pytest.raises(Stopped):
             distill_images(source, pool, settings, engine, stopped, 3, resume=True, progress=StopAfter(lasts))
         assert len(load_file(stopped)["curve"]) == 3
     made = distill_images(source, pool, settings, engine, stopped, 3, resume=True)

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,11 @@ from ncfm_hub.extractors import cache
 from ncfm_hub.extractors.cache import architecture_name, get_pool, pinned, pool_folder, pool_key
 from ncfm_hub.extractors.pool import check_pool_fits
 from ncfm_hub.extractors.together import TogetherTrainer
-from ncfm_hub.progress import Bar, Silent
+from ncfm_hub.progress import Silent
 from ncfm_hub.recipe import PoolRecipe
 from ncfm_hub.sources.types import Source
 from tests.matching.tiny import tiny_source
+from tests.stopping import StopAfter, Stopped
 
 VALUES: dict[str, Any] = {
     "size": 2,
@@ -46,26 +45,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def recipe(**changes: Any) -> PoolRecipe:
     return PoolRecipe.model_validate(VALUES | changes)
-
-
-class Killed(Exception):
-    pass
-
-
-class StopAfter(Silent):
-    """Ends the work after so many updates, as a signal would."""
-
-    def __init__(self, updates: int):
-        self.left = updates
-
-    @contextmanager
-    def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
-        yield self
-
-    def advance(self, count: int = 1, **figures: float | str) -> None:
-        self.left -= count
-        if self.left < 0:
-            raise Killed
 
 
 def test_every_value_of_the_recipe_is_in_the_key(engine: Engine) -> None:
@@ -158,7 +137,7 @@ def test_a_pool_stopped_anywhere_ends_with_the_same_bytes(
     for updates in (2, 5, 8, 8):
         try:
             get_pool(source, False, values, engine, StopAfter(updates))
-        except Killed:
+        except Stopped:
             partials += len(list(pool_folder(whole.key).glob("*-partial.safetensors")))
             assert not (pool_folder(whole.key) / "pool.json").exists()
     assert partials > 0
@@ -189,7 +168,7 @@ def test_members_trained_at_once_are_those_trained_alone(
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "stopped"))
     # Within the first and the second epoch of the first group (12 updates), and of the second (6).
     for updates in (4, 9, 14, 5):
-        with pytest.raises(Killed):
+        with pytest.raises(Stopped):
             get_pool(source, False, values, engine, StopAfter(updates))
     get_pool(source, False, values, engine)
     assert weights_on_disk(together.key) == expected
@@ -203,11 +182,11 @@ def test_members_that_were_not_yet_measured_are_not_trained_again(
 
     def stop(*given: Any) -> str:
         if given[4] == 1:
-            raise Killed
+            raise Stopped
         return measure(*given)
 
     monkeypatch.setattr(cache, "_measure", stop)
-    with pytest.raises(Killed):
+    with pytest.raises(Stopped):
         get_pool(source, False, recipe(), engine)
     monkeypatch.setattr(cache, "_measure", measure)
     monkeypatch.setattr(TogetherTrainer, "fit", None)  # whoever trains fails
@@ -222,7 +201,7 @@ def test_members_stopped_in_other_groups_begin_anew(
     """As when a run goes on with another number of processes."""
     values = recipe(size=4)
     monkeypatch.setattr(cache, "networks_at_once", lambda *_: 2)
-    with pytest.raises(Killed):
+    with pytest.raises(Stopped):
         get_pool(source, False, values, engine, StopAfter(7))
     (folder,) = pool_folder("any").parent.iterdir()
     assert [path.name for path in folder.glob("*partial*")] == ["00-01-partial.safetensors"]
@@ -283,7 +262,7 @@ def test_a_backbone_that_is_none_stops_before_training(source: Source, engine: E
 
 def test_a_member_begun_with_other_threads_is_not_gone_on_with(source: Source, engine: Engine) -> None:
     threads = torch.get_num_threads()
-    with pytest.raises(Killed):
+    with pytest.raises(Stopped):
         get_pool(source, False, recipe(), engine, StopAfter(4))
     try:
         torch.set_num_threads(threads + 1)
