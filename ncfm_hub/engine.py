@@ -116,6 +116,11 @@ def keep_freed_memory() -> None:
             libc.mallopt(m_trim_threshold, 1 << 30)
 
 
+def images_within(at_32_px: int, resolution: int) -> int:
+    """How many images of a resolution take the memory of so many at 32 px; of smaller ones no more than those."""
+    return max(1, at_32_px * 32**2 // max(32**2, resolution**2))
+
+
 def compiler_found(device: torch.device) -> bool:
     """Whether torch.compile has what it needs: a compiler and Python's headers, and triton on a GPU."""
     if device.type == "cuda" and not torch.utils._triton.has_triton():

@@ -11,7 +11,7 @@ import yaml
 
 from ncfm_hub.distillation import Distillation, choose_classes_at_once, distill_images, floor_of
 from ncfm_hub.distiller import DistillationSettings
-from ncfm_hub.engine import Engine, open_engine
+from ncfm_hub.engine import Engine, images_within, open_engine
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.protocol import Row, measure, updates_of
@@ -37,7 +37,6 @@ CHECKPOINT = "distillation.safetensors"
 # many on a GPU. What they take grows with the pixels.
 UNIT_IMAGES = {"cpu": 256, "cuda": 4096}
 PASS_IMAGES = {"cpu": 128, "cuda": 1024}
-PIXELS = 32**2
 
 
 def read_source(recipe: Recipe, ipc: int, validation: bool, token: str | None, progress: Progress) -> Source:
@@ -69,7 +68,7 @@ def settings_of(
     classes, decoded = len(info.class_names), ipc * recipe.factor**2
 
     def limit(at_32_px: dict[str, int]) -> int:
-        return max(1, at_32_px.get(device, at_32_px["cpu"]) * PIXELS // max(PIXELS, info.resolution**2))
+        return images_within(at_32_px.get(device, at_32_px["cpu"]), info.resolution)
 
     return DistillationSettings(
         ipc=ipc,

@@ -11,21 +11,20 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, vmap
 
-from ncfm_hub.engine import Engine
+from ncfm_hub.engine import Engine, images_within
 from ncfm_hub.extractors.convnet import ConvNet
 from ncfm_hub.extractors.pool import Weights
 from ncfm_hub.extractors.training import Batch
 
 AT_ONCE = 10  # networks on a GPU
 IMAGES_AT_ONCE = 2048  # of all their batches, at 32 px: what a step keeps grows with the pixels
-PIXELS = 32**2
 
 
 def networks_at_once(network: nn.Module, batch_size: int, resolution: int, engine: Engine) -> int:
     """How many such networks are trained at once: several ConvNets of small images on a GPU, else one."""
     if engine.device.type != "cuda" or not isinstance(network, ConvNet):
         return 1
-    return max(1, min(AT_ONCE, IMAGES_AT_ONCE * PIXELS // (batch_size * max(PIXELS, resolution**2))))
+    return max(1, min(AT_ONCE, images_within(IMAGES_AT_ONCE, resolution) // batch_size))
 
 
 class TogetherTrainer:

@@ -91,11 +91,10 @@ def input_tiles(x: torch.Tensor) -> torch.Tensor:
     return _to_tiles(x, "input_tiles")
 
 
-def output_maps(tiles: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    """A^T m A of (36, T, O), put together into `maps` (N, O, H, W) in channels_last memory; returns them."""
+def output_maps(tiles: torch.Tensor, maps: torch.Tensor) -> None:
+    """A^T m A of (36, T, O), put together into `maps` (N, O, H, W), which are in channels_last memory."""
     count, channels, height, width = maps.shape
     call(native_library(SOURCE), "output_maps", tiles, maps, count, height, width, channels)
-    return maps
 
 
 def output_gradient_tiles(gradient: torch.Tensor) -> torch.Tensor:
