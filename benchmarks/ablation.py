@@ -103,18 +103,22 @@ class Bench:
         """One distillation of a cell and its students, in percent."""
         from ncfm_hub.evaluation.protocol import Row, measure
         from ncfm_hub.evaluation.students import TrainingSet, one_hot
+        from ncfm_hub.extractors.pool import weights_digest
 
+        pool = self.pool_of(cell)
         began = time.perf_counter()
-        images, labels = self._images(cell, seed)
+        images, labels = self._images(cell, seed, pool)
         spent = time.perf_counter() - began
         classes = len(self.source.info.class_names)
         row = Row(cell, "hard", TrainingSet(images, labels, one_hot(labels, classes)), self.asked.ipc * classes)
         # Students of their own for every distillation, the same for every cell.
         seeds = range(seed * self.asked.students, (seed + 1) * self.asked.students)
         (measured,) = measure([row], self.source.test, self.students, seeds, self.engine)
-        return {"seed": seed, "accuracy": measured["accuracy"]["values"], "distillation_seconds": round(spent, 1)}
+        accuracy = measured["accuracy"]["values"]
+        digest = weights_digest(pool.members)[:16]
+        return {"seed": seed, "accuracy": accuracy, "distillation_seconds": round(spent, 1), "pool": digest}
 
-    def _images(self, cell: str, seed: int) -> tuple[Any, Any]:
+    def _images(self, cell: str, seed: int, pool: Any) -> tuple[Any, Any]:
         import torch
 
         from ncfm_hub import stages
@@ -135,7 +139,7 @@ class Bench:
             # Distillations of one cell are independent: each has a bank of its own.
             own = recipe.distillation.model_copy(update={"bank_seed": seed})
             values = stages.settings_of(own, self.source.info, recipe.source.flip, ipc, seed, self.engine.device.type)
-            stored = distill_images(self.source, self.pool_of(cell), values, self.engine).stored
+            stored = distill_images(self.source, pool, values, self.engine).stored
         labels = torch.arange(classes).repeat_interleave(ipc * factor**2)
         return decode_stored(stages.to_pixels(stored), factor), labels
 
@@ -177,13 +181,10 @@ def run_cells(asked: argparse.Namespace) -> None:
     if not todo:
         return
     bench = Bench(asked)
-    from ncfm_hub.extractors.pool import weights_digest
-
     described = ["git", "describe", "--always", "--dirty"]
     commit = subprocess.run(described, cwd=HERE, capture_output=True, text=True, check=True).stdout
     for cell, seed in todo:
-        pool = weights_digest(bench.pool_of(cell).members)[:16]
-        found = bench.measure(cell, seed) | {"commit": commit.strip(), "pool": pool}
+        found = bench.measure(cell, seed) | {"commit": commit.strip()}
         kept = read_cell(cell, asked) | {"machine": bench.engine.describe()}
         kept["distillations"].append(found)
         path_of(cell, asked).parent.mkdir(parents=True, exist_ok=True)
