@@ -6,6 +6,7 @@ convolution (width 128), affine instance norm, ReLU and 2 x 2 average pooling; t
 map.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,9 +14,11 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 
 from ncfm_hub.extractors import blocks, winograd
+from ncfm_hub.extractors.flat import FlatNetwork
 from ncfm_hub.native import native_library
 
 SMALLEST_MAP = 2  # a last map of one pixel has no spatial part left
+GROUPS = 4  # of group norm
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -45,11 +48,21 @@ class HalvingPool(nn.AvgPool2d):
         return x[:, :, : 2 * height, : 2 * width].unflatten(3, (width, 2)).unflatten(2, (height, 2)).mean((3, 5))
 
 
-class ConvNet(nn.Module):
-    """ConvNet of `depth` blocks.
+NORMS = ("none", "batch", "layer", "instance", "group")
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "sigmoid": nn.Sigmoid,
+    "relu": nn.ReLU,
+    "leakyrelu": nn.LeakyReLU,
+}
+POOLINGS: dict[str, Callable[[], nn.Module]] = {"none": nn.Identity, "max": lambda: nn.MaxPool2d(2), "avg": HalvingPool}
 
-    in: (N, in_chans, img_size, img_size), normalised; out: logits (N, num_classes)
-    features: (N, width * m * m), m = img_size halved `depth` times, rounding down
+
+class ConvNet(FlatNetwork):
+    """ConvNet of `depth` blocks: convolution, norm, activation, pooling; the field's by default, or another kind.
+
+    norm: one of NORMS; "layer" is over the whole map with a weight for each of its values, "group" has 4 groups
+    activation: one of ACTIVATIONS; pooling: one of POOLINGS, 2 x 2
+    features: (N, width * m * m), m = img_size, halved by each pooling, rounding down
     """
 
     def __init__(
@@ -60,30 +73,26 @@ class ConvNet(nn.Module):
         depth: int = 3,
         width: int = 128,
         norm_eps: float = 1e-5,
+        norm: str = "instance",
+        activation: str = "relu",
+        pooling: str = "avg",
     ):
-        super().__init__()
-        map_size = img_size >> depth
+        halvings = 0 if pooling == "none" else depth
+        map_size = img_size >> halvings
         if map_size < SMALLEST_MAP:
             raise ValueError(
                 f"a ConvNet of depth {depth} needs images of at least {SMALLEST_MAP << depth} px, found {img_size}"
             )
-        self.num_classes = num_classes
-        self.in_chans = in_chans
-        self.img_size = img_size
-        self.native = False
         layers: list[nn.Module] = []
-        channels = in_chans
+        channels, size = in_chans, img_size
         for _ in range(depth):
-            layers += [
-                nn.Conv2d(channels, width, 3, padding=1),
-                InstanceNorm(width, eps=norm_eps, affine=True),
-                nn.ReLU(),
-                HalvingPool(),
-            ]
-            channels = width
-        self.blocks = nn.Sequential(*layers)
-        self.num_features = self.head_hidden_size = width * map_size * map_size
-        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+            layers.append(nn.Conv2d(channels, width, 3, padding=1))
+            layers += _norm(norm, width, size, norm_eps)
+            layers += [ACTIVATIONS[activation](), POOLINGS[pooling]()]
+            channels, size = width, size // 2 if halvings else size
+        super().__init__(nn.Sequential(*layers), width * map_size * map_size, num_classes, in_chans, img_size)
+        self.is_standard = (norm, activation, pooling) == ("instance", "relu", "avg")
+        self.native = False
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_chans, H, W) -> last map (N, width, m, m)."""
@@ -99,29 +108,30 @@ class ConvNet(nn.Module):
                 x = blocks.NormReluPool.apply(winograd.WinogradConvolution.apply(x, convolution.weight), *affine)
         return x
 
-    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Last map -> flattened features (N, D) if `pre_logits`, else logits (N, num_classes)."""
-        x = x.flatten(1)
-        return x if pre_logits else self.head(x)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh head; `global_pool` is part of timm's call and has no meaning here."""
-        self.num_classes = num_classes
-        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+def _norm(name: str, width: int, size: int, epsilon: float) -> list[nn.Module]:
+    """The norm of maps (N, width, size, size); none for "none"."""
+    match name:
+        case "none":
+            return []
+        case "batch":
+            return [nn.BatchNorm2d(width, eps=epsilon)]
+        case "layer":
+            return [nn.LayerNorm((width, size, size), eps=epsilon)]
+        case "instance":
+            return [InstanceNorm(width, eps=epsilon, affine=True)]
+        case "group":
+            return [nn.GroupNorm(GROUPS, width, eps=epsilon)]
+    raise ValueError(f"a ConvNet's norm is one of {', '.join(NORMS)}; found {name!r}")
 
 
 def run_natively(network: nn.Module) -> bool:
     """Have a ConvNet compute by C++ of ours from now on: fp32 on a CPU, three times as fast as by torch's operations.
 
-    Returns whether it does: other networks do not, nor does any where the C++ cannot be built.
+    Returns whether it does: other networks and other kinds of ConvNet do not, nor does any where the C++ cannot be
+    built.
     """
-    if not isinstance(network, ConvNet) or not native_works():
+    if not isinstance(network, ConvNet) or not network.is_standard or not native_works():
         return False
     network.native = True
     return True
@@ -134,7 +144,7 @@ def native_works() -> bool:
 
 default_cfgs = generate_default_cfgs(
     {
-        f"ncfm_convnet{depth}": {
+        name: {
             "url": "",
             "input_size": (3, size, size),
             "num_classes": 1000,
@@ -147,7 +157,12 @@ default_cfgs = generate_default_cfgs(
             "classifier": "head",
             "license": "apache-2.0",
         }
-        for depth, size in ((3, 32), (4, 64), (5, 128))
+        for name, size in (
+            ("ncfm_convnet", 32),
+            ("ncfm_convnet3", 32),
+            ("ncfm_convnet4", 64),
+            ("ncfm_convnet5", 128),
+        )
     }
 )
 
@@ -155,6 +170,13 @@ default_cfgs = generate_default_cfgs(
 def _build(variant: str, pretrained: bool, depth: int, **kwargs: Any) -> ConvNet:
     kwargs.setdefault("img_size", 8 << (depth - 1))
     return build_model_with_cfg(ConvNet, variant, pretrained, depth=depth, **kwargs)
+
+
+@register_model
+def ncfm_convnet(pretrained: bool = False, **kwargs: Any) -> ConvNet:
+    """A ConvNet of any kind: give depth, width, norm, activation and pooling."""
+    kwargs.setdefault("img_size", 32)
+    return build_model_with_cfg(ConvNet, "ncfm_convnet", pretrained, **kwargs)
 
 
 @register_model

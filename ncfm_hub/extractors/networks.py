@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors import convnet as convnet  # registers ConvNet-d
+from ncfm_hub.extractors import small_images as small_images  # registers AlexNet, VGG-11 and ResNet-18
+from ncfm_hub.extractors.grid import convnet_options  # registers ConvNets
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,10 @@ def build_network(architecture: Architecture, pretrained: str | None = None) -> 
 
     Raises PoolError if timm knows no such architecture, or cannot load the weights or adapt them to the source.
     """
-    arguments: dict[str, Any] = {"num_classes": architecture.classes, "in_chans": architecture.channels}
-    name = pretrained or architecture.name
-    if architecture.name.startswith("ncfm_convnet") or _made_for_one_size(architecture):
-        arguments["img_size"] = architecture.resolution
-    elif not pretrained and not timm.is_model(name):
+    name, arguments = timm_call(architecture)
+    if pretrained:
+        name = pretrained
+    elif not timm.is_model(name):
         close = difflib.get_close_matches(name.split(".")[0], timm.list_models())
         hint = f"; close: {', '.join(close)}" if close else ""
         raise PoolError(f"timm knows no backbone {name!r}{hint}")
@@ -86,9 +86,21 @@ def build_network(architecture: Architecture, pretrained: str | None = None) -> 
         return network
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        wanted = pretrained or architecture.name
         raise PoolError(
-            f"backbone {name!r} cannot be made for {architecture.resolution} px images: {reason}"
+            f"backbone {wanted!r} cannot be made for {architecture.resolution} px images: {reason}"
         ) from error
+
+
+def timm_call(architecture: Architecture) -> tuple[str, dict[str, Any]]:
+    """The name under which timm makes a network of this architecture, and the arguments that it takes."""
+    arguments: dict[str, Any] = {"num_classes": architecture.classes, "in_chans": architecture.channels}
+    options = convnet_options(architecture.name)
+    if options is not None:
+        return "ncfm_convnet", arguments | {"img_size": architecture.resolution} | options
+    if architecture.name.startswith("ncfm_convnet") or _made_for_one_size(architecture):
+        arguments["img_size"] = architecture.resolution
+    return architecture.name, arguments
 
 
 def check_network(architecture: Architecture) -> None:

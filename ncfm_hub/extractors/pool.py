@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors.networks import Architecture, build_network
+from ncfm_hub.extractors.networks import Architecture, build_network, timm_call
 from ncfm_hub.files import whole_file, write_json
 
 Weights = dict[str, torch.Tensor]
@@ -83,9 +83,7 @@ def save_weights(path: Path, weights: Weights, metadata: dict[str, str] | None =
 def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> None:
     """Write `pool.json` and timm's files beside the members; `description` is added to pool.json as it is."""
     architecture = pool.architecture
-    model_args: dict[str, Any] = {"num_classes": architecture.classes, "in_chans": architecture.channels}
-    if architecture.name.startswith("ncfm_convnet"):
-        model_args["img_size"] = architecture.resolution
+    name, model_args = timm_call(architecture)
     save_weights(folder / "model.safetensors", pool.members[0][1], {"format": "pt"})
     # What timm must know to give the model another number of classes or channels.
     network: Any = build_network(architecture)
@@ -94,7 +92,7 @@ def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> N
     write_json(
         folder / "config.json",
         {
-            "architecture": architecture.name,
+            "architecture": name,
             "num_classes": architecture.classes,
             "num_features": int(_feature_count(pool.members[0][1])),
             "label_names": list(pool.class_names),
