@@ -1,0 +1,123 @@
+"""What a class-incremental study found: every value, means and deviations, paired differences, and how it was done."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.evaluation.memories import DISTILLED, Memory
+from ncfm_hub.evaluation.protocol import summarise
+from ncfm_hub.evaluation.seen_classes import ClassOrder
+from ncfm_hub.evaluation.subjects import Subject
+
+METRIC = "top-1 accuracy in percent over the test images of the classes seen so far, at the last epoch, after each step"
+
+
+def results_of(
+    subject: Subject,
+    memories: Sequence[Memory],
+    orders: Sequence[ClassOrder],
+    sizes: Sequence[int],
+    rows: Mapping[str, Sequence[Sequence[dict[str, Any]]]],
+    seed: int,
+) -> dict[str, Any]:
+    """The content of `continual.json`. sizes: classes seen after each step; rows: as `measure_steps` gives them."""
+    found = {memory.name: _summary(memory, sizes, rows[memory.name]) for memory in memories}
+    others = [name for name in found if name != DISTILLED] if DISTILLED in found else []
+    plan = subject.plan()
+    return {
+        "ncfm_hub": 1,
+        "set": Path(subject.name).name,
+        "class_names": list(subject.class_names),
+        "orders": [asdict(order) for order in orders],
+        "memories": list(found.values()),
+        "differences": [_difference(found[DISTILLED], found[name]) for name in others],
+        "protocol": {
+            "metric": METRIC,
+            "split": subject.source.info.test_split,
+            "test_images": len(subject.source.test.labels),
+            "labels": memories[0].labels,
+            "steps": len(sizes),
+            "orders": len(orders),
+            "seed": seed,
+            "chance": [round(100 / size, 2) for size in sizes],
+            "student": subject.architecture().name,
+            "updates": plan.updates,
+            "batch_size": plan.batch_size,
+            "recipe": asdict(plan),
+            "notes": _notes(subject, memories, sizes),
+        },
+    }
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
+    """first - second, order by order: n, mean, standard error of the mean, sample standard deviation, values."""
+    values = [one - other for one, other in zip(first, second, strict=True)]
+    found = summarise(values)
+    error = round(statistics.stdev(values) / len(values) ** 0.5, 2) if len(values) > 1 else None
+    return {"n": found["n"], "mean": found["mean"], "standard_error": error} | found
+
+
+def _summary(memory: Memory, sizes: Sequence[int], steps: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """steps: for each step, a row of one student for each order."""
+
+    def figures(rows: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
+        return summarise([value for row in rows for value in row[key]["values"]])
+
+    measured = [
+        {
+            "classes": size,
+            "accuracy": figures(rows, "accuracy"),
+            "train_accuracy": figures(rows, "train_accuracy"),
+            "seconds": round(sum(row["seconds"] for row in rows), 1),
+        }
+        for size, rows in zip(sizes, steps, strict=True)
+    ]
+    of_orders = zip(*(step["accuracy"]["values"] for step in measured), strict=True)
+    return {
+        "memory": memory.name,
+        "labels": memory.labels,
+        "stored_per_class": memory.stored_per_class,
+        "images_per_class": memory.images_per_class,
+        "steps": measured,
+        "average_incremental": summarise([statistics.fmean(values) for values in of_orders]),
+    }
+
+
+def _difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """How much better `one` is than `other`, after each step and on average over the steps."""
+    return {
+        "memory": one["memory"],
+        "minus": other["memory"],
+        "steps": [
+            {"classes": first["classes"]} | paired(first["accuracy"]["values"], second["accuracy"]["values"])
+            for first, second in zip(one["steps"], other["steps"], strict=True)
+        ],
+        "average_incremental": paired(one["average_incremental"]["values"], other["average_incremental"]["values"]),
+    }
+
+
+def _notes(subject: Subject, memories: Sequence[Memory], sizes: Sequence[int]) -> list[str]:
+    """What one must know to read the numbers, a sentence each."""
+    names, side = [memory.name for memory in memories], subject.images.shape[-1]
+    notes = [
+        f"every memory keeps {subject.ipc} stored images of {side} x {side} px of each class seen so far; each student "
+        f"is trained on it from scratch with {subject.plan().updates:,} updates"
+    ]
+    added = [after - before for before, after in zip([0, *sizes[:-1]], sizes, strict=True)]
+    if added[0] > added[-1]:
+        notes.append(
+            f"{sizes[-1]} classes do not divide among {len(sizes)} steps: the first {added.count(added[0])} bring "
+            f"{added[0]} each, the others {added[-1]}"
+        )
+    if "random" in names:
+        notes.append("the random memory is drawn anew for each order")
+    if names != ["random"]:
+        notes.append("distilled images, and the choice of herding, come from networks that were trained on all classes")
+    if memories[0].labels == "soft":
+        notes.append(
+            "soft labels are restricted to the classes seen so far and made to sum to 1; the teacher that gave them "
+            "has seen all classes"
+        )
+    return notes
