@@ -27,10 +27,13 @@ def inline(value: Any, longest: int = LONGEST) -> Ready:
     """`value` as one line of plain text that no Markdown renderer takes for markup; cut at `longest` characters."""
     if isinstance(value, Ready):
         return value
+    return Ready(_SPECIAL.sub(lambda found: f"&#{ord(found.group())};", plain(value, longest)))
+
+
+def plain(value: Any, longest: int = LONGEST) -> str:
+    """`value` as one line, without the characters that turn the direction of text; cut, but not escaped."""
     text = " ".join("".join(_visible(character) for character in str(value)).split())
-    if len(text) > longest:
-        text = text[: longest - 1].rstrip() + "…"
-    return Ready(_SPECIAL.sub(lambda found: f"&#{ord(found.group())};", text))
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 def code(value: Any) -> Ready:
