@@ -45,12 +45,41 @@ def describe_run(
             # `recipe` has its section in any case: only a whole recipe can be read back and evaluated with.
             "trained_by_this_recipe": pool.origin in OWN_POOLS,
         },
-        "versions": {"ncfm_hub": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in _PACKAGES},
+        "versions": _versions(),
         "machine": engine.describe(),
         "wall_time_seconds": {stage: round(value, 1) for stage, value in seconds.items()},
-        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created": _now(),
     }
+
+
+def describe_import(
+    pipeline: ResolvedPipeline, source: Source, imported: dict[str, Any], *, ipc: int, factor: int
+) -> dict[str, Any]:
+    """`pipeline.yaml` of a set that others made. Of its distillation only the factor is known.
+
+    imported: the file it came from; the recipe's other sections say how the set and its baselines are measured.
+    """
+    recipe = pipeline.recipe.model_dump()
+    return {
+        "ncfm_hub": FORMAT,
+        "name": pipeline.name,
+        "preset": pipeline.preset,
+        "ipc": ipc,
+        "imported": imported,
+        "recipe": recipe | {"distillation": {"factor": factor}},
+        "source": _describe_source(source, source.notes),
+        "versions": _versions(),
+        "created": _now(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    own = {"ncfm_hub": __version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in _PACKAGES}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _describe_source(source: Source, notes: tuple[str, ...]) -> dict[str, Any]:

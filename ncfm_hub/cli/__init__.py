@@ -10,6 +10,8 @@ from ncfm_hub.cli.distill import distill
 from ncfm_hub.cli.env import env
 from ncfm_hub.cli.errors import SafeGroup
 from ncfm_hub.cli.evaluate import evaluate
+from ncfm_hub.cli.export import export
+from ncfm_hub.cli.import_ import import_
 from ncfm_hub.cli.localhub import localhub
 from ncfm_hub.cli.pipelines import pipelines
 from ncfm_hub.cli.pretrain import pretrain
@@ -30,5 +32,5 @@ def main() -> None:
     """
 
 
-for _command in (distill, pretrain, evaluate, push, preview, pipelines, localhub, env):
+for _command in (distill, pretrain, evaluate, push, preview, export, import_, pipelines, localhub, env):
     main.add_command(_command)

@@ -1,7 +1,7 @@
 """The card of a distilled dataset: from `pipeline.yaml` and `results.json` to `README.md`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ from ncfm_hub.publishing.card_text import Card, make_card, update_card
 from ncfm_hub.publishing.escaping import inline
 from ncfm_hub.publishing.header import LICENSE_KEYS, dataset_header, license_fields
 from ncfm_hub.publishing.layout import CARD, CONFIGS, OWN_POOLS, PIPELINE, PREVIEW, RESULTS, SHARD_PATTERN, Config
+from ncfm_hub.publishing.origin import origin_of
 from ncfm_hub.publishing.pool_card import write_pool_card as write_pool_card
 from ncfm_hub.publishing.templates import render
 
 TEMPLATE = "distilled_dataset.md.j2"
 _NAMES_SHOWN = 100
-_SECTIONS = ("pool", "distillation", "evaluation", "engine")
+_MEASURING = ("evaluation", "engine")
+_SECTIONS = ("pool", "distillation", *_MEASURING)
 _STAGES = {
     "pool": "pool",
     "distill": "distillation",
@@ -86,7 +88,8 @@ def _card(
 ) -> Card:
     try:
         source, rows = pipeline["source"], _rows(pipeline)
-        title = f"{pipeline['name']} distilled by NCFM, {_images(pipeline['ipc'])} per class"
+        by = "others" if "imported" in pipeline else "NCFM"
+        title = f"{pipeline['name']} distilled by {by}, {_images(pipeline['ipc'])} per class"
         header = dataset_header(
             title=title,
             class_names=list(source["class_names"]),
@@ -95,6 +98,8 @@ def _card(
             source=None if source.get("is_local", True) else source["dataset"],
             license_terms=license_fields(*(source.get(key) for key in LICENSE_KEYS)),
         )
+        if "imported" in pipeline:
+            header["tags"].remove("ncfm")
         context = _context(pipeline, results) | {"title": title, "repo_id": repo_id, "preview": preview, "rows": rows}
         return make_card(header, render(TEMPLATE, context))
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -113,6 +118,8 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "names_left": max(0, len(source["class_names"]) - _NAMES_SHOWN),
         "factor": recipe["distillation"]["factor"],
         "sets": statements.SETS,
+        "imported": origin_of(pipeline["imported"]) if "imported" in pipeline else [],
+        "soft": pipeline.get("imported", {}).get("soft_labels", True),
         "measured": measured,
         "measured_how": statements.measured_how(results.get("protocol", {})),
         "spread": any(row["accuracy"]["n"] > 1 for row in measured),
@@ -120,7 +127,7 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "comparisons": statements.comparisons(measured),
         "objective": statements.objective(recipe["distillation"]),
         "distillation": results.get("distillation", {}),
-        "recipe": _recipe_rows(recipe, given),
+        "recipe": _recipe_rows(recipe, _MEASURING if "imported" in pipeline else _SECTIONS, given),
         "licence": statements.licence(source),
         "pool": pool,
         "pool_given": given,
@@ -132,9 +139,9 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
     }
 
 
-def _recipe_rows(recipe: Mapping[str, Any], pool_given: bool) -> list[tuple[str, str, Any]]:
+def _recipe_rows(recipe: Mapping[str, Any], shown: Sequence[str], pool_given: bool) -> list[tuple[str, str, Any]]:
     # A pool that was given was trained by another recipe: this one's section had no part in it.
-    sections = [section for section in _SECTIONS if not (pool_given and section == "pool")]
+    sections = [section for section in shown if not (pool_given and section == "pool")]
     return [(s, key, value) for s in sections for key, value in recipe.get(s, {}).items() if value is not None]
 
 

@@ -1,0 +1,18 @@
+"""The options --mean and --std: one figure a channel."""
+
+import click
+
+
+def _figures(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter("expected numbers between commas, for example 0.49,0.48,0.45") from None
+
+
+mean_option = click.option(
+    "--mean", metavar="A,B,C", callback=_figures, help="Mean of each channel in normalised images, pixels from 0 to 1."
+)
+std_option = click.option("--std", metavar="A,B,C", callback=_figures, help="Deviation of each channel, likewise.")
