@@ -13,6 +13,7 @@ from ncfm_hub.cli.evaluate import evaluate
 from ncfm_hub.cli.export import export
 from ncfm_hub.cli.import_ import import_
 from ncfm_hub.cli.localhub import localhub
+from ncfm_hub.cli.nas import nas
 from ncfm_hub.cli.pipelines import pipelines
 from ncfm_hub.cli.pretrain import pretrain
 from ncfm_hub.cli.preview import preview
@@ -32,5 +33,5 @@ def main() -> None:
     """
 
 
-for _command in (distill, pretrain, evaluate, push, preview, export, import_, pipelines, localhub, env):
+for _command in (distill, pretrain, evaluate, nas, push, preview, export, import_, pipelines, localhub, env):
     main.add_command(_command)

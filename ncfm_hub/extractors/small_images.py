@@ -52,10 +52,12 @@ class PlainNetwork(FlatNetwork):
 
 def small_resnet(norm: str, in_chans: int = 3, **kwargs: Any) -> ResNet:
     """timm's ResNet-18 with a 3 x 3 first convolution of stride 1 and no max pooling: 4 x 4 last maps at 32 px."""
-    network = ResNet(BasicBlock, (2, 2, 2, 2), in_chans=in_chans, norm_layer=NORMS[norm], **kwargs)
+    network = ResNet(
+        BasicBlock, (2, 2, 2, 2), in_chans=in_chans, norm_layer=NORMS[norm], zero_init_last=False, **kwargs
+    )
     network.conv1 = nn.Conv2d(in_chans, network.conv1.out_channels, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     network.maxpool = nn.Identity()
-    network.init_weights(zero_init_last=False)
     return network
 
 

@@ -22,7 +22,8 @@ IMAGES_AT_ONCE = 2048  # of all their batches, at 32 px: what a step keeps grows
 
 def networks_at_once(network: nn.Module, batch_size: int, resolution: int, engine: Engine) -> int:
     """How many such networks are trained at once: several ConvNets of small images on a GPU, else one."""
-    if engine.device.type != "cuda" or not isinstance(network, ConvNet):
+    has_buffers = next(network.buffers(), None) is not None  # a ConvNet with batch norm
+    if engine.device.type != "cuda" or not isinstance(network, ConvNet) or has_buffers:
         return 1
     return max(1, min(AT_ONCE, images_within(IMAGES_AT_ONCE, resolution) // batch_size))
 

@@ -1,0 +1,79 @@
+"""`ncfm-hub nas`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ncfm_hub.cli import options
+from ncfm_hub.cli.output import Output
+
+
+def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    if value is None:
+        return None
+    names = [name.strip() for name in value.split(",")]
+    if not all(names):
+        raise click.BadParameter("expected names between commas, for example convnet3,alexnet,resnet18")
+    return names
+
+
+@click.command(short_help="Search architectures by a distilled dataset.")
+@click.argument("target")
+@click.option("--space", type=click.Choice(["convnet"]), help="Space to draw from: 720 ConvNets, the default.")
+@click.option(
+    "--architectures", metavar="A,B,C", callback=_names, help="These in place of a space: short names or timm's."
+)
+@click.option(
+    "--sample", type=click.IntRange(min=1), metavar="N", help="How many to draw; 20 of a space, or all named."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of the draw and the intervals.")
+@click.option("--proxy-updates", type=click.IntRange(min=1), default=200, show_default=True, help="On a proxy.")
+@click.option("--whole-updates", type=click.IntRange(min=1), default=800, show_default=True, help="On the whole set.")
+@click.option("--students", type=click.IntRange(min=1), default=1, show_default=True, help="Networks per accuracy.")
+@click.option(
+    "--baseline",
+    type=click.Choice(["random", "none"]),
+    default="random",
+    show_default=True,
+    help="The same for random images of equal storage.",
+)
+@options.subject_options
+@options.output_folder_option
+@options.output_option
+def nas(
+    out: Output, target: str, space: str | None, architectures: list[str] | None, output: Path | None, **request: Any
+) -> None:
+    """Ask whether the distilled dataset TARGET (a folder, or a repository of the Hub) ranks architectures as the whole
+    training set does: each is trained for a short while on both, and measured on a validation part of the training
+    split.
+
+    Writes nas.json, nas.md and the scatter plot nas.png. Finished students are kept: the same command goes on after an
+    interruption, and a larger --sample adds to a smaller one.
+
+    \b
+    Examples:
+      ncfm-hub nas runs/cifar10 --sample 20
+      ncfm-hub nas owner/cifar10-ncfm-ipc10 --sample 50 --proxy-updates 300 --students 3
+      ncfm-hub nas runs/cifar10 --architectures convnet3,alexnet,vgg11,resnet18,mobilenetv3_small_050
+      ncfm-hub nas runs/cifar10 --architectures convnet-d2-w64-batch-relu-max,convnet-d3-w128-instance-relu-avg
+    """
+    if space is not None and architectures is not None:
+        raise click.UsageError("--space and --architectures exclude each other")
+    from ncfm_hub.evaluation import candidates, search, search_report
+
+    budget = candidates.Budget(**{name: request.pop(name) for name in ("proxy_updates", "whole_updates", "students")})
+    request["random_baseline"] = request.pop("baseline") == "random"
+    found = search.search_architectures(
+        target, architectures=architectures, budget=budget, **request, overrides=options.overrides(), progress=out
+    )
+    folder = output or Path(f"{Path(target).resolve().name}-nas")
+    search_report.write_search(folder, found)
+    lines = [
+        *search_report.agreement_lines(found),
+        "",
+        *search_report.architecture_lines(found),
+        "",
+        f"folder {folder}",
+    ]
+    out.result(found | {"folder": str(folder)}, lines, quiet=str(folder))

@@ -1,0 +1,151 @@
+"""Training many architectures on a proxy and on the whole set, one after another."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ncfm_hub.cost import NETWORK_EFFICIENCY, TRAINING, forward_operations, machine_speed
+from ncfm_hub.engine import Engine
+from ncfm_hub.errors import PoolError
+from ncfm_hub.evaluation.protocol import Row, measure, student_journal
+from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet
+from ncfm_hub.extractors.networks import Architecture, check_network
+from ncfm_hub.progress import Bar, Progress
+from ncfm_hub.sources.types import ImageSet
+
+PROXY_UPDATES = 200
+WHOLE_UPDATES = 800
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Optimiser updates on a proxy and on the whole set, and students of each architecture."""
+
+    proxy_updates: int = PROXY_UPDATES
+    whole_updates: int = WHOLE_UPDATES
+    students: int = 1
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What every architecture is trained on, and the images that it is measured on."""
+
+    proxies: tuple[Row, ...]
+    whole: Row
+    test: ImageSet
+
+
+class Diverged(RuntimeError):
+    """A student's weights did not stay finite."""
+
+
+class _Watched(Students):
+    """Students of whom none that came to nothing is taken for one of chance accuracy."""
+
+    def train_and_test(
+        self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor, seed: int, bar: Bar
+    ) -> StudentResult:
+        result = super().train_and_test(training, test_images, test_labels, seed, bar)
+        if not all(bool(weights.isfinite().all()) for weights in self.trainer.network.parameters()):
+            raise Diverged(f"its weights are not finite after {self.plan.updates} updates (student {seed})")
+        return result
+
+
+def measure_candidates(
+    candidates: Sequence[Architecture],
+    sets: Sets,
+    plan: StudentPlan,
+    budget: Budget,
+    engine: Engine,
+    progress: Progress,
+) -> tuple[list[Figures], list[Figures]]:
+    """What was measured of each architecture, and those that failed with the reason: what cannot take such images, is
+    too large, or does not keep finite weights.
+
+    Of each: name, parameters, accuracies (n, mean, std, values) and seconds by set.
+    """
+    trained: list[Figures] = []
+    failed: list[Figures] = []
+    usable = [one for one in candidates if _can_be_used(one, failed, progress)]
+    each = (len(sets.proxies) * budget.proxy_updates + budget.whole_updates) * budget.students
+    progress.note(_estimate(usable, plan.batch_size * each, engine))
+    with progress.bar(len(usable) * each, "searching") as bar:
+        for number, architecture in enumerate(usable, 1):
+            one = _OneBar(progress, bar, architecture.name)
+            try:
+                trained.append(_measure(architecture, sets, plan, budget, engine, one))
+            except RuntimeError as error:  # diverged, out of memory, or not to be compiled
+                _record(failed, architecture, error, progress)
+                one.catch_up(each)
+            else:
+                progress.note(f"{number}/{len(usable)} {_told(trained[-1])}")
+    return trained, failed
+
+
+def _measure(
+    architecture: Architecture, sets: Sets, plan: StudentPlan, budget: Budget, engine: Engine, progress: Progress
+) -> Figures:
+    students = _Watched(architecture, replace(plan, updates=budget.proxy_updates), engine, at_once=1)
+    seeds, journal = range(budget.students), student_journal()
+    found = measure(sets.proxies, sets.test, students, seeds, engine, journal, progress)
+    students.plan = replace(plan, updates=budget.whole_updates)
+    found += measure([sets.whole], sets.test, students, seeds, engine, journal, progress)
+    return {
+        "name": architecture.name,
+        "parameters": sum(weights.numel() for weights in students.trainer.network.parameters()),
+        **{row["set"]: row["accuracy"] for row in found},
+        "seconds": {row["set"]: row["seconds"] for row in found},
+    }
+
+
+def _can_be_used(architecture: Architecture, failed: list[Figures], progress: Progress) -> bool:
+    try:
+        check_network(architecture)
+    except PoolError as error:
+        _record(failed, architecture, error, progress)
+        return False
+    return True
+
+
+def _record(failed: list[Figures], architecture: Architecture, error: Exception, progress: Progress) -> None:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    failed.append({"name": architecture.name, "reason": reason})
+    progress.note(f"{architecture.name} is left out: {reason}")
+
+
+def _told(one: Figures) -> str:
+    kinds = ", ".join(f"{one[kind]['mean']:.1f} % {kind}" for kind in one["seconds"])
+    return f"{one['name']}: {kinds} ({sum(one['seconds'].values()):.0f} s)"
+
+
+def _estimate(architectures: Sequence[Architecture], images: int, engine: Engine) -> str:
+    """images: trained on by each."""
+    operations = TRAINING * images * sum(forward_operations(one) for one in architectures)
+    minutes = operations / (NETWORK_EFFICIENCY * machine_speed(engine.device)) / 60
+    return f"{len(architectures)} architectures, about {max(minutes, 1):.0f} min if none was trained before"
+
+
+class _OneBar:
+    """The bars of one architecture's trainings, as a part of the search's."""
+
+    def __init__(self, progress: Progress, bar: Bar, name: str):
+        self._progress, self._bar, self._name, self._done = progress, bar, name, 0
+
+    def note(self, message: str) -> None:
+        self._progress.note(message)
+
+    @contextmanager
+    def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
+        yield self
+
+    def advance(self, count: int = 1, **figures: float | str) -> None:
+        self._done += count
+        self._bar.advance(count, architecture=self._name, **figures)
+
+    def catch_up(self, total: int) -> None:
+        """The architecture is done with, however far it came."""
+        self.advance(total - self._done)
