@@ -121,11 +121,11 @@ class Bench:
     def _images(self, cell: str, seed: int, pool: Any) -> tuple[Any, Any]:
         import torch
 
-        from ncfm_hub import stages
         from ncfm_hub.distillation import distill_images
         from ncfm_hub.evaluation.baselines import random_images
         from ncfm_hub.matching.start import make_start
-        from ncfm_hub.publishing import decode_stored
+        from ncfm_hub.publishing import decode_stored, to_pixels
+        from ncfm_hub.settings import settings_of
 
         ipc, classes = self.asked.ipc, len(self.source.info.class_names)
         if cell == "random images":
@@ -138,10 +138,10 @@ class Bench:
         else:
             # Distillations of one cell are independent: each has a bank of its own.
             own = recipe.distillation.model_copy(update={"bank_seed": seed})
-            values = stages.settings_of(own, self.source.info, recipe.source.flip, ipc, seed, self.engine.device.type)
+            values = settings_of(own, self.source.info, recipe.source.flip, ipc, seed, self.engine.device.type)
             stored = distill_images(self.source, pool, values, self.engine).stored
         labels = torch.arange(classes).repeat_interleave(ipc * factor**2)
-        return decode_stored(stages.to_pixels(stored), factor), labels
+        return decode_stored(to_pixels(stored), factor), labels
 
 
 def path_of(cell: str, asked: argparse.Namespace) -> Path:

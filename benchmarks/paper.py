@@ -107,7 +107,7 @@ class Stages:
         from safetensors.torch import save_file
 
         from ncfm_hub.distillation import distill_images
-        from ncfm_hub.stages import settings_of
+        from ncfm_hub.settings import settings_of
 
         source, engine = self._source(), self._engine()
         settings = settings_of(
@@ -129,8 +129,8 @@ class Stages:
         from ncfm_hub.evaluation.protocol import Row, measure
         from ncfm_hub.evaluation.students import Students, TrainingSet, one_hot
         from ncfm_hub.labels import soft_labels
-        from ncfm_hub.publishing import decode_stored
-        from ncfm_hub.stages import student_plan, to_pixels
+        from ncfm_hub.publishing import decode_stored, to_pixels
+        from ncfm_hub.settings import student_plan
 
         source, engine, pool = self._source(), self._engine(), self._pool()
         stored = load_file(self.cell / "distilled.safetensors")["stored"]

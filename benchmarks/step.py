@@ -34,7 +34,7 @@ def ours(source: Any, pool: Any, recipe: Any, precision: str, changes: dict[str,
     """Our step under a recipe's values with `changes`."""
     from ncfm_hub.distiller import Distiller
     from ncfm_hub.engine import open_engine
-    from ncfm_hub.stages import settings_of
+    from ncfm_hub.settings import settings_of
 
     values = recipe.model_copy(update=changes)
     settings = settings_of(values, source.info, True, IPC, 0, "cpu")

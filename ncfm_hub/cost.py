@@ -1,7 +1,7 @@
 """What a run will cost, before it starts: operations counted on the network over this machine's measured speed."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ncfm_hub.engine import Engine
 from ncfm_hub.evaluation.protocol import updates_of
+from ncfm_hub.extractors.names import resolve_student
 from ncfm_hub.extractors.networks import Architecture, build_network
 from ncfm_hub.recipe import DistillationRecipe, EvaluationRecipe, PoolRecipe, Recipe
 
@@ -71,11 +72,17 @@ def _distill_minutes(
 def evaluate_minutes(
     evaluation: EvaluationRecipe, student: Architecture, decoded: int, test_images: int, engine: Engine
 ) -> float:
-    """Minutes to train and test all students on sets of the size of a distilled one's `decoded` images."""
-    rows = 3 + evaluation.soft_labels + evaluation.whole
+    """Minutes to train and test all students on sets of the size of a distilled one's `decoded` images.
+
+    What choosing or making the baselines takes is not in it.
+    """
+    twice = evaluation.soft_labels * (1 + ("random" in evaluation.baselines))
+    rows = len(set(evaluation.baselines)) + 1 + twice
     updates = updates_of(evaluation.updates, evaluation.epochs, decoded, evaluation.batch_size)
     per_student = TRAINING * updates * evaluation.batch_size + test_images
-    return rows * evaluation.students * per_student / _images_a_minute(student, engine)
+    names = [resolve_student(name, student.resolution) for name in evaluation.architectures]
+    networks = [student, *(replace(student, name=name) for name in names)]
+    return rows * evaluation.students * sum(per_student / _images_a_minute(network, engine) for network in networks)
 
 
 def _images_a_minute(network: Architecture, engine: Engine) -> float:

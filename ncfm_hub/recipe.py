@@ -14,6 +14,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Switch = Literal["auto", "on", "off"]
+Baseline = Literal["random", "herding", "k-center", "el2n", "start", "dm", "whole"]
 
 
 class _Section(BaseModel):
@@ -93,8 +94,10 @@ class EvaluationRecipe(_Section):
     weight_decay: NotNegative = 5e-4
     schedule: Literal["fifths", "one-cycle"]  # fifths: x0.5 after each fifth
     cutmix: Fraction = 0.5  # probability; 0: none
-    soft_labels: bool = True  # also a row with soft labels
-    whole: bool = False  # also the whole training split, as the ceiling
+    augment: bool = True  # DSA; CutMix has its own probability
+    soft_labels: bool = True  # also rows with soft labels: the distilled set, and random images labelled by the pool
+    baselines: list[Baseline] = ["random", "start"]  # what the set is compared with
+    architectures: list[str] = []  # of further students, short names or timm's; each measures every row
 
 
 class EngineRecipe(_Section):

@@ -5,7 +5,7 @@ Data flows one way: pipeline -> source -> pool -> images -> labels -> folder -> 
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +108,9 @@ def carry_out(
     """Do what a plan says: `distill` in two parts, for those who look at the plan in between."""
     from ncfm_hub import stages
     from ncfm_hub.engine import open_engine
+    from ncfm_hub.evaluation.protocol import student_journal
+    from ncfm_hub.evaluation.subjects import own_subject
+    from ncfm_hub.evaluation.table import evaluate_subject
 
     progress = progress or Silent()
     pipeline, ipc, seed = settled.pipeline, settled.ipc, settled.seed
@@ -128,11 +131,10 @@ def carry_out(
     with watch.measure("labels"):
         distilled = stages.write_images(source, extractors, made, pipeline.recipe, engine, folder, progress)
     with watch.measure("evaluate"):
-        rows, protocol = stages.evaluate_rows(
-            source, distilled, made.start, pipeline.recipe, seed, engine, folder / WORK_FOLDER, progress
-        )
+        subject = own_subject(folder, distilled, source, pipeline.recipe, seed, engine, extractors)
+        measured = evaluate_subject(subject, False, student_journal(), progress)
     watch.seconds["total"] = sum(watch.seconds.values())  # of a resumed run too
-    results = stages.results_of(rows, protocol, source, extractors, made, pipeline.recipe, ipc)
+    results = stages.results_of(measured, source, extractors, made, pipeline.recipe, ipc)
     pushed = None
     if engine.accelerator.is_main_process:
         stages.describe(
@@ -193,23 +195,45 @@ def pretrain(
 
 
 def evaluate(
-    target: str | Path,
+    targets: str | Path | Sequence[str | Path],
     *,
+    source: str | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    ranking: bool = False,
+    again: bool = False,
+    update: bool = False,
     revision: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure a distilled folder or Hub repository of ours anew, on the source its `pipeline.yaml` names.
+    """Measure distilled sets, folders or Hub repositories, of ours or of others, on the source they were made from.
 
-    overrides, preset: of the sections `evaluation` and `engine` only; by default the recipe it was made with.
-    Returns rows and protocol as in `results.json`. Raises DistilledError if the target is none of ours or its source
-    has other classes, PipelineError for values that cannot be changed.
+    source: where sets of others came from (a pipeline, a Hub id, a folder), or in place of what a set of ours names
+    preset, overrides: of the sections `evaluation` and `engine` only; by default the recipe of the first set
+    ranking: also DD-Ranking's figures; again: train anew what was measured under the same conditions before
+    update: write what was measured into the folder's results.json and card
+    Returns rows, protocol and what else was asked for, as in `results.json`; of several targets {"targets": [...]},
+    each with its name, all under the recipe of the first. What was measured is kept in the cache student by student,
+    so that the same call goes on where it stopped.
+    Raises DistilledError for a target that cannot be measured, PipelineError for values that cannot be changed.
     """
-    from ncfm_hub import stages
+    from ncfm_hub.evaluation.sets import evaluate_sets
 
-    return stages.evaluate_published(str(target), preset, overrides, revision, token, progress or Silent())
+    several = [targets] if isinstance(targets, str | Path) else list(targets)
+    found = evaluate_sets(
+        [str(target) for target in several],
+        source=source,
+        preset=preset,
+        overrides=overrides,
+        with_ranking=ranking,
+        again=again,
+        update=update,
+        revision=revision,
+        token=token,
+        progress=progress or Silent(),
+    )
+    return found[0] if len(found) == 1 else {"targets": found}
 
 
 def push(

@@ -12,9 +12,10 @@ import pytest
 import torch
 import yaml
 
-from ncfm_hub import run, stages
+from ncfm_hub import run
 from ncfm_hub.engine import open_engine
 from ncfm_hub.errors import CheckpointError, DistilledError, NcfmHubError, PipelineError, PoolError
+from ncfm_hub.evaluation import table
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.extractors.pool import find_pool
@@ -22,7 +23,7 @@ from ncfm_hub.labels import soft_labels
 from ncfm_hub.matching.start import make_start
 from ncfm_hub.pipeline import change_evaluation, load_pipeline
 from ncfm_hub.progress import Bar, Silent
-from ncfm_hub.publishing import decode_stored, load_distilled
+from ncfm_hub.publishing import decode_stored, load_distilled, to_pixels
 from ncfm_hub.recipe import PoolRecipe, Recipe
 from ncfm_hub.sources import inspect_source, load_source
 
@@ -38,7 +39,7 @@ SMALL = {
     "distillation.real_batch": 8,
     "evaluation.students": 0,
     "evaluation.updates": 2,
-    "evaluation.whole": False,
+    "evaluation.baselines": ["random", "start"],
     "engine.precision": "fp32",
     "engine.compile": "off",
 }
@@ -120,11 +121,13 @@ def test_results_are_rows_under_one_recipe(finished: run.Run) -> None:
     results = finished.results
     assert [(row["set"], row["labels"]) for row in results["rows"]] == [
         ("random", "hard"),
+        ("random", "soft"),
         ("start", "hard"),
         ("distilled", "hard"),
         ("distilled", "soft"),
     ]
-    assert [row["images"] for row in results["rows"]] == [8, 32, 32, 32]
+    assert [row["images"] for row in results["rows"]] == [8, 8, 32, 32, 32]
+    assert all(len(row["per_class"]) == 4 for row in results["rows"])
     assert all(row["stored_images"] == 8 for row in results["rows"])
     assert all(row["accuracy"]["n"] == 2 for row in results["rows"])
     protocol = results["protocol"]
@@ -141,23 +144,26 @@ def test_results_are_rows_under_one_recipe(finished: run.Run) -> None:
     assert list(results["pool"]["members"][0]["accuracy"]) == ["0.0", "0.25", "0.5", "0.75", "1.0"]
 
 
-def test_rows_are_what_their_names_say(finished: run.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_what_their_names_say(finished: run.Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Row] = []
 
     def listen(rows: list[Row], *_: Any, **__: Any) -> list[dict[str, Any]]:
         given.extend(rows)
         return []
 
-    monkeypatch.setattr(stages, "measure", listen)
-    run.evaluate(finished.folder, overrides={"evaluation.whole": True})
+    monkeypatch.setattr(table, "measure", listen)
+    run.evaluate(finished.folder, overrides={"evaluation.baselines": ["whole", "start", "random"]})
     described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
     source = load_source(Recipe.model_validate(described["recipe"]).source)
     distilled = load_distilled(finished.folder)
     start = decode_stored((make_start(source, 2, 2, 0) * 255).round().to(torch.uint8), 2)
     random = random_images(source, 2, 0)
     hard = torch.eye(4)
+    pool = find_pool(str(home / "cache" / "pools" / described["pool"]["key"]))
+    labelled = soft_labels(random.images, pool, open_engine("fp32", "off"))
     expected = {
         ("random", "hard"): (random.images, hard[random.labels]),
+        ("random", "soft"): (random.images, labelled),
         ("start", "hard"): (start, hard[distilled.labels]),
         ("distilled", "hard"): (distilled.images, hard[distilled.labels]),
         ("distilled", "soft"): (distilled.images, distilled.soft_labels),
@@ -167,7 +173,7 @@ def test_rows_are_what_their_names_say(finished: run.Run, monkeypatch: pytest.Mo
     for row, (images, targets) in zip(given, expected.values(), strict=True):
         assert torch.equal(row.training.images, images), row.name
         assert torch.equal(row.training.targets, targets), row.name
-    assert [row.stored_images for row in given] == [8, 8, 8, 8, len(source.train.labels)]
+    assert [row.stored_images for row in given] == [8, 8, 8, 8, 8, len(source.train.labels)]
 
 
 def test_what_is_on_disk_is_decoded_labelled_and_rounded_once(finished: run.Run, home: Path) -> None:
@@ -283,7 +289,7 @@ def test_validation_never_reads_the_test_split(distill: Distill, finished: run.R
 
 
 def test_a_published_set_is_measured_anew_with_the_same_numbers(finished: run.Run) -> None:
-    measured = run.evaluate(finished.folder)
+    measured = run.evaluate(finished.folder, again=True)
     assert [row["accuracy"] for row in measured["rows"]] == [row["accuracy"] for row in finished.results["rows"]]
     changes = {"evaluation.students": 1, "evaluation.updates": 3, "evaluation.soft_labels": False}
     more = run.evaluate(finished.folder, overrides=changes)
@@ -382,8 +388,8 @@ def test_ipc_is_positive(home: Path, ipc: int) -> None:
 
 def test_rounding_to_eight_bits_is_to_the_nearest() -> None:
     values = torch.tensor([0.0, 0.4 / 255, 0.6 / 255, 100.4 / 255, 100.6 / 255, 1.0])
-    assert stages.to_pixels(values).tolist() == [0, 0, 1, 100, 101, 255]
-    assert stages.to_pixels(torch.arange(256) / 255).tolist() == list(range(256))
+    assert to_pixels(values).tolist() == [0, 0, 1, 100, 101, 255]
+    assert to_pixels(torch.arange(256) / 255).tolist() == list(range(256))
 
 
 def test_pretrain_gives_the_pool_that_distill_uses(finished: run.Run, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from ncfm_hub.cli.output import Output
 @options.pool_options
 @options.distillation_options
 @options.students_option
+@options.table_options
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
 @options.set_option
 @options.output_folder_option

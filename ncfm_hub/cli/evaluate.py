@@ -8,25 +8,30 @@ from ncfm_hub.cli import options, reports
 from ncfm_hub.cli.output import Output
 
 
-@click.command(short_help="Measure a distilled dataset.")
-@click.argument("target")
-@options.preset_option
-@options.revision_option
+@click.command(short_help="Measure distilled datasets.")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@options.subject_options
 @options.students_option
-@options.set_option
-@options.token_option
+@options.table_options
+@click.option("--ranking", is_flag=True, help="Also DD-Ranking's figures: HLR, IOR, LRS and ARS.")
+@click.option("--again", is_flag=True, help="Train anew what was measured under the same conditions before.")
+@click.option("--update", is_flag=True, help="Write the result into the folder's results.json and card.")
 @options.output_option
-def evaluate(out: Output, target: str, **request: Any) -> None:
-    """Train students on the distilled dataset TARGET (a folder, or a repository of the Hub) and on its baselines, and
-    measure them on the test split of its source.
+def evaluate(out: Output, **request: Any) -> None:
+    """Train students on each distilled dataset TARGET (a folder, or a repository of the Hub) and on its baselines, and
+    measure them on the test split of its source. Datasets that others made name their source by --source.
+
+    What was measured is kept, student by student: after an interruption the same command goes on.
 
     \b
     Examples:
       ncfm-hub evaluate runs/cifar10
       ncfm-hub evaluate owner/cifar10-ncfm-ipc10 --students 10 --format json
-      ncfm-hub evaluate runs/cifar10 --set evaluation.updates=300
+      ncfm-hub evaluate runs/cifar10 --baselines random,herding,k-center,el2n,start,dm,whole --update
+      ncfm-hub evaluate runs/cifar10 --architectures alexnet,vgg11,resnet18
+      ncfm-hub evaluate runs/mine owner/theirs --source cifar10 --ranking
     """
     from ncfm_hub import run
 
-    results = run.evaluate(target, **request, overrides=options.overrides(), progress=out)
-    out.result(results, reports.accuracy_lines(results))
+    results = run.evaluate(**request, overrides=options.overrides(), progress=out)
+    out.result(results, reports.result_lines(results))

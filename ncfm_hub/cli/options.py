@@ -90,6 +90,16 @@ def _hand_over(token: str, ctx: click.Context) -> None:
     ctx.call_on_close(take_back)
 
 
+def _list(flag: str, key: str, help: str) -> Callable[[Command], Command]:
+    """An option of names between commas, which sets a list of the recipe."""
+
+    def store(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            _collect(ctx, key, [name.strip() for name in value.split(",") if name.strip()])
+
+    return click.option(flag, metavar="A,B,C", callback=store, expose_value=False, help=help)
+
+
 dataset_option = click.option(
     "--dataset", required=True, metavar="NAME", help="A pipeline's name, a Hub id, a local folder or a .yaml file."
 )
@@ -133,6 +143,19 @@ source_options = _stack(
         help="Only these classes, by name or index, in this order.",
     ),
     _recipe("--resolution", "source.resolution", type=click.IntRange(min=1), metavar="PX", help="Side of the images."),
+)
+subject_options = _stack(
+    preset_option,
+    click.option("--source", metavar="NAME", help="What the set was made from, where it does not say so itself."),
+    revision_option,
+    set_option,
+    token_option,
+)
+table_options = _stack(
+    _list("--baselines", "evaluation.baselines", "Compare with: random, herding, k-center, el2n, start, dm, whole."),
+    _list(
+        "--architectures", "evaluation.architectures", "Further students: alexnet, vgg11, resnet18, or timm's names."
+    ),
 )
 pool_options = _stack(
     _recipe("--backbone", "pool.backbone", metavar="NAME", help="timm name of the extractors; without it, a ConvNet."),

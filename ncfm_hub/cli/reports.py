@@ -14,9 +14,20 @@ _SHORTER = (
 )
 _SETS = {
     "random": "random images",
+    "herding": "herding",
+    "k-center": "k-center",
+    "el2n": "highest EL2N",
     "start": "mixed-tile start",
+    "dm": "distribution matching",
     "distilled": "distilled",
     "whole": "whole dataset",
+}
+_FIGURES = {
+    "HLR": "hard label recovery: whole minus distilled, hard labels",
+    "IOR": "improvement over random images, labels of one kind",
+    "IOR_plain": "the same without augmentation",
+    "LRS": "label robust score",
+    "ARS": "augmentation robust score",
 }
 _HEADINGS = ("set", "labels", "images", "stored", "accuracy %", "on its own images %", "time")
 
@@ -91,16 +102,70 @@ def repo_data(pushed: "Pushed | None") -> dict[str, Any] | None:
     return {"repo_id": pushed.repo_id, "url": pushed.url, "revision": pushed.revision}
 
 
+def result_lines(results: dict[str, Any]) -> list[str]:
+    """What `evaluate` measured, for people: of one set, or of several one below the other under their names."""
+    if "targets" not in results:
+        return accuracy_lines(results)
+    lines: list[str] = []
+    for result in results["targets"]:
+        lines += [*([""] if lines else []), f"{result['target']}:", *accuracy_lines(result)]
+    return [*lines, "", *_side_by_side(results["targets"])]
+
+
 def accuracy_lines(results: dict[str, Any]) -> list[str]:
-    """The measured rows of a results.json as a table, and one line on what the numbers are."""
+    """The measured rows of a results.json as a table, one line on what the numbers are, and whatever else is in it."""
     rows = results.get("rows", [])
     if not rows:
         return ["nothing was measured (no students)"]
-    table = [_HEADINGS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(_HEADINGS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+    lines = _aligned([_HEADINGS, *(_cells(row) for row in rows)])
     metric = results.get("protocol", {}).get("metric")
-    return [*lines, *([metric] if metric else [])]
+    return [
+        *lines,
+        *([metric] if metric else []),
+        *_by_architecture(results.get("cross_architecture", [])),
+        *_ranking_lines(results.get("ranking", {})),
+    ]
+
+
+def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+
+
+def _side_by_side(results: list[dict[str, Any]]) -> list[str]:
+    """A row for every set named on the command line, best first, by the accuracy with hard labels."""
+    found = [
+        (result["target"], row) for result in results for row in result.get("rows", []) if row["set"] == "distilled"
+    ]
+    ordered = sorted(found, key=lambda pair: (pair[1]["labels"], -pair[1]["accuracy"]["mean"]))
+    cells = [
+        (str(name), row["labels"], f"{row['stored_images']:,}", _accuracy(row["accuracy"])) for name, row in ordered
+    ]
+    return _aligned([("distilled set", "labels", "stored", "accuracy %"), *cells]) if cells else []
+
+
+def _by_architecture(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for every set and a column for every architecture."""
+    if not rows:
+        return []
+    students = list(dict.fromkeys(row["student"] for row in rows))
+    figures = {(row["set"], row["labels"], row["student"]): _accuracy(row["accuracy"]) for row in rows}
+    sets = list(dict.fromkeys((row["set"], row["labels"]) for row in rows))
+    body = [
+        (_SETS.get(name, name), labels, *(figures.get((name, labels, student), "") for student in students))
+        for name, labels in sets
+    ]
+    return ["", *_aligned([("set", "labels", *students), *body])]
+
+
+def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
+    """DD-Ranking's figures, as fractions."""
+    cells = [
+        (name, f"{figure['mean']:.3f}" + (f" ± {figure['std']:.3f}" if figure["std"] is not None else ""), meaning)
+        for name, meaning in _FIGURES.items()
+        if (figure := ranking.get(name))
+    ]
+    return ["", *_aligned(cells)] if cells else []
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -1,9 +1,54 @@
-"""What a distilled set is compared with at the same number of stored images."""
+"""What a distilled set is compared with at the same number of stored images: real images, chosen in several ways.
+
+Legend: N images of a class, D features, K pool members, C classes. Chosen images are class-ordered, `ipc` a class.
+"""
+
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 
+from ncfm_hub.engine import Engine
+from ncfm_hub.extractors.functional import FrozenNetwork
+from ncfm_hub.extractors.networks import build_network, normalise
+from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.extractors.training import fill_up
+from ncfm_hub.progress import Bar, Progress, Silent
 from ncfm_hub.randomness import generator
 from ncfm_hub.sources.types import ImageSet, Source
+
+CHOSEN_BY_EXTRACTORS = ("herding", "k-center", "el2n")
+_AT_ONCE = 128
+
+
+def select(
+    name: str,
+    source: Source,
+    ipc: int,
+    seed: int,
+    pool: Pool | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> ImageSet:
+    """`ipc` real images of every class at full size: "random", "herding", "k-center" or "el2n".
+
+    A class smaller than `ipc` gives all it has, and some of it again, drawn by `seed`. All but "random" look at the
+    images through the trained members of `pool`.
+    """
+    if name == "random":
+        return random_images(source, ipc, seed)
+    assert pool is not None
+    assert engine is not None
+    chosen = []
+    looks = len(pool.members) if name == "el2n" else 1
+    with (progress or Silent()).bar(looks * len(source.train.labels), f"choosing: {name}") as bar:
+        view = _View(pool, engine, bar)
+        for index, rows in enumerate(source.class_indices()):
+            found = rows[_choose(name, source.train.images[rows], index, min(ipc, len(rows)), view)]
+            again = torch.randint(len(rows), (ipc - len(found),), generator=generator(seed, name, index))
+            chosen.append(torch.cat([found, rows[again]]))
+    every = torch.cat(chosen)
+    return ImageSet(source.train.images[every], source.train.labels[every])
 
 
 def random_images(source: Source, ipc: int, seed: int) -> ImageSet:
@@ -17,3 +62,77 @@ def random_images(source: Source, ipc: int, seed: int) -> ImageSet:
             chosen.append(rows[torch.randint(len(rows), (ipc,), generator=draws)])
     every = torch.cat(chosen)
     return ImageSet(source.train.images[every], source.train.labels[every])
+
+
+def herding(features: torch.Tensor, count: int) -> torch.Tensor:
+    """Rows whose running mean stays closest to the mean of all, one after another (Welling, ICML 2009).
+
+    features: (N, D); returns `count` <= N distinct row numbers, in the order taken
+    """
+    features = features.double()
+    mean, total = features.mean(0), torch.zeros(features.shape[1], dtype=torch.float64)
+    squares = features.square().sum(1)
+    left = torch.ones(len(features), dtype=torch.bool)
+    taken = []
+    for size in range(1, count + 1):
+        # |size mean - total - x|^2, up to what all x share
+        distance = squares - 2 * features @ (size * mean - total)
+        row = int(distance.masked_fill(~left, torch.inf).argmin())
+        taken.append(row)
+        left[row] = False
+        total += features[row]
+    return torch.tensor(taken)
+
+
+def k_center(features: torch.Tensor, count: int) -> torch.Tensor:
+    """Rows that cover the class: first the one nearest to its mean, then always the one farthest from those taken.
+
+    Source: the greedy solution of k-center, within a factor of two of the best (Gonzalez, 1985; Sener and Savarese,
+    ICLR 2018). features: (N, D); returns `count` <= N distinct row numbers, in the order taken
+    """
+    features = features.double()
+    first = int((features - features.mean(0)).square().sum(1).argmin())
+    taken = [first]
+    nearest = (features - features[first]).square().sum(1)
+    while len(taken) < count:
+        nearest[taken] = -1
+        row = int(nearest.argmax())
+        taken.append(row)
+        nearest = torch.minimum(nearest, (features - features[row]).square().sum(1))
+    return torch.tensor(taken)
+
+
+def el2n(logits: torch.Tensor, label: int) -> torch.Tensor:
+    """Norm of (probabilities - one-hot label) of each image: (N, C) -> (N,). Source: Paul et al., NeurIPS 2021."""
+    errors = logits.double().softmax(1)
+    errors[:, label] -= 1
+    return errors.norm(dim=1)
+
+
+class _View:
+    """Images as the trained members of a pool see them."""
+
+    def __init__(self, pool: Pool, engine: Engine, bar: Bar):
+        self.pool, self.engine, self.bar = pool, engine, bar
+        self.network = FrozenNetwork(build_network(pool.architecture), engine)
+
+    @torch.no_grad()
+    def outputs(self, images: torch.Tensor, member: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (N, D) and logits (N, C) of uint8 (N, c, H, W), float32 on the CPU."""
+        forward = self.network.bind(self.pool.members[member][1])
+        features, logits = [], []
+        for first in range(0, len(images), _AT_ONCE):
+            part = images[first : first + _AT_ONCE]
+            found = forward(normalise(fill_up(part, _AT_ONCE).to(self.engine.device), self.pool.architecture))
+            features.append(found[0][: len(part)].cpu())
+            logits.append(found[1][: len(part)].cpu())
+            self.bar.advance(len(part))
+        return torch.cat(features), torch.cat(logits)
+
+
+def _choose(name: str, images: torch.Tensor, label: int, count: int, view: _View) -> torch.Tensor:
+    if name == "el2n":  # hardest first; the members are several short trainings, which is what the score asks for
+        scores = [el2n(view.outputs(images, member)[1], label) for member in range(len(view.pool.members))]
+        return torch.stack(scores).mean(0).argsort(descending=True, stable=True)[:count]
+    method: Callable[[torch.Tensor, int], torch.Tensor] = {"herding": herding, "k-center": k_center}[name]
+    return method(F.normalize(view.outputs(images, 0)[0], dim=1), count)

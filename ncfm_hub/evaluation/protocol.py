@@ -9,30 +9,40 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ncfm_hub._version import __version__
 from ncfm_hub.engine import Engine
-from ncfm_hub.evaluation.students import Students, TrainingSet
-from ncfm_hub.files import write_json
+from ncfm_hub.evaluation.students import StudentResult, Students, TrainingSet
+from ncfm_hub.files import cache_root, write_json
 from ncfm_hub.progress import Bar, Progress, Silent
 from ncfm_hub.sources.types import ImageSet
+
+Job = tuple[tuple[str, str], int]  # a row's key and a seed
+Kept = dict[str, Any]  # a student's result and the seconds it took, as the journal has it
+_KEPT = {*(field.name for field in fields(StudentResult)), "seconds"}
 
 
 @dataclass(frozen=True)
 class Row:
     """One row of the table: what students are trained on.
 
-    name: "random", "start", "distilled" or "whole"; labels: "hard" or "soft"; stored_images: what it costs to keep
+    name: "distilled", "start", "whole", or a baseline's; labels: "hard" or "soft"; stored_images: what it costs to keep
     """
 
     name: str
     labels: str
     training: TrainingSet
     stored_images: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the other rows of its table."""
+        return self.name, self.labels
 
 
 def updates_of(updates: int | None, epochs: int | None, images: int, batch_size: int) -> int:
@@ -52,41 +62,42 @@ def measure(
     engine: Engine,
     journal: Path | None = None,
     progress: Progress | None = None,
+    what: str = "evaluating",
+    again: bool = False,
 ) -> list[dict[str, Any]]:
     """Train a student per row and seed, shared among processes; the rows of `results.json` (percent).
 
-    journal: folder that keeps each student's result; those already there under the same conditions are not trained
-    again
+    journal: folder that keeps each student's result under the digest of all that it depends on, so that a student is
+        never trained twice under the same conditions, whatever table it is asked for
+    what: the bar's name; again: train anew what the journal has, too
     """
     progress = progress or Silent()
     jobs = [(row, seed) for row in rows for seed in seeds]
     mine = jobs[engine.accelerator.process_index :: engine.accelerator.num_processes]
-    done: dict[tuple[str, str, int], dict[str, float]] = {}
-    with progress.bar(len(mine) * students.plan.updates, "evaluating") as bar:
+    done: dict[Job, Kept] = {}
+    with progress.bar(len(mine) * students.plan.updates, what) as bar:
         conditions = [_condition(row, test, students, engine) for row in rows] if journal else [""] * len(rows)
-        condition_of = {(row.name, row.labels): condition for row, condition in zip(rows, conditions, strict=True)}
+        condition_of = {row.key: condition for row, condition in zip(rows, conditions, strict=True)}
         missing: list[tuple[Row, int]] = []
         for row, seed in mine:
-            result = _kept_result(_kept(journal, row, seed), condition_of[row.name, row.labels])
+            result = None if again else _kept_result(journal, condition_of[row.key], seed)
             if result is None:
                 missing.append((row, seed))
             else:
                 bar.advance(students.plan.updates)
-                done[row.name, row.labels, seed] = result
+                done[row.key, seed] = result
         for first in range(0, len(missing), students.at_once):
             some = missing[first : first + students.at_once]
-            results = _train(some, test, students, bar)
-            for (row, seed), result in zip(some, results, strict=True):
-                path = _kept(journal, row, seed)
-                if path:
-                    write_json(path, {"condition": condition_of[row.name, row.labels], **result})
-                done[row.name, row.labels, seed] = result
+            for (row, seed), result in zip(some, _train(some, test, students, bar), strict=True):
+                if journal:
+                    _keep(journal, condition_of[row.key], seed, result)
+                done[row.key, seed] = result
     gathered = _gather(done, engine)
-    return [_summary(row, [gathered[row.name, row.labels, seed] for seed in seeds]) for row in rows]
+    return [_summary(row, [gathered[row.key, seed] for seed in seeds]) for row in rows]
 
 
-def _train(jobs: Sequence[tuple[Row, int]], test: ImageSet, students: Students, bar: Bar) -> list[dict[str, float]]:
-    """Accuracies of one student a job, and the seconds that each took, or its share of them."""
+def _train(jobs: Sequence[tuple[Row, int]], test: ImageSet, students: Students, bar: Bar) -> list[Kept]:
+    """The result of one student a job, and the seconds that each took, or its share of them."""
     began = time.perf_counter()
     if len(jobs) == 1:
         (row, seed), *_ = jobs
@@ -95,11 +106,12 @@ def _train(jobs: Sequence[tuple[Row, int]], test: ImageSet, students: Students, 
         given = [(row.training, seed) for row, seed in jobs]
         found = students.train_and_test_together(given, test.images, test.labels, bar)
     seconds = (time.perf_counter() - began) / len(jobs)
-    return [{"accuracy": accuracy, "train_accuracy": train, "seconds": seconds} for accuracy, train in found]
+    return [{**asdict(result), "seconds": seconds} for result in found]
 
 
-def _kept(journal: Path | None, row: Row, seed: int) -> Path | None:
-    return journal / f"{row.name}-{row.labels}-{seed}.json" if journal else None
+def student_journal() -> Path:
+    """The folder in the user's cache where every table keeps its students."""
+    return cache_root() / "students"
 
 
 def summarise(values: Sequence[float]) -> dict[str, Any]:
@@ -112,7 +124,7 @@ def summarise(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _summary(row: Row, results: list[dict[str, float]]) -> dict[str, Any]:
+def _summary(row: Row, results: list[Kept]) -> dict[str, Any]:
     return {
         "set": row.name,
         "labels": row.labels,
@@ -120,8 +132,15 @@ def _summary(row: Row, results: list[dict[str, float]]) -> dict[str, Any]:
         "stored_images": row.stored_images,
         "accuracy": summarise([result["accuracy"] for result in results]),
         "train_accuracy": summarise([result["train_accuracy"] for result in results]),
+        "per_class": [_mean_of(values) for values in zip(*(result["per_class"] for result in results), strict=True)],
         "seconds": round(sum(result["seconds"] for result in results), 1),
     }
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    """Of what students know of one class; None where the test images have none of it."""
+    known = [value for value in values if value is not None]
+    return round(statistics.fmean(known), 2) if known else None
 
 
 def _condition(row: Row, test: ImageSet, students: Students, engine: Engine) -> str:
@@ -131,23 +150,37 @@ def _condition(row: Row, test: ImageSet, students: Students, engine: Engine) -> 
         "plan": asdict(students.plan),
         "architecture": students.architecture.as_dict(),
         "computed": [engine.device.type, engine.precision, engine.compiled, engine.native, torch.__version__],
+        "version": __version__,
     }
     digest.update(json.dumps(described, sort_keys=True).encode())
-    for tensor in (row.training.images, row.training.targets, test.images, test.labels):
+    training = row.training
+    for tensor in (training.images, training.labels, training.targets, test.images, test.labels):
+        digest.update(json.dumps([str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
 
 
-def _kept_result(path: Path | None, condition: str) -> dict[str, float] | None:
-    if path is None or not path.is_file():
+def _place(journal: Path, condition: str, seed: int) -> Path:
+    return journal / condition[:2] / f"{condition[:32]}-{seed}.json"
+
+
+def _keep(journal: Path, condition: str, seed: int, result: Kept) -> None:
+    write_json(_place(journal, condition, seed), {"condition": condition, **result})
+
+
+def _kept_result(journal: Path | None, condition: str, seed: int) -> Kept | None:
+    """What was kept; None where there is nothing, or nothing that can be used."""
+    if journal is None:
         return None
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    return kept if kept.pop("condition", None) == condition else None
+    try:
+        kept = json.loads(_place(journal, condition, seed).read_text(encoding="utf-8"))
+        usable = kept.pop("condition") == condition and kept.keys() == _KEPT
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return kept if usable else None
 
 
-def _gather(
-    done: dict[tuple[str, str, int], dict[str, float]], engine: Engine
-) -> dict[tuple[str, str, int], dict[str, float]]:
+def _gather(done: dict[Job, Kept], engine: Engine) -> dict[Job, Kept]:
     if engine.accelerator.num_processes == 1:
         return done
     from accelerate.utils import gather_object

@@ -29,6 +29,7 @@ class StudentPlan:
     schedule: str
     cutmix: float
     flip: bool
+    augment: bool = True  # DSA; CutMix has its own probability
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,19 @@ class TrainingSet:
     images: torch.Tensor
     labels: torch.Tensor
     targets: torch.Tensor
+
+
+@dataclass(frozen=True)
+class StudentResult:
+    """What a student knows after its last update, in percent.
+
+    accuracy: top-1 on the test images; train_accuracy: on its own; per_class: on the test images of each class (C
+        values), None for a class without any
+    """
+
+    accuracy: float
+    train_accuracy: float
+    per_class: tuple[float | None, ...]
 
 
 class Students:
@@ -58,8 +72,8 @@ class Students:
 
     def train_and_test(
         self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor, seed: int, bar: Bar
-    ) -> tuple[float, float]:
-        """Test and training accuracy in percent of one student; `seed` gives its weights, batches and augmentation.
+    ) -> StudentResult:
+        """Train one student and test it; `seed` gives its weights, batches and augmentation.
 
         Students of equal seed start from the same weights whatever they are trained on.
         """
@@ -72,7 +86,7 @@ class Students:
 
     def train_and_test_together(
         self, jobs: Sequence[tuple[TrainingSet, int]], test_images: torch.Tensor, test_labels: torch.Tensor, bar: Bar
-    ) -> list[tuple[float, float]]:
+    ) -> list[StudentResult]:
         """As `train_and_test` for each training set and seed, all at once."""
         assert self.together is not None
         plan = self.plan
@@ -88,11 +102,16 @@ class Students:
             results.append(self._test(training, test_images, test_labels))
         return results
 
-    def _test(self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor) -> tuple[float, float]:
-        test = self.trainer.accuracy(test_images, test_labels, self._prepare, at_once=128)
+    def _test(self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor) -> StudentResult:
+        right = self.trainer.logits(test_images, self._prepare, at_once=128).argmax(1) == test_labels
+        of_class = [right[test_labels == c].double() for c in range(self.architecture.classes)]
         rows = _evenly(len(training.labels), len(test_labels))
         train = self.trainer.accuracy(training.images[rows], training.labels[rows], self._prepare, at_once=128)
-        return test, train
+        return StudentResult(
+            100 * float(right.double().mean()),
+            train,
+            tuple(100 * float(found.mean()) if len(found) else None for found in of_class),
+        )
 
     def _prepare(self, images: torch.Tensor) -> torch.Tensor:
         return normalise(images, self.architecture)
@@ -109,10 +128,11 @@ class Students:
         size = (training.images.shape[2], training.images.shape[3])
         for _ in range(plan.updates):
             rows = next(order)
-            draw = draw_augmentation(
-                len(rows), size, draws, geometry=draw_geometry(draws), flip=plan.flip, cutout=False
-            )
-            x = augment(normalise(training.images[rows].to(device), self.architecture), draw.to(device))
+            x = normalise(training.images[rows].to(device), self.architecture)
+            if plan.augment:
+                geometry = draw_geometry(draws)
+                draw = draw_augmentation(len(rows), size, draws, geometry=geometry, flip=plan.flip, cutout=False)
+                x = augment(x, draw.to(device))
             targets = training.targets[rows].to(device)
             yield cutmix(x, targets, plan.cutmix, draws)
 

@@ -1,7 +1,7 @@
 """The distilled dataset as others see it: its files, card and contact sheet, pushed to a Hub and read back."""
 
 from ncfm_hub.publishing.card import render_card, write_card
-from ncfm_hub.publishing.dataset import Distilled, decode_stored
+from ncfm_hub.publishing.dataset import Distilled, decode_stored, to_pixels
 from ncfm_hub.publishing.loading import load_distilled
 from ncfm_hub.publishing.names import default_repo_id, default_repo_name, slug
 from ncfm_hub.publishing.permission import check_can_push
@@ -23,6 +23,7 @@ __all__ = [
     "render_card",
     "render_pool_card",
     "slug",
+    "to_pixels",
     "write_card",
     "write_data",
     "write_pool_card",

@@ -67,6 +67,13 @@ class Distilled:
         raise DistilledError(f"config {config!r} is not one of 'default' and 'stored'")
 
 
+def to_pixels(stored: "torch.Tensor") -> "torch.Tensor":
+    """[0, 1] float -> uint8, rounded to k/255: the only rounding of stored images there is."""
+    import torch
+
+    return (stored * 255).round().clamp(0, 255).to(torch.uint8)
+
+
 def decode_stored(stored: "torch.Tensor", factor: int) -> "torch.Tensor":
     """Cut stored uint8 (S, c, H, W) images into tiles of full size: uint8 (S * factor**2, c, H, W), rounded to k/255.
 

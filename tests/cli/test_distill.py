@@ -16,7 +16,7 @@ def test_every_recipe_flag_becomes_its_dotted_override(invoke, library):
         "--train-split", "tr", "--test-split", "te", "--classes", "cat, 3,dog", "--resolution", "64",
         "--backbone", "resnet18", "--pretrained", "hf-hub:a/b", "--steps", "7", "--calibration", "5",
         "--no-sampling-network", "--students", "0", "--set", "distillation.lr=2e-2", "--set", "source.classes=[1, a]",
-        "--set", "evaluation.whole=true",
+        "--baselines", "random, whole",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert library.call("plan")["overrides"] == {
@@ -35,7 +35,7 @@ def test_every_recipe_flag_becomes_its_dotted_override(invoke, library):
         "distillation.sampling_network": False,
         "distillation.lr": 0.02,
         "evaluation.students": 0,
-        "evaluation.whole": True,
+        "evaluation.baselines": ["random", "whole"],
     }
 
 

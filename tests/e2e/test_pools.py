@@ -22,7 +22,7 @@ TIMM_USER = Path(__file__).with_name("timm_user.py")
 DEFAULTS = """
 pool: {size: 2, epochs: 1}
 distillation: {steps: 2, real_batch: 16, frequencies: 64, images_at_once: 32}
-evaluation: {students: 1, updates: 5, whole: false}
+evaluation: {students: 1, updates: 5, baselines: [random, start]}
 engine: {compile: "off"}
 """
 _DIGITS = ("distill", "--dataset", "digits")

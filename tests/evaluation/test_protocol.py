@@ -11,8 +11,9 @@ import torch
 
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.protocol import Row, measure, summarise, updates_of
-from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet, one_hot
+from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet, one_hot
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
+from ncfm_hub.sources.types import ImageSet
 from tests.matching.tiny import plain_engine, tiny_source
 
 SOURCE = tiny_source(per_class=10)
@@ -35,7 +36,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     train_and_test = Students.train_and_test
 
-    def listen(self: Students, training: TrainingSet, *rest: Any) -> tuple[float, float]:
+    def listen(self: Students, training: TrainingSet, *rest: Any) -> StudentResult:
         counted = [0]
         fit = self.trainer.fit
 
@@ -81,13 +82,61 @@ def test_kept_students_are_not_trained_again(trained: list[tuple[int, int]], tmp
     students, engine = Students(ARCHITECTURE, PLAN, plain_engine()), plain_engine()
     first = measure(ROWS[:2], SOURCE.test, students, range(2), engine, tmp_path)
     assert len(trained) == 4
-    (tmp_path / "distilled-hard-1.json").unlink()  # as if stopped before the last student
+    kept = sorted(tmp_path.rglob("*-1.json"))
+    assert len(kept) == 2
+    kept[0].unlink()  # as if stopped before a second student
     second = measure(ROWS[:2], SOURCE.test, students, range(2), engine, tmp_path)
     assert len(trained) == 5
     assert [one["accuracy"] for one in second] == [one["accuracy"] for one in first]
     third = measure(ROWS[:3], SOURCE.test, students, range(3), engine, tmp_path)
     assert len(trained) == 5 + 2 + 3  # a third student of two rows, three of the new one
     assert third[0]["accuracy"]["values"][:2] == first[0]["accuracy"]["values"]
+
+
+def test_a_student_is_known_by_what_it_was_trained_on_not_by_the_name_of_a_row(
+    trained: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    students, engine = Students(ARCHITECTURE, PLAN, plain_engine()), plain_engine()
+    first = measure(ROWS[:1], SOURCE.test, students, range(1), engine, tmp_path)
+    renamed = replace(ROWS[0], name="coreset", stored_images=6)
+    (found,) = measure([renamed], SOURCE.test, students, range(1), engine, tmp_path)
+    assert (found["set"], found["stored_images"]) == ("coreset", 6)
+    assert found["accuracy"] == first[0]["accuracy"]
+    assert len(trained) == 1
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"condition": "other"}', None])
+def test_a_damaged_journal_is_measured_over(trained: list[tuple[int, int]], tmp_path: Path, damage: str | None) -> None:
+    """None: a file of another version, without one of the figures."""
+    students, engine = Students(ARCHITECTURE, PLAN, plain_engine()), plain_engine()
+    first = measure(ROWS[:1], SOURCE.test, students, range(1), engine, tmp_path)
+    (kept,) = tmp_path.rglob("*.json")
+    if damage is None:
+        content = json.loads(kept.read_text())
+        del content["per_class"]
+        damage = json.dumps(content)
+    kept.write_text(damage)
+    second = measure(ROWS[:1], SOURCE.test, students, range(1), engine, tmp_path)
+    assert len(trained) == 2
+    assert second[0]["accuracy"] == first[0]["accuracy"]
+    assert json.loads(kept.read_text())["accuracy"] == pytest.approx(first[0]["accuracy"]["values"][0], abs=0.006)
+
+
+def test_what_is_asked_for_again_is_trained_again(trained: list[tuple[int, int]], tmp_path: Path) -> None:
+    students, engine = Students(ARCHITECTURE, PLAN, plain_engine()), plain_engine()
+    for again in (False, True, False):
+        measure(ROWS[:1], SOURCE.test, students, range(1), engine, tmp_path, again=again)
+    assert len(trained) == 2
+
+
+def test_accuracies_of_classes_make_up_the_accuracy() -> None:
+    """Classes of 2, 3 and no test images: the mean weighted by their number, and nothing for the third."""
+    few = ImageSet(SOURCE.test.images[:5], torch.tensor([0, 1, 1, 0, 1]))
+    students = Students(ARCHITECTURE, PLAN, plain_engine())
+    (found,) = measure(ROWS[3:], few, students, range(1), plain_engine())
+    first, second, third = found["per_class"]
+    assert third is None
+    assert found["accuracy"]["mean"] == pytest.approx((2 * first + 3 * second) / 5, abs=0.02)
 
 
 @pytest.mark.parametrize("change", ["plan", "images", "targets", "test", "architecture", "precision"])

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet, cutmix, one_hot
-from ncfm_hub.extractors.networks import Architecture, channel_statistics
+from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet, cutmix, one_hot
+from ncfm_hub.extractors.networks import Architecture, channel_statistics, normalise
 from ncfm_hub.progress import Silent
 from ncfm_hub.randomness import generator
 from tests.matching.tiny import plain_engine, tiny_source
@@ -22,7 +22,7 @@ def training_set(rows: slice = slice(None)) -> TrainingSet:
     return TrainingSet(images, labels, one_hot(labels, 3))
 
 
-def train(students: Students, seed: int, training: TrainingSet | None = None) -> tuple[float, float]:
+def train(students: Students, seed: int, training: TrainingSet | None = None) -> StudentResult:
     with Silent().bar(0, "tests") as bar:
         given = training or training_set()
         return students.train_and_test(given, SOURCE.test.images, SOURCE.test.labels, seed, bar)
@@ -174,23 +174,33 @@ def test_accuracy_is_that_of_the_last_update(monkeypatch: pytest.MonkeyPatch) ->
     """The authors report the best epoch on the test set; here the test set is looked at once, at the end."""
     students = Students(ARCHITECTURE, PLAN, plain_engine())
     events: list[str] = []
-    fit, accuracy = students.trainer.fit, students.trainer.accuracy
+    fit, logits = students.trainer.fit, students.trainer.logits
 
     def listen_fit(*args: Any, **options: Any) -> None:
         fit(*args, **(options | {"on_update": lambda: events.append("update")}))
 
-    def listen_accuracy(images: torch.Tensor, *rest: Any, **options: Any) -> float:
+    def listen_logits(images: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
         events.append("test" if images is SOURCE.test.images else "train")
-        return accuracy(images, *rest, **options)
+        return logits(images, *rest, **options)
 
     monkeypatch.setattr(students.trainer, "fit", listen_fit)
-    monkeypatch.setattr(students.trainer, "accuracy", listen_accuracy)
+    monkeypatch.setattr(students.trainer, "logits", listen_logits)
     train(students, 0)
     assert events == ["update"] * PLAN.updates + ["test", "train"]
 
 
 def test_a_student_learns() -> None:
     students = Students(ARCHITECTURE, replace(PLAN, updates=40, cutmix=0.0, batch_size=16), plain_engine())
-    test, on_training = train(students, 0)
-    assert test > 80
-    assert on_training > 80
+    found = train(students, 0)
+    assert found.accuracy > 80
+    assert found.train_accuracy > 80
+
+
+def test_without_augmentation_students_see_the_images_as_they_are() -> None:
+    plain = Students(ARCHITECTURE, replace(PLAN, augment=False, cutmix=0.0, updates=6), plain_engine())
+    known = {image.numpy().tobytes() for image in normalise(SOURCE.train.images, ARCHITECTURE)}
+    batches = list(plain._batches(training_set(), 0))
+    assert len(batches) == 6
+    for x, targets in batches:
+        assert all(image.contiguous().numpy().tobytes() in known for image in x)
+        assert torch.equal(targets.sort(1).values, torch.tensor([0.0, 0.0, 1.0]).expand_as(targets))

@@ -1,0 +1,64 @@
+"""DD-Ranking's figures: how much of a set's accuracy is its images, beyond labels and augmentation.
+
+Source: Li et al., "DD-Ranking: Rethinking the Evaluation of Dataset Distillation", 2025. Accuracies come in as
+percent, one a student, and are used as fractions.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+WEIGHT = 0.5  # of label robustness in LRS, and of the augmented part in ARS
+
+
+def ranking(
+    real_hard: Sequence[float],
+    distilled_hard: Sequence[float],
+    distilled_own: Sequence[float],
+    random_own: Sequence[float],
+    distilled_plain: Sequence[float],
+    random_plain: Sequence[float],
+) -> dict[str, Any]:
+    """HLR, IOR, LRS and ARS with what they are made of; every figure for each student and as n, mean, std.
+
+    real_hard: the whole training set; distilled_hard: both with hard labels
+    distilled_own, random_own: with the set's own kind of labels, and as many random images with labels of that kind
+    distilled_plain, random_plain: these two without any augmentation
+    HLR = real - distilled; IOR = distilled - random; LRS of w IOR - (1 - w) HLR, ARS of g IOR_aug + (1 - g) IOR_plain.
+    """
+    hlr = _differences(real_hard, distilled_hard)
+    ior = _differences(distilled_own, random_own)
+    plain = _differences(distilled_plain, random_plain)
+    lrs = [label_robust_score(h, i) for h, i in zip(hlr, ior, strict=True)]
+    ars = [augmentation_robust_score(i, p) for i, p in zip(ior, plain, strict=True)]
+    figures = {"HLR": hlr, "IOR": ior, "IOR_plain": plain, "LRS": lrs, "ARS": ars}
+    return {name: _summary(values) for name, values in figures.items()}
+
+
+def label_robust_score(hlr: float, ior: float, weight: float = WEIGHT) -> float:
+    """LRS in [0, 1] from HLR (hard label recovery) and IOR (improvement over random), both fractions."""
+    return _normalised(weight * ior - (1 - weight) * hlr)
+
+
+def augmentation_robust_score(ior_augmented: float, ior_plain: float, weight: float = WEIGHT) -> float:
+    """ARS in [0, 1] from the improvement over random with and without augmentation, both fractions."""
+    return _normalised(weight * ior_augmented + (1 - weight) * ior_plain)
+
+
+def _normalised(value: float) -> float:
+    """[-1, 1] -> [0, 1]."""
+    return (math.exp(value) - math.exp(-1)) / (math.exp(1) - math.exp(-1))
+
+
+def _differences(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    return [(a - b) / 100 for a, b in zip(first, second, strict=True)]
+
+
+def _summary(values: Sequence[float]) -> dict[str, Any]:
+    return {
+        "n": len(values),
+        "mean": round(statistics.fmean(values), 4),
+        "std": round(statistics.stdev(values), 4) if len(values) > 1 else None,
+        "values": [round(value, 4) for value in values],
+    }

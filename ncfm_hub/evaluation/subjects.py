@@ -1,0 +1,263 @@
+"""What is measured, and where: a distilled set with its source, recipe and machine, whoever made it.
+
+Shapes: M training images, S stored images, C classes, c channels, (H, W) resolution.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ncfm_hub.engine import Engine, open_engine
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.evaluation.students import StudentPlan, TrainingSet, one_hot
+from ncfm_hub.extractors.names import resolve_student
+from ncfm_hub.extractors.networks import Architecture, channel_statistics
+from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.matching.start import make_start
+from ncfm_hub.pipeline import change_evaluation, preset_section
+from ncfm_hub.planning import resolve
+from ncfm_hub.progress import Progress, Silent
+from ncfm_hub.publishing.card import read_pipeline
+from ncfm_hub.publishing.dataset import Distilled, decode_stored, to_pixels
+from ncfm_hub.publishing.layout import OWN_POOLS, PIPELINE, TENSORS
+from ncfm_hub.publishing.loading import load_distilled, locate
+from ncfm_hub.recipe import EngineRecipe, EvaluationRecipe, Recipe
+from ncfm_hub.settings import student_plan
+from ncfm_hub.sources import Source, cut_validation, load_source
+from ncfm_hub.sources.single import load_labelled_images
+from ncfm_hub.stages import get_extractors
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A set to be measured.
+
+    name: as the user named it
+    images: uint8 (M, c, H, W), ready to train; labels: int64 (M,); soft_labels: float32 (M, C), None if it has none
+    ipc: stored images of a class; stored: of all classes
+    factor: a stored image is a factor x factor tiling; None for sets that started from no tiling of real images
+    seed: from which the start and random images are drawn
+    place: folder, or Hub repository and commit, of its extractors; None for a pool by the recipe
+    pool: its extractors where they are at hand; see `extractors`
+    folder: where its files lie; None while it is only in memory
+    """
+
+    name: str
+    images: torch.Tensor
+    labels: torch.Tensor
+    soft_labels: torch.Tensor | None
+    ipc: int
+    stored: int
+    factor: int | None
+    seed: int
+    source: Source
+    recipe: Recipe
+    engine: Engine
+    place: str | None = None
+    token: str | None = None
+    folder: Path | None = None
+    pool: Pool | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.source.info.class_names
+
+    @cached_property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and deviation per channel of the source's training images, by which students normalise."""
+        return channel_statistics(self.source.train.images)
+
+    def architecture(self, name: str | None = None, classes: int | None = None) -> Architecture:
+        """Of a student: by its short name or timm's, None for the field's ConvNet; with a head of all classes, or so
+        many. Raises PoolError for a name that nobody knows."""
+        info = self.source.info
+        known = resolve_student(name, info.resolution)
+        return Architecture(known, classes or len(info.class_names), info.channels, info.resolution, *self.statistics)
+
+    def plan(self) -> StudentPlan:
+        """How each student is trained, by the recipe."""
+        return student_plan(self.recipe.evaluation, self.recipe.source.flip, len(self.labels))
+
+    def training(self, labels: str) -> TrainingSet:
+        """The set as students get it, with "hard" or "soft" labels. Raises DistilledError where it has none."""
+        if labels == "hard":
+            return TrainingSet(self.images, self.labels, one_hot(self.labels, len(self.class_names)))
+        if self.soft_labels is None:
+            raise DistilledError(f"{self.name} has no soft labels; measure it with hard ones")
+        return TrainingSet(self.images, self.labels, self.soft_labels)
+
+    def start(self) -> TrainingSet | None:
+        """The mixed-tile start of its run with hard labels; None for sets of others, which had another."""
+        if self.factor is None:
+            return None
+        stored = make_start(self.source, self.ipc, self.factor, self.seed)
+        images = decode_stored(to_pixels(stored), self.factor)
+        labels = torch.arange(len(self.class_names)).repeat_interleave(self.ipc * self.factor**2)
+        return TrainingSet(images, labels, one_hot(labels, len(self.class_names)))
+
+    def extractors(self, progress: Progress | None = None) -> Pool:
+        """The pool it was made with, or one by the recipe: from where it was, the cache, or trained now."""
+        if self.pool is not None:
+            return self.pool
+        return get_extractors(self.source, self.recipe, self.place, self.engine, self.token, progress or Silent())
+
+
+def own_subject(
+    folder: Path, distilled: Distilled, source: Source, recipe: Recipe, seed: int, engine: Engine, pool: Pool
+) -> Subject:
+    """The set that a run of ours has just written to `folder`."""
+    return Subject(
+        name=str(folder),
+        images=distilled.images,
+        labels=distilled.labels,
+        soft_labels=distilled.soft_labels,
+        ipc=distilled.ipc,
+        stored=len(distilled.stored),
+        factor=distilled.factor,
+        seed=seed,
+        source=source,
+        recipe=recipe,
+        engine=engine,
+        folder=folder,
+        pool=pool,
+    )
+
+
+def open_subject(
+    target: str,
+    *,
+    source: str | None = None,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> Subject:
+    """Read a distilled set, of ours or of others, and the source that it is measured on.
+
+    target: folder, or dataset repository of a Hub. A set of ours names its source and recipe; any other is a dataset
+        with a column of images and one of labels, whose training split is taken, and needs `source`
+    source: a pipeline's name, a Hub id, a local folder or a pipeline file, in place of what the set names
+    preset, overrides: of the sections `evaluation` and `engine` only; by default the recipe that the set was made with
+    Raises DistilledError if the target cannot be used or its source has other classes, PipelineError for values that
+    cannot be changed.
+    """
+    progress = progress or Silent()
+    folder = _ours(target, revision, token)
+    if folder is None:
+        return _open_foreign(target, source, preset, overrides, revision, token, progress)
+    described, distilled = read_pipeline(folder), load_distilled(folder)
+    recipe = _recipe_of(described, folder)
+    if source is not None:
+        recipe = recipe.model_copy(update={"source": resolve(source, None, None).recipe.source})
+    recipe = change_evaluation(recipe, preset, overrides)
+    engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
+    found = load_source(recipe.source, token=token, progress=progress)
+    named = described.get("source", {})
+    if str(named.get("test_split", "")).startswith("validation part"):
+        found = cut_validation(found)
+    if found.info.class_names != distilled.class_names:
+        raise DistilledError(
+            f"{target} holds the classes {_some(distilled.class_names)}; "
+            f"its source {found.info.dataset} gives {_some(found.info.class_names)}"
+        )
+    imported = "imported" in described
+    if found.fingerprint != named.get("fingerprint") and not imported:
+        progress.note("the source differs from the one this set was made from; its start is drawn from the present one")
+    seed = 0 if imported else described.get("seed")
+    if not isinstance(seed, int):
+        raise DistilledError(f"{target}: pipeline.yaml gives no seed, from which the start and random images are drawn")
+    origin = described.get("pool", {}).get("origin")
+    return Subject(
+        name=target,
+        images=distilled.images,
+        labels=distilled.labels,
+        soft_labels=None if _one_hot(distilled) else distilled.soft_labels,
+        ipc=distilled.ipc,
+        stored=len(distilled.stored),
+        factor=None if imported else distilled.factor,
+        seed=seed,
+        source=found,
+        recipe=recipe,
+        engine=engine,
+        place=None if origin in (None, *OWN_POOLS) else str(origin),
+        token=token,
+        folder=folder,
+    )
+
+
+def _one_hot(distilled: Distilled) -> bool:
+    """Whether soft labels say no more than the hard ones, as those of an import without any."""
+    return torch.equal(distilled.soft_labels, one_hot(distilled.labels, len(distilled.class_names)))
+
+
+def _ours(target: str, revision: str | None, token: str | None) -> Path | None:
+    """The folder of a set of ours, fetched if need be; None where the target is of another make."""
+    folder = locate(target, revision=revision, token=token)
+    has = [name for name in (PIPELINE, TENSORS) if (folder / name).is_file()]
+    return folder if has else None
+
+
+def _open_foreign(
+    target: str,
+    source: str | None,
+    preset: str | None,
+    overrides: Mapping[str, Any] | None,
+    revision: str | None,
+    token: str | None,
+    progress: Progress,
+) -> Subject:
+    if source is None:
+        raise DistilledError(
+            f"{target} is not a set of ncfm-hub and does not say what it was made from; name that by --source"
+        )
+    recipe = resolve(source, preset, overrides).recipe
+    engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
+    found = load_source(recipe.source, token=token, progress=progress)
+    images, soft_labels = load_labelled_images(target, revision, found.info, token=token, progress=progress)
+    classes = len(found.info.class_names)
+    counts = torch.bincount(images.labels, minlength=classes)
+    if counts.min() != counts.max():
+        progress.note(f"{target} has from {int(counts.min())} to {int(counts.max())} images a class")
+    return Subject(
+        name=target,
+        images=images.images,
+        labels=images.labels,
+        soft_labels=soft_labels,
+        ipc=-(-len(images.labels) // classes),
+        stored=len(images.labels),
+        factor=None,
+        seed=0,
+        source=found,
+        recipe=recipe,
+        engine=engine,
+        token=token,
+    )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f", ... ({len(names)})" if len(names) > 5 else "")
+
+
+def _recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
+    """The recipe a set was made with, at the source's pinned revision."""
+    from pydantic import ValidationError
+
+    try:
+        values = {section: dict(content) for section, content in described["recipe"].items()}
+        source = described["source"]
+        if not source["is_local"]:  # a folder is found as the recipe names it; so are the packaged digits
+            values["source"] |= {"dataset": source["dataset"], "revision": source["revision"]}
+        if "imported" in described:  # no more is known than its factor; the rest makes only the baseline of DM
+            assumed = preset_section("distillation", described["preset"])
+            values["distillation"] = assumed | values["distillation"]
+        for section, model in (("evaluation", EvaluationRecipe), ("engine", EngineRecipe)):
+            # They do not describe the set, and other versions have other keys.
+            values[section] = {key: value for key, value in values[section].items() if key in model.model_fields}
+        return Recipe.model_validate(values)
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise DistilledError(f"{folder}/pipeline.yaml holds no usable recipe ({str(error).splitlines()[0]})") from None

@@ -1,0 +1,172 @@
+"""The results of a set: students on it and on what it is compared with, of one architecture or of several."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ncfm_hub.distillation import checkpoint_settings, distill_images
+from ncfm_hub.evaluation.baselines import CHOSEN_BY_EXTRACTORS, select
+from ncfm_hub.evaluation.protocol import Row, measure
+from ncfm_hub.evaluation.ranking import ranking
+from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet, one_hot
+from ncfm_hub.evaluation.subjects import Subject
+from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.files import cache_root
+from ncfm_hub.labels import soft_labels
+from ncfm_hub.progress import Progress
+from ncfm_hub.publishing.dataset import decode_stored, to_pixels
+from ncfm_hub.settings import settings_of
+from ncfm_hub.sources.types import ImageSet
+
+# In the order of the table, the set itself between them.
+_BEFORE, _AFTER = ("random", *CHOSEN_BY_EXTRACTORS, "start", "dm"), ("whole",)
+
+
+def evaluate_subject(
+    subject: Subject, with_ranking: bool, journal: Path | None, progress: Progress, again: bool = False
+) -> dict[str, Any]:
+    """Rows, protocol and what else was asked for, as in `results.json`.
+
+    The recipe names baselines and further architectures; each architecture measures the same rows. with_ranking: also
+    DD-Ranking's figures, for which random images and the whole training split are measured in any case
+    journal, again: see `measure`
+    """
+    evaluation, plan, student = subject.recipe.evaluation, subject.plan(), subject.architecture()
+    seeds = range(evaluation.students)
+    result: dict[str, Any] = {"ncfm_hub": 1, "rows": [], "protocol": _protocol(subject, plan, student.name)}
+    if not seeds:
+        return result
+    wanted = {*evaluation.baselines, *(("random", "whole") if with_ranking else ())}
+    rows = _rows(subject, wanted, progress)
+
+    def table(some: Sequence[Row], name: str | None = None, plan: StudentPlan = plan) -> list[dict[str, Any]]:
+        students = Students(subject.architecture(name), plan, subject.engine)
+        what = f"evaluating by {name}" if name else "evaluating"
+        return measure(some, subject.source.test, students, seeds, subject.engine, journal, progress, what, again)
+
+    result["rows"] = table(rows)
+    if evaluation.architectures:
+        result["cross_architecture"] = [{"student": student.name, **row} for row in result["rows"]]
+        for name in evaluation.architectures:
+            full = subject.architecture(name).name
+            result["cross_architecture"] += [{"student": full, **row} for row in table(rows, name)]
+    if with_ranking:
+        result["ranking"] = _ranking(subject, rows, result["rows"], table)
+    return result
+
+
+def _protocol(subject: Subject, plan: StudentPlan, student: str) -> dict[str, Any]:
+    return {
+        "metric": "top-1 accuracy in percent at the last epoch",
+        "split": subject.source.info.test_split,
+        "test_images": len(subject.source.test.labels),
+        "distillations": 1,
+        "students": subject.recipe.evaluation.students,
+        "student": student,
+        "updates": plan.updates,
+        "batch_size": plan.batch_size,
+        "recipe": asdict(plan),
+    }
+
+
+def _rows(subject: Subject, wanted: set[str], progress: Progress) -> list[Row]:
+    own = [Row("distilled", "hard", subject.training("hard"), subject.stored)]
+    if own_labels(subject) == "soft":
+        own.append(Row("distilled", "soft", subject.training("soft"), subject.stored))
+    asked: dict[str, list[Row]] = {name: [] for name in (*_BEFORE, *_AFTER)}
+    looked_through = wanted.intersection({*CHOSEN_BY_EXTRACTORS, "dm"}) or len(own) > 1
+    pool = subject.extractors(progress) if looked_through else None
+    for name in wanted:
+        asked[name] = _baseline(name, subject, pool, progress)
+    return [
+        *(row for name in _BEFORE for row in asked[name]),
+        *own,
+        *(row for name in _AFTER for row in asked[name]),
+    ]
+
+
+def own_labels(subject: Subject) -> str:
+    """The kind of labels that a set is meant to be used with: "soft" where it has them and the recipe wants them."""
+    return "soft" if subject.soft_labels is not None and subject.recipe.evaluation.soft_labels else "hard"
+
+
+def _baseline(name: str, subject: Subject, pool: Pool | None, progress: Progress) -> list[Row]:
+    """The rows of one baseline; none where it does not exist for this set."""
+    if name == "whole":
+        every = subject.source.train
+        return [_hard(subject, name, every, len(every.labels))]
+    if name == "start":
+        start = subject.start()
+        if start is None:
+            progress.note(f"{subject.name} was not made here from tiles of real images: there is no start to measure")
+        return [Row(name, "hard", start, subject.stored)] if start else []
+    if name == "dm":
+        assert pool is not None
+        return [_hard(subject, name, match_means(subject, pool, progress), subject.stored)]
+    chosen = select(name, subject.source, subject.ipc, subject.seed, pool, subject.engine, progress)
+    rows = [_hard(subject, name, chosen, len(chosen.labels))]
+    if name == "random" and own_labels(subject) == "soft":
+        assert pool is not None
+        labelled = soft_labels(chosen.images, pool, subject.engine, progress=progress)
+        rows.append(Row(name, "soft", TrainingSet(chosen.images, chosen.labels, labelled), len(chosen.labels)))
+    return rows
+
+
+def _hard(subject: Subject, name: str, images: ImageSet, stored: int) -> Row:
+    targets = one_hot(images.labels, len(subject.class_names))
+    return Row(name, "hard", TrainingSet(images.images, images.labels, targets), stored)
+
+
+def match_means(subject: Subject, pool: Pool, progress: Progress) -> ImageSet:
+    """What distribution matching makes of the same source, pool, start, steps and storage.
+
+    The means of features are matched, and nothing else: no calibration (Zhao and Bilen, WACV 2023). An unfinished
+    distillation lies in the cache and is gone on with.
+    """
+    changed = {"matching": "mean", "calibration": 0.0, "sampling_network": False, "orthogonal": False, "bank": None}
+    recipe = subject.recipe.distillation.model_copy(update=changed)
+    info, engine = subject.source.info, subject.engine
+    settings = settings_of(recipe, info, subject.recipe.source.flip, subject.ipc, subject.seed, engine.device.type)
+    shared = checkpoint_settings(subject.source, pool, settings, engine)
+    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:32]
+    checkpoint = cache_root() / "baselines" / f"dm-{digest}.safetensors"
+    progress.note("distilling by feature means alone, to compare with (DM)")
+    every = recipe.checkpoint_every
+    made = distill_images(subject.source, pool, settings, engine, checkpoint, every, True, progress)
+    images = decode_stored(to_pixels(made.stored), recipe.factor)
+    return ImageSet(images, torch.arange(len(info.class_names)).repeat_interleave(subject.ipc * recipe.factor**2))
+
+
+def _ranking(
+    subject: Subject,
+    rows: Sequence[Row],
+    measured: Sequence[dict[str, Any]],
+    table: Callable[..., list[dict[str, Any]]],
+) -> dict[str, Any]:
+    """DD-Ranking's figures; the rows without augmentation are measured here."""
+    own = own_labels(subject)
+    plain = replace(subject.plan(), augment=False, cutmix=0.0)
+    pair = [row for row in rows if row.key in (("distilled", own), ("random", own))]
+    without = table(pair, plan=plain)
+
+    def values(some: Sequence[dict[str, Any]], name: str, labels: str) -> list[float]:
+        (row,) = (row for row in some if (row["set"], row["labels"]) == (name, labels))
+        return list(row["accuracy"]["values"])
+
+    return {
+        **ranking(
+            real_hard=values(measured, "whole", "hard"),
+            distilled_hard=values(measured, "distilled", "hard"),
+            distilled_own=values(measured, "distilled", own),
+            random_own=values(measured, "random", own),
+            distilled_plain=values(without, "distilled", own),
+            random_plain=values(without, "random", own),
+        ),
+        "labels": own,
+        "without_augmentation": without,
+    }

@@ -1,0 +1,109 @@
+"""A small set that others made from a source: the images of one split, their labels as the source counts them."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.progress import Progress
+from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.sources.classes import Classes, classes_of_feature, classes_of_values
+from ncfm_hub.sources.columns import image_column, label_column
+from ncfm_hub.sources.place import locate
+from ncfm_hub.sources.read import (
+    BadImage,
+    Opened,
+    decode_rows,
+    distinct_labels,
+    image_roots,
+    labels_of,
+    load_splits,
+    open_dataset,
+)
+from ncfm_hub.sources.types import ImageSet, SourceInfo
+
+if TYPE_CHECKING:
+    import torch
+
+_SPLIT = "train"
+_SOFT = "soft_label"
+
+
+def load_labelled_images(
+    dataset: str, revision: str | None, source: SourceInfo, *, token: str | None, progress: Progress
+) -> "tuple[ImageSet, torch.Tensor | None]":
+    """The images of a dataset made from `source`, brought to its size and channels, and soft labels where it has them.
+
+    Its split `train` is read, or the only one. Classes are told by name, or by the source's own numbers where the
+    labels are bare numbers. Soft labels: a column `soft_label` of C probabilities, float32 (N, C), in the source's
+    order of classes. Raises SourceError where columns, classes or probabilities do not fit the source.
+    """
+    import torch
+
+    place = locate(SourceRecipe(dataset=dataset, revision=revision), token)
+    opened = open_dataset(place, None)
+    images = image_column(opened.features, None, dataset)
+    labels = label_column(opened.features, None, dataset)
+    split = _only_split(opened)
+    classes = _classes(opened, split, labels)
+    order = _order(classes, source, dataset)
+    columns = [images, labels] + ([_SOFT] if _SOFT in opened.features else [])
+    table: Any = load_splits(opened, (split,), columns, None)[split]
+    where = f"{dataset}, split {split!r}"
+    found = order[classes.positions(labels_of(table, labels), where)]
+    out = np.empty((len(table), source.channels, source.resolution, source.resolution), np.uint8)
+    try:
+        with progress.bar(len(table), f"decode {split}") as bar:
+            decode_rows(table, images, np.arange(len(table)), out, bar, image_roots(place))
+    except BadImage as bad:
+        raise SourceError(f"{where}, row {bad.index}: the image cannot be used: {bad}") from bad
+    soft = _probabilities(table, order, where) if _SOFT in columns else None
+    missing = sorted(set(range(len(source.class_names))) - set(found.tolist()))
+    if missing:
+        raise SourceError(f"{where}: no image of class {source.class_names[missing[0]]!r} of {source.dataset}")
+    return ImageSet(torch.from_numpy(out), torch.from_numpy(found)), None if soft is None else torch.from_numpy(soft)
+
+
+def _only_split(opened: Opened) -> str:
+    splits = list(opened.splits)
+    if _SPLIT in splits or len(splits) == 1:
+        return _SPLIT if _SPLIT in splits else splits[0]
+    raise SourceError(f"{opened.place.dataset} has no split {_SPLIT!r}; it has: {', '.join(splits) or 'none'}")
+
+
+def _classes(opened: Opened, split: str, column: str) -> Classes:
+    feature: Any = opened.features[column]
+    if hasattr(feature, "names"):
+        return classes_of_feature(feature.names)
+    return classes_of_values(distinct_labels(opened, split, column))
+
+
+def _order(classes: Classes, source: SourceInfo, dataset: str) -> np.ndarray:
+    """int64: the source's position of each of a set's classes."""
+    known = {name: position for position, name in enumerate(source.class_names)}
+    if set(classes.names) == set(known):
+        return np.array([known[name] for name in classes.names])
+    numbers = {number: position for position, number in enumerate(source.class_ids)}
+    bare = all(name == str(value) for name, value in zip(classes.names, classes.values, strict=True))
+    if bare and set(classes.ids) == set(numbers):
+        return np.array([numbers[number] for number in classes.ids])
+    strange = next((name for name in classes.names if name not in known), None)
+    what = f"class {strange!r} is not in it" if strange else f"{len(classes.names)} of its {len(known)} are here"
+    raise SourceError(f"{dataset} does not have the classes of {source.dataset}: {what}")
+
+
+def _probabilities(table: Any, order: np.ndarray, where: str) -> np.ndarray:
+    """Soft labels, columns in the source's order, rows summing to one."""
+    try:
+        stored = np.array(table.with_format("arrow")[:][_SOFT].to_pylist(), np.float64)
+    except (TypeError, ValueError) as error:
+        raise SourceError(f"{where}: the column {_SOFT!r} does not hold lists of numbers of one length") from error
+    if stored.shape != (len(table), len(order)):
+        raise SourceError(f"{where}: the column {_SOFT!r} is of {stored.shape}; expected {(len(table), len(order))}")
+    sums = stored.sum(1)
+    if not np.isfinite(stored).all() or (stored < 0).any() or np.abs(sums - 1).max() > 1e-3:
+        row = int(np.abs(np.nan_to_num(sums, nan=np.inf) - 1).argmax())
+        raise SourceError(f"{where}, row {row}: the column {_SOFT!r} does not hold probabilities")
+    placed = np.empty_like(stored)
+    placed[:, order] = stored / sums[:, None]
+    return placed.astype(np.float32)
