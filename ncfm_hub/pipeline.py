@@ -108,14 +108,17 @@ def change_evaluation(recipe: Recipe, preset: str | None, overrides: Mapping[str
         raise PipelineError(f"section `{refused[0]}` is settled in a finished set; expected `evaluation` or `engine`")
     layers = [("recipe", recipe.model_dump())]
     if preset is not None:
-        path = data_folder("pipelines") / f"{_DEFAULTS}.yaml"
-        contents = [(str(path), read_file(path))]
-        chosen = _choose_preset(contents, preset, "cpu")
-        layers += [
-            (where, {"evaluation": layer.get("evaluation", {})}) for where, layer in _layers(*contents[0], chosen)
-        ]
+        layers.append(("preset", {"evaluation": preset_section("evaluation", preset)}))
     merged = _merge([*layers, ("command line", changes)])
     return _recipe(merged, "recipe", preset or "as it was made")
+
+
+def preset_section(section: str, preset: str) -> dict[str, Any]:
+    """What the shipped defaults and their preset say in one section. PipelineError for an unknown preset."""
+    path = data_folder("pipelines") / f"{_DEFAULTS}.yaml"
+    content = read_file(path)
+    chosen = _choose_preset([(str(path), content)], preset, "cpu")
+    return _merge(list(_layers(str(path), content, chosen)))[section]
 
 
 def _find(dataset: str) -> tuple[str, Path | None]:
