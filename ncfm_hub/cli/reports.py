@@ -22,13 +22,6 @@ _SETS = {
     "distilled": "distilled",
     "whole": "whole dataset",
 }
-_FIGURES = {
-    "HLR": "hard label recovery: whole minus distilled, hard labels",
-    "IOR": "improvement over random images, labels of one kind",
-    "IOR_plain": "the same without augmentation",
-    "LRS": "label robust score",
-    "ARS": "augmentation robust score",
-}
 _HEADINGS = ("set", "labels", "images", "stored", "accuracy %", "on its own images %", "time")
 
 
@@ -160,12 +153,16 @@ def _by_architecture(rows: list[dict[str, Any]]) -> list[str]:
 
 def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
     """DD-Ranking's figures, as fractions."""
+    if not ranking:
+        return []
+    from ncfm_hub.publishing.statements import RANKING
+
     cells = [
         (name, f"{figure['mean']:.3f}" + (f" ± {figure['std']:.3f}" if figure["std"] is not None else ""), meaning)
-        for name, meaning in _FIGURES.items()
+        for name, meaning in RANKING.items()
         if (figure := ranking.get(name))
     ]
-    return ["", *_aligned(cells)] if cells else []
+    return ["", *_aligned(cells)]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -125,6 +125,9 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "spread": any(row["accuracy"]["n"] > 1 for row in measured),
         "trained": any(row.get("train_accuracy") for row in measured),
         "comparisons": statements.comparisons(measured),
+        "architectures": _by_architecture(results.get("cross_architecture", [])),
+        "ranking": results.get("ranking", {}),
+        "ranking_figures": statements.RANKING,
         "objective": statements.objective(recipe["distillation"]),
         "distillation": results.get("distillation", {}),
         "recipe": _recipe_rows(recipe, _MEASURING if "imported" in pipeline else _SECTIONS, given),
@@ -137,6 +140,20 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "times": [(_STAGES[k], v) for k, v in pipeline.get("wall_time_seconds", {}).items() if k in _STAGES],
         "versions": ", ".join(f"{name} {version}" for name, version in pipeline.get("versions", {}).items() if version),
     }
+
+
+def _by_architecture(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What students of several architectures found: their names, and a line of figures for each set; {} for none."""
+    if not rows:
+        return {}
+    students = list(dict.fromkeys(row["student"] for row in rows))
+    sets = list(dict.fromkeys((row["set"], row["labels"]) for row in rows))
+    found = {(row["set"], row["labels"], row["student"]): row["accuracy"] for row in rows}
+    lines = [
+        {"set": name, "labels": labels, "figures": [found.get((name, labels, student)) for student in students]}
+        for name, labels in sets
+    ]
+    return {"students": students, "lines": lines}
 
 
 def _recipe_rows(recipe: Mapping[str, Any], shown: Sequence[str], pool_given: bool) -> list[tuple[str, str, Any]]:

@@ -18,6 +18,13 @@ SETS = {
     "whole": "whole training split",
 }
 
+RANKING = {
+    "HLR": "whole training split minus distilled set, hard labels; what distilling lost",
+    "IOR": "distilled set minus random images; what it gained",
+    "IOR_plain": "the same without augmentation",
+    "LRS": "label robust score, of HLR and IOR; 0 to 1, more is better",
+    "ARS": "augmentation robust score, of IOR with and without augmentation; 0 to 1, more is better",
+}
 _BASELINES = {
     "random": "Random real images",
     "herding": "Real images chosen by herding",

@@ -32,6 +32,7 @@ def render(template: str, context: dict[str, Any]) -> str:
         "literal": literal,
         "count": lambda number: Ready(f"{number:,}"),
         "points": lambda number: Ready(f"{number:.1f}"),
+        "fraction": lambda number: Ready(f"{number:.3f}"),
         "figure": lambda number: Ready(f"{number:.4g}"),
         "duration": lambda seconds: Ready(duration(seconds)),
         "setting": setting,

@@ -71,6 +71,44 @@ def test_the_table_has_a_row_for_each_that_was_measured():
     assert "better" not in text
 
 
+def test_every_baseline_that_is_not_beaten_is_named():
+    text = card(measured(("distilled", "hard", 50.0), ("herding", "hard", 50.5), ("dm", "hard", 49.0)))
+    assert "**Real images chosen by herding did as well as the distilled set or better**" in text
+    assert "distilled 50.0 against 50.5 with hard labels" in text
+    assert "Distribution matching did" not in text
+    text = card(measured(("distilled", "hard", 50.0), ("distilled", "soft", 51.0), ("random", "soft", 52.0)))
+    assert "**Random real images did as well" in text
+    assert "distilled 51.0 against 52.0 with soft labels" in text
+
+
+def test_other_architectures_stand_side_by_side():
+    results = measured(("distilled", "hard", 63.4))
+    assert "other architectures" not in card(results)
+    (row,) = results["rows"]
+    weaker = row | {"accuracy": row["accuracy"] | {"mean": 51.26, "std": 0.44}}
+    single = row | {"set": "random", "accuracy": {"n": 1, "mean": 30.0, "std": None, "values": [30.0]}}
+    results["cross_architecture"] = [
+        {"student": "ncfm_convnet3", **row},
+        {"student": "ncfm_vgg11", **weaker},
+        {"student": "ncfm_vgg11", **single},
+    ]
+    text = card(results)
+    assert "| training set | labels | `ncfm_convnet3` | `ncfm_vgg11` |" in text
+    assert "| **distilled** | hard | 63.4 (0.3) | 51.3 (0.4) |" in text
+    assert "| random real images | hard |  | 30.0 |" in text
+
+
+def test_ranking_figures_are_fractions_with_their_labels():
+    results = measured(("distilled", "hard", 63.4))
+    figure = {"n": 2, "mean": 0.1234, "std": 0.0042, "values": [0.12, 0.13]}
+    results["ranking"] = {"HLR": figure, "LRS": figure | {"n": 1, "std": None}, "labels": "soft"}
+    text = card(results)
+    assert "as fractions (IOR and ARS with soft labels on both sides)" in text
+    assert re.search(r"\| HLR: .* \| 0\.123 \| 0\.004 \|", text)
+    assert re.search(r"\| LRS: .* \| 0\.123 \|  \|", text)
+    assert "| ARS" not in text
+
+
 def test_one_student_has_no_standard_deviation():
     text = card(measured(("distilled", "hard", 63.4), n=1))
     assert "| **distilled** | hard | 24 | 1 | 63.4 |" in text
