@@ -6,6 +6,7 @@ Only Click is imported here and in the commands' modules; everything heavy is im
 import click
 
 from ncfm_hub._version import __version__
+from ncfm_hub.cli.continual import continual
 from ncfm_hub.cli.distill import distill
 from ncfm_hub.cli.env import env
 from ncfm_hub.cli.errors import SafeGroup
@@ -18,6 +19,7 @@ from ncfm_hub.cli.pipelines import pipelines
 from ncfm_hub.cli.pretrain import pretrain
 from ncfm_hub.cli.preview import preview
 from ncfm_hub.cli.push import push
+from ncfm_hub.cli.report import report
 
 
 @click.group(cls=SafeGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,5 +35,19 @@ def main() -> None:
     """
 
 
-for _command in (distill, pretrain, evaluate, nas, push, preview, export, import_, pipelines, localhub, env):
+for _command in (
+    distill,
+    pretrain,
+    evaluate,
+    continual,
+    nas,
+    push,
+    preview,
+    report,
+    export,
+    import_,
+    pipelines,
+    localhub,
+    env,
+):
     main.add_command(_command)

@@ -74,14 +74,13 @@ def _summary(memory: Memory, sizes: Sequence[int], steps: Sequence[Sequence[dict
         }
         for size, rows in zip(sizes, steps, strict=True)
     ]
-    of_orders = zip(*(step["accuracy"]["values"] for step in measured), strict=True)
     return {
         "memory": memory.name,
         "labels": memory.labels,
         "stored_per_class": memory.stored_per_class,
         "images_per_class": memory.images_per_class,
         "steps": measured,
-        "average_incremental": summarise([statistics.fmean(values) for values in of_orders]),
+        "average_incremental": summarise(_averages(measured)),
     }
 
 
@@ -94,8 +93,13 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
             {"classes": first["classes"]} | paired(first["accuracy"]["values"], second["accuracy"]["values"])
             for first, second in zip(one["steps"], other["steps"], strict=True)
         ],
-        "average_incremental": paired(one["average_incremental"]["values"], other["average_incremental"]["values"]),
+        "average_incremental": paired(_averages(one["steps"]), _averages(other["steps"])),
     }
+
+
+def _averages(steps: Sequence[dict[str, Any]]) -> list[float]:
+    """Average incremental accuracy of each order: the mean over the steps."""
+    return [statistics.fmean(values) for values in zip(*(step["accuracy"]["values"] for step in steps), strict=True)]
 
 
 def _notes(subject: Subject, memories: Sequence[Memory], sizes: Sequence[int]) -> list[str]:

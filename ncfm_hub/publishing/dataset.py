@@ -55,7 +55,10 @@ class Distilled:
         return TrainingSet(*self._of(config))
 
     def as_array(self, config: Config = "default") -> "tuple[np.ndarray, np.ndarray]":
-        """Images as uint8 (N, H, W, c) and labels as int64 (N,)."""
+        """Images as uint8 (N, H, W, c) and labels as int64 (N,).
+
+        Pillow, and Continuum by it, take grey images without the last axis: `images[..., 0]`.
+        """
         images, labels = self._of(config)
         return images.permute(0, 2, 3, 1).contiguous().numpy(), labels.numpy()
 

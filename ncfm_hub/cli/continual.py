@@ -1,0 +1,70 @@
+"""`ncfm-hub continual`."""
+
+from typing import Any
+
+import click
+
+from ncfm_hub.cli import options
+from ncfm_hub.cli.output import Output
+
+_MEMORIES = ("distilled", "random", "herding")
+
+
+def _split_memories(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
+    for name in names:
+        if name not in _MEMORIES:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(_MEMORIES)}")
+    return names
+
+
+@click.command(short_help="Measure a distilled dataset as the memory of a continual learner.")
+@click.argument("target")
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="In which the classes come."
+)
+@click.option(
+    "--orders",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Random orders of the classes.",
+)
+@click.option(
+    "--memories",
+    metavar="A,B,C",
+    default=",".join(_MEMORIES),
+    show_default=True,
+    callback=_split_memories,
+    help="What to compare, at the same stored pixels and updates.",
+)
+@click.option(
+    "--labels",
+    type=click.Choice(["hard", "soft"]),
+    default="hard",
+    show_default=True,
+    help="Soft ones are restricted to the classes seen; their teacher has seen all.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
+@options.output_folder_option
+@options.subject_options
+@options.output_option
+def continual(out: Output, target: str, **request: Any) -> None:
+    """Let the classes of the distilled dataset TARGET (a folder, or a repository of the Hub) come in steps, and train a
+    student from scratch after each step on the memory of all classes seen so far (GDumb). Writes continual.json and
+    continual.png into DIR, TARGET-continual without --output. After an interruption the same command goes on.
+
+    \b
+    Examples:
+      ncfm-hub continual runs/cifar10
+      ncfm-hub continual owner/cifar100-ncfm-ipc10 --steps 10 --orders 10
+      ncfm-hub continual runs/cifar10 --memories distilled,random --labels soft --set evaluation.updates=300
+    """
+    from ncfm_hub.evaluation import continual as library
+    from ncfm_hub.evaluation.continual_table import table_lines
+
+    study = library.continual(target, **request, overrides=options.overrides(), progress=out)
+    plot = str(study.folder / library.PLOT)
+    lines = [*table_lines(study.results), "", f"plot  {plot}"]
+    out.result({"folder": str(study.folder), "plot": plot, "results": study.results}, lines, quiet=str(study.folder))
