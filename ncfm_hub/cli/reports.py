@@ -1,5 +1,6 @@
 """What commands tell of the library's results: plain data for scripts, lines and one table for people."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.cli.output import Output, duration
@@ -120,7 +121,7 @@ def accuracy_lines(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
 
