@@ -6,8 +6,8 @@
     python benchmarks/studies.py nas --set path/to/cifar10-ncfm-ipc10
     python benchmarks/studies.py table --page          # only put what was measured before into the page
 
-The set is what `benchmarks/main_job.py --output` keeps: CIFAR-10 at 10 images per class by the preset `cpu`. Students that
-are done are in the cache, so that the same command goes on after an interruption. Results lie in
+The set is what `benchmarks/main_job.py --output` keeps: CIFAR-10 at 10 images per class by the preset `cpu`. Students
+that are done are in the cache, so that the same command goes on after an interruption. Results lie in
 benchmarks/results/cifar10-ipc10/.
 """
 
@@ -87,8 +87,8 @@ def figure(accuracy: dict[str, Any] | None) -> str:
 def said_of(protocol: dict[str, Any]) -> str:
     return (
         f"Top-1 % at the last epoch on the split `{protocol['split']}` ({protocol['test_images']:,} images), mean ± "
-        f"standard deviation over {protocol['students']} students of one distillation, {protocol['updates']} updates of "
-        f"{protocol['batch_size']} images for every row."
+        f"standard deviation over {protocol['students']} students of one distillation, {protocol['updates']} updates "
+        f"of {protocol['batch_size']} images for every row."
     )
 
 
@@ -97,8 +97,14 @@ def table(results: dict[str, Any]) -> list[str]:
     from ncfm_hub.publishing.statements import RANKING, SETS
 
     rows = [
-        [str(SETS[row["set"]]), row["labels"], f"{row['stored_images']:,}", f"{row['images']:,}"]
-        + [figure(row["accuracy"]), figure(row["train_accuracy"])]
+        [
+            str(SETS[row["set"]]),
+            row["labels"],
+            f"{row['stored_images']:,}",
+            f"{row['images']:,}",
+            figure(row["accuracy"]),
+            figure(row["train_accuracy"]),
+        ]
         for row in results["rows"]
     ]
     ranking = results["ranking"]
