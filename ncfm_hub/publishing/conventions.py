@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 Benchmark = Literal["dd-ranking", "dc-bench"]
+TITLES: Mapping[Benchmark, str] = {"dd-ranking": "DD-Ranking", "dc-bench": "DC-Bench"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def choose_figures(
 
     if mean is None and std is None:
         if known:
-            return Figures(known.mean, known.std, f"{benchmark} on {known.name}")
+            return Figures(known.mean, known.std, f"as {TITLES[benchmark]} does it on {known.name}")
         return Figures(*channel_statistics(images), what)
     channels = images.shape[1]
     if not mean or not std or len(mean) != channels or len(std) != channels or not all(0 < value <= 1 for value in std):

@@ -5,7 +5,7 @@ Shapes: M training images (config `default`), C classes, c channels, (H, W) reso
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import write_json
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
 ABOUT = "export.json"
-BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
 _LEAST = 1e-8  # of a probability, before its logarithm
 
 

@@ -13,6 +13,7 @@ from ncfm_hub.publishing.dataset import Distilled, decode_stored, to_pixels
 if TYPE_CHECKING:
     import torch
 
+_ROUNDING = 1 / 510  # half a step of 8 bits: what lies no further outside is rounded, not cut
 _OVERSHOOT = 0.02  # an optimiser's last step may leave [0, 1] by so much
 _SUM = 1e-3  # soft labels of a row may miss 1 by so much
 
@@ -86,7 +87,7 @@ def to_stored(
         mean, std = (torch.tensor(values)[:, None, None] for values in (figures.mean, figures.std))
         pixels = pixels * std + mean
     low, high = float(pixels.min()), float(pixels.max())
-    share = float(((pixels < 0) | (pixels > 1)).double().mean())
+    share = float(((pixels < -_ROUNDING) | (pixels > 1 + _ROUNDING)).double().mean())
     if (low < -_OVERSHOOT or high > 1 + _OVERSHOOT) and not clip:
         how = "once un-normalised (see --mean and --std)" if figures else "(normalised? then --normalised)"
         raise DistilledError(

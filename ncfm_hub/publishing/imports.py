@@ -16,6 +16,7 @@ from ncfm_hub.publishing.dataset import Distilled
 from ncfm_hub.publishing.folders import new_folder
 from ncfm_hub.publishing.foreign import arrange, check_images, check_labels, to_stored
 from ncfm_hub.publishing.layout import PIPELINE, PREVIEW
+from ncfm_hub.publishing.names import default_repo_name
 from ncfm_hub.publishing.torch_files import read_pair, read_tensor
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def import_set(
         **({"normalised_by": figures.as_dict()} if figures else {}),
         **({"cut": cut} if cut else {}),
     }
-    output = new_folder(output or Path(f"{pipeline.name}-imported-ipc{distilled.ipc}"))
+    output = new_folder(output or Path(default_repo_name(pipeline.name, distilled.ipc, imported=True)))
     _write(output, distilled, pipeline, source, about)
     return Imported(output, distilled.ipc, about)
 

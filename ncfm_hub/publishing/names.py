@@ -17,9 +17,9 @@ def slug(text: str) -> str:
     return joined.removesuffix(".git").strip(".-_") or "dataset"
 
 
-def default_repo_name(pipeline_name: str, ipc: int) -> str:
-    """`<pipeline>-ncfm-ipc<N>`, without its owner."""
-    return f"{slug(pipeline_name)}-ncfm-ipc{ipc}"
+def default_repo_name(pipeline_name: str, ipc: int, *, imported: bool = False) -> str:
+    """`<pipeline>-ncfm-ipc<N>`, without its owner; `<pipeline>-imported-ipc<N>` for a set that others made."""
+    return f"{slug(pipeline_name)}-{'imported' if imported else 'ncfm'}-ipc{ipc}"
 
 
 def default_repo_id(user: str, pipeline_name: str, ipc: int) -> str:

@@ -16,7 +16,7 @@ def origin_of(imported: Mapping[str, Any]) -> list[Ready]:
         said.append(f"Made by, as the one who imported it says: {inline(imported['made_by'])}.")
     if figures := imported.get("normalised_by"):
         mean, std = (inline(", ".join(f"{value:g}" for value in figures[key])) for key in ("mean", "std"))
-        said.append(f"Its images were normalised: by mean {mean} and deviation {std} ({inline(figures['origin'])}).")
+        said.append(f"Its images were normalised by mean {mean} and deviation {std} ({inline(figures['origin'])}).")
     if cut := imported.get("cut"):
         said.append(
             f"{cut['share']:.2%} of the values lay outside 0 to 1 (from {cut['lowest']:g} to {cut['highest']:g}) and "

@@ -4,10 +4,12 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
+import click
 import pytest
 
+from ncfm_hub.cli import main
 from ncfm_hub.errors import DistilledError
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
@@ -52,6 +54,14 @@ def test_export_hands_on_what_was_typed(invoke, exported):
     assert invoke("export", "ada/x", "--to", "dc-bench", "-q").stdout == "out\n"
     found = json.loads(invoke("export", "ada/x", "--to", "dc-bench", "--format", "json").stdout)
     assert found == {"folder": "out", **ABOUT}
+
+
+def test_every_benchmark_can_be_chosen():
+    from ncfm_hub.publishing.conventions import Benchmark
+
+    (choice,) = [param.type for param in main.commands["export"].params if param.name == "benchmark"]
+    assert isinstance(choice, click.Choice)
+    assert tuple(choice.choices) == get_args(Benchmark)
 
 
 def test_import_hands_on_what_was_typed(invoke, imported, tmp_path):

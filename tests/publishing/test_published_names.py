@@ -27,6 +27,7 @@ def test_slugs_are_names_the_hub_takes(text, name):
 
 def test_the_default_name_tells_pipeline_and_ipc():
     assert default_repo_name("cifar100", 50) == "cifar100-ncfm-ipc50"
+    assert default_repo_name("cifar100", 50, imported=True) == "cifar100-imported-ipc50"
     assert default_repo_id("ada", "cifar100", 50) == "ada/cifar100-ncfm-ipc50"
 
 
