@@ -13,7 +13,7 @@ from ncfm_hub.errors import PoolError
 from ncfm_hub.evaluation.protocol import Row, measure, student_journal
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet
 from ncfm_hub.extractors.networks import Architecture, check_network
-from ncfm_hub.progress import Bar, Progress
+from ncfm_hub.progress import Bar, Progress, Silent
 from ncfm_hub.sources.types import ImageSet
 
 PROXY_UPDATES = 200
@@ -43,16 +43,32 @@ class Diverged(RuntimeError):
     """A student's weights did not stay finite."""
 
 
+class _NotReady(Exception):
+    """A student is to be trained, and nothing has been compiled for it yet."""
+
+
 class _Watched(Students):
-    """Students of whom none that came to nothing is taken for one of chance accuracy."""
+    """Students that are made ready outside the time that is measured, and of whom none that came to nothing is taken
+    for one of chance accuracy."""
+
+    ready = False
 
     def train_and_test(
         self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor, seed: int, bar: Bar
     ) -> StudentResult:
+        if not self.ready:
+            raise _NotReady
         result = super().train_and_test(training, test_images, test_labels, seed, bar)
         if not all(bool(weights.isfinite().all()) for weights in self.trainer.network.parameters()):
             raise Diverged(f"its weights are not finite after {self.plan.updates} updates (student {seed})")
         return result
+
+    def get_ready(self, training: TrainingSet) -> None:
+        """Have the network compiled for the shapes that it will see, by one update and one look."""
+        self.plan = replace(self.plan, updates=1)
+        with Silent().bar(1, "") as bar:
+            super().train_and_test(training, training.images[:1], training.labels[:1], 0, bar)
+        self.ready = True
 
 
 def measure_candidates(
@@ -80,20 +96,30 @@ def measure_candidates(
                 trained.append(_measure(architecture, sets, plan, budget, engine, one))
             except RuntimeError as error:  # diverged, out of memory, or not to be compiled
                 _record(failed, architecture, error, progress)
-                one.catch_up(each)
             else:
                 progress.note(f"{number}/{len(usable)} {_told(trained[-1])}")
+            one.catch_up(each)
     return trained, failed
 
 
 def _measure(
     architecture: Architecture, sets: Sets, plan: StudentPlan, budget: Budget, engine: Engine, progress: Progress
 ) -> Figures:
-    students = _Watched(architecture, replace(plan, updates=budget.proxy_updates), engine, at_once=1)
-    seeds, journal = range(budget.students), student_journal()
-    found = measure(sets.proxies, sets.test, students, seeds, engine, journal, progress)
-    students.plan = replace(plan, updates=budget.whole_updates)
-    found += measure([sets.whole], sets.test, students, seeds, engine, journal, progress)
+    torch.compiler.reset()  # it gives up at the ninth graph of one class, and a network has two
+    students = _Watched(architecture, plan, engine, at_once=1)
+
+    def measure_rows(progress: Progress) -> list[Figures]:
+        found = []
+        for rows, updates in ((sets.proxies, budget.proxy_updates), ((sets.whole,), budget.whole_updates)):
+            students.plan = replace(plan, updates=updates)
+            found += measure(rows, sets.test, students, range(budget.students), engine, student_journal(), progress)
+        return found
+
+    try:
+        found = measure_rows(Silent())
+    except _NotReady:
+        students.get_ready(sets.proxies[0].training)
+        found = measure_rows(progress)
     return {
         "name": architecture.name,
         "parameters": sum(weights.numel() for weights in students.trainer.network.parameters()),
@@ -147,5 +173,5 @@ class _OneBar:
         self._bar.advance(count, architecture=self._name, **figures)
 
     def catch_up(self, total: int) -> None:
-        """The architecture is done with, however far it came."""
+        """The architecture is done with, however far it came now."""
         self.advance(total - self._done)
