@@ -1,0 +1,95 @@
+"""Everything that a page shows of one set, read from its folder and, for the start, from its source."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import NcfmHubError
+from ncfm_hub.progress import Progress
+from ncfm_hub.publishing.card import read_pipeline
+from ncfm_hub.publishing.dataset import Distilled, to_pixels
+from ncfm_hub.publishing.loading import load_distilled, locate
+from ncfm_hub.reporting.measurements import Measurements, read_measurements
+from ncfm_hub.reporting.studies import Continual, Search, read_continual, read_search
+
+if TYPE_CHECKING:
+    import torch
+
+_NOT_SHOWN = "What the distillation set out from is not shown: {}."
+_DOUBTFUL = (
+    "The source that was read for this page is not known to be the one the set was made from: the start may have been "
+    "another."
+)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """One set. name: as the user named it; described: its `pipeline.yaml`.
+
+    start: uint8 (S, c, H, W), what its distillation set out from, None where that is not known; start_note: a sentence
+        on why not, or on what is doubtful about it
+    """
+
+    name: str
+    described: dict[str, Any]
+    distilled: Distilled
+    measured: Measurements
+    start: "torch.Tensor | None" = None
+    start_note: str | None = None
+    continual: Continual | None = None
+    search: Search | None = None
+
+
+def gather(
+    target: str, *, source: str | None, with_start: bool, revision: str | None, token: str | None, progress: Progress
+) -> Gathered:
+    """Read the set `target`.
+
+    Raises DistilledError where it is none of ours or one of its files is damaged. Where the source that it names cannot
+    be read the start is left out; one that the user named by `source` must be there.
+    """
+    folder = locate(target, revision=revision, token=token)
+    described, distilled = read_pipeline(folder), load_distilled(folder)
+    measured = read_measurements(folder, len(distilled.class_names))
+    continual, search = read_continual(folder, distilled.class_names), read_search(folder)
+    here = Path(target).expanduser().is_dir()
+    start, note = None, None
+    if with_start and not here and source is None and _source_is_local(described):
+        note = _NOT_SHOWN.format("the set was made from a folder of its maker's")
+    elif with_start:
+        start, note = _draw_start(folder, described, distilled, source, token, progress)
+    name = folder.resolve().name if here else target
+    return Gathered(name, described, distilled, measured, start, note, continual, search)
+
+
+def _source_is_local(described: dict[str, Any]) -> bool:
+    """Whether a path stands there: one that came from a Hub is of another machine, and nothing to open on this one."""
+    source = described.get("source")
+    return not isinstance(source, dict) or bool(source.get("is_local", True))
+
+
+def _draw_start(
+    folder: Path,
+    described: dict[str, Any],
+    distilled: Distilled,
+    source: str | None,
+    token: str | None,
+    progress: Progress,
+) -> "tuple[torch.Tensor | None, str | None]":
+    """The start drawn again from the source, as the run drew it, and what there is to say about it."""
+    from ncfm_hub.evaluation.subjects import open_subject
+    from ncfm_hub.matching.start import make_start
+
+    plain = {"engine.precision": "fp32", "engine.compile": "off"}  # no network is going to run
+    try:
+        subject = open_subject(str(folder), source=source, overrides=plain, token=token, progress=progress)
+    except NcfmHubError as error:
+        if source is not None:
+            raise
+        progress.note(f"the start is left out: {error}")
+        return None, _NOT_SHOWN.format("the source could not be read when this page was made")
+    if subject.factor is None:
+        return None, None
+    start = to_pixels(make_start(subject.source, distilled.ipc, distilled.factor, subject.seed))
+    same = subject.source.fingerprint == described["source"].get("fingerprint")
+    return start, None if same else _DOUBTFUL

@@ -1,0 +1,43 @@
+"""From distilled sets to one page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.files import write_text
+from ncfm_hub.progress import Progress, Silent
+from ncfm_hub.reporting.gather import gather
+from ncfm_hub.reporting.html import render_page
+
+FILE = "report.html"
+
+
+def write_report(
+    targets: str | Path | Sequence[str | Path],
+    path: Path = Path(FILE),
+    *,
+    source: str | None = None,
+    start: bool = True,
+    revision: str | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write one HTML page about one or more distilled sets, folders or Hub repositories, and return its path.
+
+    The page needs nothing but itself: no script, no request to anywhere. What was not measured is left out.
+    source: a pipeline's name, a Hub id or a folder, in place of the source that each set names
+    start: also show what the distillation set out from, which is drawn again from the source; without it the source is
+        not read
+    Raises DistilledError, one line, for a target that is no distilled set of ours or whose files are damaged.
+    """
+    several = [targets] if isinstance(targets, str | Path) else list(targets)
+    if path.is_dir():
+        raise DistilledError(f"{path} is a folder; name the .html file to write")
+    found = [
+        gather(
+            str(target), source=source, with_start=start, revision=revision, token=token, progress=progress or Silent()
+        )
+        for target in several
+    ]
+    write_text(path, render_page(found))
+    return path

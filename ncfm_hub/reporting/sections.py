@@ -1,0 +1,194 @@
+"""What stands on a page about a set, section by section: numbers made into charts, in the order of the template.
+
+A section of which nothing was measured is empty, and the template leaves it out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ncfm_hub.evaluation.ranking import label_robust_score
+from ncfm_hub.publishing import statements
+from ncfm_hub.publishing.header import LICENSE_KEYS
+from ncfm_hub.publishing.origin import origin_of
+from ncfm_hub.reporting.charts import Axis, Bar, Line, Plot, make_axis, make_bar, make_plot
+from ncfm_hub.reporting.gather import Gathered
+from ncfm_hub.reporting.measurements import Accuracy, Distillation, MeasuredRow, Ranking, Summary
+from ncfm_hub.reporting.sheet import Strip, make_grid, make_strips
+from ncfm_hub.reporting.studies import continual_plot, search_plot
+
+_NAMES = {**statements.SETS, "distilled": "distilled"}
+_TONES = {name: name for name in ("distilled", "start", "random", "whole")}  # sets with a colour of their own
+_OTHER = "other"
+_KINDS = ("hard", "soft")
+# (set, labels) of the rows whose classes are compared, and of those that sum the set up, in this order
+_DOTTED = (("distilled", "hard"), ("distilled", "soft"), ("start", "hard"), ("random", "hard"))
+_SUMMED_UP = (*_DOTTED, ("whole", "hard"))
+
+
+def sections_of(it: Gathered, sets_on_page: int = 1) -> dict[str, Any]:
+    """The template's values for one set. sets_on_page: among which the room for images is shared."""
+    source, recipe = it.described["source"], it.described["recipe"]
+    rows = [row for row in it.measured.rows if row.accuracy]
+    return {
+        "name": it.name,
+        "title": f"{it.described['name']}, {_images(it.distilled.ipc)} per class",
+        "imported": origin_of(it.described["imported"]) if "imported" in it.described else [],
+        "pipeline": it.described,
+        "source": source,
+        "factor": it.distilled.factor,
+        "licence": statements.licence({key: source.get(key) for key in LICENSE_KEYS}),
+        "stored": len(it.distilled.stored),
+        "decoded": len(it.distilled.images),
+        "classes": len(it.distilled.class_names),
+        "shape": tuple(it.distilled.stored.shape[1:]),
+        "tiles": _tiles(rows),
+        "sheet": _sheet(it, sets_on_page),
+        "start_note": it.start_note,
+        "bars": _bars(rows),
+        "measured_how": statements.measured_how(it.measured.protocol),
+        "comparisons": statements.comparisons(row.model_dump() for row in rows),
+        "loss": _loss(it.measured.distillation),
+        "distillation": it.measured.distillation,
+        "heat": _heat(it.measured.cross_architecture),
+        "by_class": _by_class(rows, it.distilled.class_names),
+        "ranking": _ranking(it.measured.ranking),
+        "ranking_labels": it.measured.ranking.labels,
+        "continual": continual_plot(it.continual, _TONES) if it.continual else None,
+        "search": search_plot(it.search, _TONES) if it.search else None,
+        "agreement": it.search.agreement if it.search else {},
+        "objective": statements.objective(recipe["distillation"]),
+        "recipe": [(section, key, value) for section, values in recipe.items() for key, value in values.items()],
+    }
+
+
+def compare(sets: Sequence[Gathered]) -> list[tuple[str, Axis, list[Bar]]]:
+    """The distilled rows of several sets in one chart for each kind of labels."""
+    found = [(it.name, row) for it in sets for row in it.measured.rows if row.accuracy and row.set == "distilled"]
+    return _grouped([(row, name, "distilled") for name, row in found])
+
+
+def _images(number: int) -> str:
+    return f"{number} image" if number == 1 else f"{number} images"
+
+
+def _tiles(rows: Sequence[MeasuredRow]) -> list[tuple[str, str, str, Accuracy]]:
+    """(name, labels, tone, accuracy) of the rows that sum up the set, as far as they were measured."""
+    by_key = {(row.set, row.labels): row for row in rows}
+    wanted = [by_key[key] for key in _SUMMED_UP if key in by_key]
+    return [(_NAMES[row.set], row.labels, _TONES.get(row.set, _OTHER), row.accuracy) for row in wanted if row.accuracy]
+
+
+def _sheet(it: Gathered, sets_on_page: int) -> dict[str, Any]:
+    """For each class shown its name, and strips of its start and of its distilled images."""
+    distilled, names = it.distilled, it.distilled.class_names
+    sides = 1 if it.start is None else 2
+    grid = make_grid(len(names), distilled.ipc, distilled.stored.shape[-1], sides * sets_on_page)
+    stored = make_strips(distilled.stored.numpy(), distilled.ipc, grid)
+    start: Sequence[Strip | None] = [None] * len(stored)
+    if it.start is not None:
+        start = make_strips(it.start.numpy(), distilled.ipc, grid)
+    return {
+        "rows": list(zip(names, start, stored, strict=False)),
+        "columns": grid.columns,
+        "ipc": distilled.ipc,
+        "hidden": len(names) - grid.classes,
+        "has_start": it.start is not None,
+    }
+
+
+def _bars(rows: Sequence[MeasuredRow]) -> list[tuple[str, Axis, list[Bar]]]:
+    return _grouped([(row, _NAMES.get(row.set, row.set), _TONES.get(row.set, _OTHER)) for row in rows])
+
+
+def _grouped(rows: Sequence[tuple[MeasuredRow, str, str]]) -> list[tuple[str, Axis, list[Bar]]]:
+    """(labels, axis, bars) for each kind of labels, from (row, name, tone); all have the same axis."""
+    figures = [row.accuracy for row, _, _ in rows if row.accuracy]
+    if not figures:
+        return []
+    highest = max(figure.mean + (figure.std or 0) for figure in figures)
+    axis = make_axis([0, min(100, highest)], "accuracy in percent")
+    kinds = sorted({row.labels for row, _, _ in rows}, key=lambda kind: (kind not in _KINDS, kind))
+    return [
+        (
+            kind,
+            axis,
+            [
+                make_bar(name, tone, row.accuracy.mean, row.accuracy.std, row.accuracy.n, axis)
+                for row, name, tone in rows
+                if row.labels == kind and row.accuracy
+            ],
+        )
+        for kind in kinds
+    ]
+
+
+def _loss(distillation: Distillation) -> Plot | None:
+    if len(distillation.curve) < 2:
+        return None
+    (first, begin), (last, end) = distillation.curve[0], distillation.curve[-1]
+    said = f"Loss from {begin:.4g} at step {first:,} to {end:.4g} at step {last:,}"
+    points = tuple((float(step), loss) for step, loss in distillation.curve)
+    return make_plot([Line("loss", "distilled", points)], "step", "loss", said)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of a table with its share, 0 to 1, of the way from the table's lowest to its highest."""
+
+    figure: Accuracy
+    share: float
+
+
+def _heat(rows: Sequence[MeasuredRow]) -> dict[str, Any] | None:
+    """A row for each training set, a column for each architecture."""
+    found = {(row.set, row.labels, row.student): row.accuracy for row in rows if row.accuracy and row.student}
+    if not found:
+        return None
+    low, high = (pick(figure.mean for figure in found.values()) for pick in (min, max))
+    cells = {key: Cell(figure, (figure.mean - low) / ((high - low) or 1)) for key, figure in found.items()}
+    students = list(dict.fromkeys(student for _, _, student in found))
+    sets = dict.fromkeys((name, labels) for name, labels, _ in found)
+    return {
+        "students": students,
+        "rows": [
+            (_NAMES.get(name, name), labels, [cells.get((name, labels, student)) for student in students])
+            for name, labels in sets
+        ],
+    }
+
+
+def _by_class(rows: Sequence[MeasuredRow], names: Sequence[str]) -> dict[str, Any] | None:
+    """Accuracy of each class, a dot for each of the rows that are compared; the class that does best comes first."""
+    by_key = {(row.set, row.labels): row for row in rows if row.per_class}
+    chosen = [by_key[key] for key in _DOTTED if key in by_key] or list(by_key.values())[:4]
+    if not chosen:
+        return None
+    leading = chosen[0].per_class
+
+    def rank(c: int) -> tuple[bool, float]:
+        value = leading[c]
+        return value is None, -(value or 0)
+
+    series = [(_NAMES.get(row.set, row.set), row.labels, _TONES.get(row.set, _OTHER), row.per_class) for row in chosen]
+    return {
+        "legend": [(name, labels, tone) for name, labels, tone, _ in series],
+        "rows": [
+            (names[c], leading[c], [(name, labels, tone, values[c]) for name, labels, tone, values in series])
+            for c in sorted(range(len(names)), key=rank)
+        ],
+    }
+
+
+def _ranking(found: Ranking) -> list[tuple[str, str, Summary, float]]:
+    """(name, meaning, figure, factor): HLR and IOR are shown in percentage points, the scores from 0 to 1."""
+    neutral = label_robust_score(0, 0)
+    meanings = {
+        "HLR": ("Hard label recovery: what is lost against the whole training split, hard labels", 100),
+        "IOR": ("Improvement over random images with labels of the same kind", 100),
+        "IOR_plain": ("The same without any augmentation", 100),
+        "LRS": (f"Label robust score, of IOR and HLR; {neutral:.3f} where they cancel", 1),
+        "ARS": (f"Augmentation robust score, of IOR with and without augmentation; {neutral:.3f} for none", 1),
+    }
+    figures = ((name, meaning, getattr(found, name), factor) for name, (meaning, factor) in meanings.items())
+    return [(name.replace("_", " "), meaning, figure, factor) for name, meaning, figure, factor in figures if figure]

@@ -1,0 +1,117 @@
+"""Further studies of a set whose files lie in its folder, as plots: `continual.json` and `nas.json`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.reporting.charts import Line, Plot, make_plot
+from ncfm_hub.reporting.measurements import Accuracy, Count, Finite, first_fault
+
+CONTINUAL, SEARCH = "continual.json", "nas.json"
+
+
+class _Step(BaseModel):
+    classes: Count
+    accuracy: Accuracy
+
+
+class _Memory(BaseModel):
+    memory: str
+    labels: str
+    steps: list[_Step]
+
+
+class Continual(BaseModel):
+    """Class-incremental learning: accuracy over the classes seen so far after each step, for each kind of memory."""
+
+    class_names: list[str]
+    memories: list[_Memory]
+
+
+class _Candidate(BaseModel):
+    name: str
+    whole: Accuracy
+    distilled: Accuracy | None = None
+    random: Accuracy | None = None
+
+
+class _Bounded(BaseModel):
+    value: Finite | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+
+
+class _Agreement(BaseModel):
+    spearman: _Bounded
+    kendall: _Bounded
+
+
+class Search(BaseModel):
+    """Architectures, with their accuracy after training on a proxy and on the whole set, and how well these agree."""
+
+    architectures: list[_Candidate]
+    agreement: dict[str, _Agreement] = {}
+
+
+def read_continual(folder: Path, class_names: tuple[str, ...]) -> Continual | None:
+    """None where there is no such file. Raises DistilledError where it is damaged or about other classes."""
+    found = _read(folder / CONTINUAL, Continual)
+    if found is not None and tuple(found.class_names) != class_names:
+        raise DistilledError(f"{folder / CONTINUAL} is about other classes than the set beside it; move it away")
+    return found
+
+
+def read_search(folder: Path) -> Search | None:
+    """None where there is no such file. Raises DistilledError where it is damaged."""
+    return _read(folder / SEARCH, Search)
+
+
+def _read(path: Path, model: type[Any]) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise DistilledError(f"{path} is not as documented: {first_fault(error)}") from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise DistilledError(f"{path} is not JSON: {error}") from error
+
+
+def continual_plot(found: Continual, tones: dict[str, str]) -> Plot | None:
+    """A line a memory, with a band of one standard deviation over the orders of the classes. tones: by memory."""
+    lines = [
+        Line(
+            f"{memory.memory}, {memory.labels} labels",
+            tones.get(memory.memory, "other"),
+            tuple((float(step.classes), step.accuracy.mean) for step in memory.steps),
+            spread=tuple(step.accuracy.std or 0.0 for step in memory.steps),
+            dots=True,
+        )
+        for memory in found.memories
+        if memory.steps
+    ]
+    if not lines:
+        return None
+    said = "; ".join(f"{line.name}: from {line.points[0][1]:.1f} to {line.points[-1][1]:.1f} percent" for line in lines)
+    return make_plot(lines, "classes seen", "accuracy in percent", said)
+
+
+def search_plot(found: Search, tones: dict[str, str]) -> Plot | None:
+    """A dot an architecture and proxy: accuracy after training on the proxy, and on the whole set."""
+    lines = [
+        Line(
+            f"trained on {proxy} images",
+            tones.get(proxy, "other"),
+            tuple((figure.mean, one.whole.mean) for one in found.architectures if (figure := getattr(one, proxy))),
+            joined=False,
+            dots=True,
+        )
+        for proxy in ("random", "distilled")
+    ]
+    lines = [line for line in lines if line.points]
+    said = f"{len(found.architectures)} architectures by accuracy on a proxy and on the whole training split"
+    x_label, y_label = "accuracy by the proxy, percent", "accuracy by the whole training split, percent"
+    return make_plot(lines, x_label, y_label, said) if lines else None

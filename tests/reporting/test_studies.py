@@ -1,0 +1,75 @@
+"""Studies whose files lie in a set's folder: drawn where they are there, and refused where they are damaged."""
+
+import json
+
+import pytest
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.reporting import write_report
+from tests.publishing.noise_sets import figures, noise_set, write_folder
+from tests.reporting.pages import Page
+
+
+def continual(*names: str) -> dict[str, object]:
+    """A continual.json of two steps."""
+    steps = {"distilled": (80.0, 60.0), "random": (70.0, 40.0)}
+    return {
+        "class_names": list(names),
+        "memories": [
+            {
+                "memory": memory,
+                "labels": "hard",
+                "steps": [{"classes": k, "accuracy": figures(mean)} for k, mean in zip((2, 3), means, strict=True)],
+            }
+            for memory, means in steps.items()
+        ],
+    }
+
+
+def search() -> dict[str, object]:
+    """A nas.json of three architectures."""
+    return {
+        "architectures": [
+            {"name": f"a{n}", "distilled": figures(40.0 + n), "whole": figures(70.0 + n)} for n in range(3)
+        ],
+        "agreement": {
+            "distilled": {
+                "spearman": {"value": 0.875, "low": -0.25, "high": 0.99},
+                "kendall": {"value": None, "low": None, "high": None},
+            }
+        },
+    }
+
+
+def page_of(folder) -> Page:
+    return Page(write_report(folder, folder.parent / "page.html", start=False).read_text("utf-8"))
+
+
+def test_studies_beside_the_set_are_drawn(tmp_path):
+    folder = write_folder(tmp_path / "set", noise_set())
+    (folder / "continual.json").write_text(json.dumps(continual("ant", "bee", "cat")))
+    (folder / "nas.json").write_text(json.dumps(search()))
+    page = page_of(folder)
+    assert page.headings() == ["Images", "Accuracy", "Continual learning", "Architecture search", "How it was made"]
+    assert "distilled, hard labels: from 80.0 to 60.0 percent; random, hard labels: from 70.0 to 40.0 percent" in (
+        page.attributes("aria-label")
+    )
+    dots = [path for path in page.attributes("d") if path.endswith("h0")]
+    assert [path.count("h0") for path in dots] == [2, 2, 3]
+    assert "0.88 [−0.25, 0.99]" in page.text()
+    assert "not defined" in page.text()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("continual.json", json.dumps(continual("ant", "bee", "dog")), "about other classes"),
+        ("continual.json", "{", "is not JSON"),
+        ("nas.json", '{"architectures": [{"name": "a"}]}', "not as documented: architectures.0.whole"),
+    ],
+)
+def test_a_damaged_study_is_one_line(tmp_path, file, content, said):
+    folder = write_folder(tmp_path / "set", noise_set())
+    (folder / file).write_text(content)
+    with pytest.raises(DistilledError, match=f"{file}.*{said}"):
+        page_of(folder)
