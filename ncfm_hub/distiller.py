@@ -77,6 +77,7 @@ class Distiller:
             )
         self.source, self.pool, self.settings, self.engine = source, pool, settings, engine
         self.classes = len(source.info.class_names)
+        self.outputs = torch.tensor(pool.positions(source.info.class_names))
         self.objective = make_objective(settings.matching, settings.alpha)
         self.draws = self._draws("", settings.seed)
         self.network = FrozenNetwork(build_network(pool.architecture), engine)
@@ -120,7 +121,7 @@ class Distiller:
         for unit in range(process, len(self.units), processes):
             classes = self.units[unit]
             rows = slice(classes[0] * settings.ipc, (classes[-1] + 1) * settings.ipc)
-            labels = torch.tensor(classes, device=device).repeat_interleave(settings.ipc * settings.factor**2)
+            labels = self.outputs[list(classes)].to(device).repeat_interleave(settings.ipc * settings.factor**2)
             results[unit] = unit_step(
                 self.stored[rows],
                 labels,
@@ -130,7 +131,8 @@ class Distiller:
                 trained,
                 self._normalise,
                 self.objective,
-                classes=self.classes,
+                # The pool's and not the source's: a class's gradient is the same whatever others are distilled.
+                classes=self.pool.architecture.classes,
                 calibration=settings.calibration,
                 factor=settings.factor,
                 normalize_features=settings.normalize_features,

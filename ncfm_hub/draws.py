@@ -1,6 +1,7 @@
 """What is drawn in a step: real images and augmentations, class by class, and the generator of what classes share.
 
-Every draw comes from a generator of its own key, so that it depends on no other draw and on no order.
+Every draw comes from a generator of its own key, so that it depends on no other draw and on no order. Classes are keyed
+by their label in the source: what one of them draws does not depend on which others are distilled with it.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ class Draws:
         self.source, self.whose, self.seed = source, whose, seed
         self.real_batch, self.synthetic = real_batch, synthetic
         self.flip, self.cutout = flip, cutout
-        self.rows = source.class_indices()
+        self.rows, self.labels = source.class_indices(), source.info.class_ids
 
     def shared(self, number: int) -> torch.Generator:
         """For what all classes have in common: hybrid extractor and frequencies."""
@@ -56,7 +57,7 @@ class Draws:
         return UnitDraw(self.source.train.images[:0], (0,) * len(found), joined[:0], joined)
 
     def _of_class(self, number: int, class_: int) -> torch.Generator:
-        return generator(self.seed, f"{self.whose}class step", number, class_)
+        return generator(self.seed, f"{self.whose}class step", number, self.labels[class_])
 
     def _augmentation(self, count: int, draws: torch.Generator, geometry: str) -> Augmentation:
         size = (self.source.info.resolution, self.source.info.resolution)

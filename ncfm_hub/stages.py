@@ -78,7 +78,7 @@ def write_images(
         stored_labels=stored_labels,
         images=images,
         labels=stored_labels.repeat_interleave(factor**2),
-        soft_labels=soft_labels(images, pool, engine, progress=progress),
+        soft_labels=soft_labels(images, pool, engine, progress=progress, classes=source.info.class_names),
         stored_index=torch.arange(len(stored), dtype=torch.int32).repeat_interleave(factor**2),
         tile=torch.arange(factor**2, dtype=torch.int8).repeat(len(stored)),
         class_names=source.info.class_names,

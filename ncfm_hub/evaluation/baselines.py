@@ -32,8 +32,8 @@ def select(
 ) -> ImageSet:
     """`ipc` real images of every class at full size: "random", "herding", "k-center" or "el2n".
 
-    A class smaller than `ipc` gives all it has, and some of it again, drawn by `seed`. All but "random" look at the
-    images through the trained members of `pool`.
+    A class smaller than `ipc` gives all it has, and some of it again, drawn by `seed` and its label in the source. All
+    but "random" look at the images through the trained members of `pool`.
     """
     if name == "random":
         return random_images(source, ipc, seed)
@@ -43,9 +43,10 @@ def select(
     looks = len(pool.members) if name == "el2n" else 1
     with (progress or Silent()).bar(looks * len(source.train.labels), f"choosing: {name}") as bar:
         view = _View(pool, engine, bar)
-        for index, rows in enumerate(source.class_indices()):
-            found = rows[_choose(name, source.train.images[rows], index, min(ipc, len(rows)), view)]
-            again = torch.randint(len(rows), (ipc - len(found),), generator=generator(seed, name, index))
+        outputs, labels = pool.positions(source.info.class_names), source.info.class_ids
+        for rows, output, label in zip(source.class_indices(), outputs, labels, strict=True):
+            found = rows[_choose(name, source.train.images[rows], output, min(ipc, len(rows)), view)]
+            again = torch.randint(len(rows), (ipc - len(found),), generator=generator(seed, name, label))
             chosen.append(torch.cat([found, rows[again]]))
     every = torch.cat(chosen)
     return ImageSet(source.train.images[every], source.train.labels[every])
@@ -54,8 +55,8 @@ def select(
 def random_images(source: Source, ipc: int, seed: int) -> ImageSet:
     """`ipc` real images of every class at full size, class after class; with replacement where a class is smaller."""
     chosen = []
-    for index, rows in enumerate(source.class_indices()):
-        draws = generator(seed, "random images", index)
+    for rows, label in zip(source.class_indices(), source.info.class_ids, strict=True):
+        draws = generator(seed, "random images", label)
         if len(rows) >= ipc:
             chosen.append(rows[torch.randperm(len(rows), generator=draws)[:ipc]])
         else:
@@ -130,9 +131,10 @@ class _View:
         return torch.cat(features), torch.cat(logits)
 
 
-def _choose(name: str, images: torch.Tensor, label: int, count: int, view: _View) -> torch.Tensor:
+def _choose(name: str, images: torch.Tensor, output: int, count: int, view: _View) -> torch.Tensor:
+    """Row numbers of `count` images of a class, which the pool's networks have at position `output`."""
     if name == "el2n":  # hardest first; the members are several short trainings, which is what the score asks for
-        scores = [el2n(view.outputs(images, member)[1], label) for member in range(len(view.pool.members))]
+        scores = [el2n(view.outputs(images, member)[1], output) for member in range(len(view.pool.members))]
         return torch.stack(scores).mean(0).argsort(descending=True, stable=True)[:count]
     method: Callable[[torch.Tensor, int], torch.Tensor] = {"herding": herding, "k-center": k_center}[name]
     return method(F.normalize(view.outputs(images, 0)[0], dim=1), count)

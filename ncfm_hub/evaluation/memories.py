@@ -52,7 +52,7 @@ def make_memories(
     def labelled(chosen: ImageSet) -> TrainingSet:
         if labels == "soft":
             assert pool is not None
-            targets = soft_labels(chosen.images, pool, subject.engine, progress=progress)
+            targets = soft_labels(chosen.images, pool, subject.engine, progress=progress, classes=subject.class_names)
         else:
             targets = one_hot(chosen.labels, len(subject.class_names))
         return TrainingSet(chosen.images, chosen.labels, targets)

@@ -112,7 +112,7 @@ def _baseline(name: str, subject: Subject, pool: Pool | None, progress: Progress
     rows = [_hard(subject, name, chosen, len(chosen.labels))]
     if name == "random" and own_labels(subject) == "soft":
         assert pool is not None
-        labelled = soft_labels(chosen.images, pool, subject.engine, progress=progress)
+        labelled = soft_labels(chosen.images, pool, subject.engine, progress=progress, classes=subject.class_names)
         rows.append(Row(name, "soft", TrainingSet(chosen.images, chosen.labels, labelled), len(chosen.labels)))
     return rows
 

@@ -48,6 +48,10 @@ class Pool:
     pretrained: str | None
     measured_on: dict[str, Any] | None = None
 
+    def positions(self, class_names: Sequence[str]) -> list[int]:
+        """Where its networks' outputs have these classes; all must be among its own, see `check_pool_fits`."""
+        return [self.class_names.index(name) for name in class_names]
+
 
 def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
     """The hybrid extractor: beta init + (1 - beta) trained for what is floating; the rest is trained's."""
@@ -170,17 +174,18 @@ def find_pool(place: str, token: str | None = None) -> Pool:
 
 
 def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, resolution: int) -> None:
-    """Raise PoolError unless the pool was trained on these classes, in this order, at this size."""
+    """Raise PoolError unless the pool was trained on these classes, and perhaps on others, at this size."""
     found = (pool.architecture.channels, pool.architecture.resolution)
     if found != (channels, resolution):
         raise PoolError(
             f"the pool {pool.origin!r} is for {found[0]} x {found[1]} px images; "
             f"the source gives {channels} x {resolution} px"
         )
-    if pool.class_names != class_names:
+    missing = [name for name in class_names if name not in pool.class_names]
+    if missing:
         raise PoolError(
-            f"the pool {pool.origin!r} was trained on other classes ({', '.join(pool.class_names[:3])}, ...) than the "
-            f"source's ({', '.join(class_names[:3])}, ...); leave --pool out to train one"
+            f"the pool {pool.origin!r} was trained on other classes ({', '.join(pool.class_names[:3])}, ...), "
+            f"{missing[0]!r} of the source not among them; leave --pool out to train one"
         )
 
 

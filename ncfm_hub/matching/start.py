@@ -8,10 +8,13 @@ from ncfm_hub.sources.types import Source
 
 
 def start_rows(source: Source, class_index: int, ipc: int, factor: int, seed: int) -> torch.Tensor:
-    """Rows of `source.train` whose images tile a class's start: (ipc rho^2,); a small class repeats some."""
+    """Rows of `source.train` whose images tile a class's start: (ipc rho^2,); a small class repeats some.
+
+    Drawn by the class's label in the source, whatever other classes there are.
+    """
     rows = source.class_indices()[class_index]
     wanted = ipc * factor**2
-    draws = generator(seed, "start", class_index)
+    draws = generator(seed, "start", source.info.class_ids[class_index])
     if len(rows) >= wanted:
         return rows[torch.randperm(len(rows), generator=draws)[:wanted]]
     return rows[torch.randint(len(rows), (wanted,), generator=draws)]

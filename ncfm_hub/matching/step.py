@@ -1,8 +1,8 @@
 """One step of NCFM for a unit of classes: losses, and the gradient on the stored images and on the frequencies.
 
 Legend: U classes of a unit, each with n stored images holding m = n rho^2 decoded ones; D features, F frequencies; C
-classes in all. The objective is the sum over classes of (300 NCFD_c + w CE_c) / C; the part of one unit depends on no
-other unit.
+classes that the networks know. The objective is the sum over classes of (300 NCFD_c + w CE_c) / C; the part of one unit
+depends on no other unit.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,7 +75,8 @@ def unit_step(
 ) -> UnitResult:
     """Loss and gradients of one unit.
 
-    stored: (U n, c, H, W) float in [0, 1], class after class; labels: int64 (U m,), of the decoded images
+    stored: (U n, c, H, W) float in [0, 1], class after class
+    labels: int64 (U m,), of the decoded images, as the outputs of the trained network number them
     frequencies: (F, D); hybrids: the blended extractor for the real and for the synthetic side, which may differ in
     precision; trained: the trained one, used if calibration > 0
     ascends: what the frequency gradient is of: "ncfd", the unit's part of the objective; "debiased", the squared
