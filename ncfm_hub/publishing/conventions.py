@@ -17,7 +17,10 @@ TITLES: Mapping[Benchmark, str] = {"dd-ranking": "DD-Ranking", "dc-bench": "DC-B
 
 @dataclass(frozen=True)
 class Figures:
-    """What images are normalised by: (pixel - mean) / std, per channel, pixels from 0 to 1. origin: in words."""
+    """What images are normalised by: (pixel - mean) / std, per channel, pixels from 0 to 1.
+
+    origin: whose they are, in words: "given", "of ..."
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -90,7 +93,7 @@ def choose_figures(
 
     if mean is None and std is None:
         if known:
-            return Figures(known.mean, known.std, f"as {TITLES[benchmark]} does it on {known.name}")
+            return Figures(known.mean, known.std, f"of {TITLES[benchmark]} for {known.name}")
         return Figures(*channel_statistics(images), what)
     channels = images.shape[1]
     if not mean or not std or len(mean) != channels or len(std) != channels or not all(0 < value <= 1 for value in std):

@@ -49,7 +49,7 @@ def export_set(
         known = convention_of(benchmark, name, source["class_ids"], source["channels"], source["resolution"])
     except (KeyError, TypeError) as error:
         raise DistilledError(f"{folder}/pipeline.yaml is not as documented: {type(error).__name__} {error}") from error
-    figures = choose_figures(benchmark, known, mean, std, distilled.images, "the exported images")
+    figures = choose_figures(benchmark, known, mean, std, distilled.images, "of the exported images")
     images = normalise(distilled.images, figures)
     write = {"dd-ranking": _dd_ranking, "dc-bench": _dc_bench}[benchmark]
     files, about = write(distilled, images)

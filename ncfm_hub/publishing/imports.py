@@ -112,7 +112,7 @@ def _figures(
         return None
     info = source.info
     known = convention_of("dc-bench", name, info.class_ids, info.channels, info.resolution)
-    return choose_figures("dc-bench", known, mean, std, source.train.images, "the source's training images")
+    return choose_figures("dc-bench", known, mean, std, source.train.images, "of the source's training images")
 
 
 def _write(

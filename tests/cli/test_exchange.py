@@ -13,7 +13,7 @@ from ncfm_hub.cli import main
 from ncfm_hub.errors import DistilledError
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
-ABOUT = {"dataset": None, "normalised_by": {"origin": "the exported images"}, "files": {"images.pt": "what it is"}}
+ABOUT = {"dataset": None, "normalised_by": {"origin": "of the exported images"}, "files": {"images.pt": "what it is"}}
 
 
 @pytest.fixture

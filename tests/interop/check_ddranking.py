@@ -10,6 +10,7 @@ below those of a full training.
 
 import contextlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -103,13 +104,15 @@ with open("said.txt", "w") as said, contextlib.redirect_stdout(said):
 found = dict(re.findall(r"(Syn|Random) data hard label acc: ([\d.]+)%", Path("said.txt").read_text()))
 
 count = len(test)
-print(f"export: {len(images)} images, normalised as {about['normalised_by']['origin']}; {count} test images")
+print(f"export: {len(images)} images, normalised by figures {about['normalised_by']['origin']}; {count} test images")
 print(f"training: {EPOCHS} epochs, batches of {BATCH}, rate {RATE}, DSA; random images: the best of its five rates")
 print(
     f"DD-Ranking, hard labels: {found['Syn']} % on the export, {found['Random']} % on random images of as many stored"
 )
 print(f"DD-Ranking, soft labels: {soft_accuracy:.2f} % on the export")
-print(f"IOR {scores['improvement_over_random_mean']:.2f} points, HLR {scores['hard_label_recovery_mean']:.2f} points")
+recovery = scores["hard_label_recovery_mean"]
+whole = "not known, as the whole training split was not measured" if math.isnan(recovery) else f"{recovery:.2f} points"
+print(f"IOR {scores['improvement_over_random_mean']:.2f} points; HLR {whole}")
 for (name, kind), mean in measured.items():
     print(f"ours, full training, last epoch, whole test split: {name}, {kind} labels: {mean:.2f} %")
 chance = 100 / classes

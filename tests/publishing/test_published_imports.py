@@ -115,7 +115,7 @@ def test_without_figures_the_statistics_of_the_source_are_taken(tmp_path):
     values = (pixels().double() / 255 - train.mean()) / train.std(correction=0)
     made = imported(tmp_path, [values, LABELS.float()], normalised=True)
     assert torch.equal(load_distilled(made.folder).stored, in_class_order(pixels()))
-    assert made.about["normalised_by"]["origin"] == "the source's training images"
+    assert made.about["normalised_by"]["origin"] == "of the source's training images"
 
 
 def test_labels_may_be_in_a_file_of_their_own(tmp_path):
