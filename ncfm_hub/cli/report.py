@@ -29,6 +29,8 @@ def report(out: Output, targets: tuple[str, ...], **request: Any) -> None:
     """Make one HTML page about each distilled dataset TARGET (a folder, or a repository of the Hub): its images, the
     loss, and whatever its results.json says was measured. The page is one file that needs nothing else.
 
+    A continual.json or nas.json that lies in the folder, as `continual` and `nas` write them, is drawn too.
+
     \b
     Examples:
       ncfm-hub report runs/cifar10

@@ -9,10 +9,9 @@ import numpy as np
 
 MOST_CLASSES = 100  # shown
 _SMALLEST = 16  # px
-_PIXELS = 800_000  # of all images of a page: of noise, the worst, each takes 4 bytes of the page
-_FEW_PIXELS = 400_000  # up to so many, small images are stored at twice their size: browsers blur what they enlarge
-_SMALL = 48  # px
-_GAP = 2  # px
+_PIXELS = 800_000  # of all images of a page: of noise, the worst, each takes 5 bytes of the page
+_FEW_PIXELS = 400_000  # up to so many, small images are stored enlarged: browsers blur what they enlarge themselves
+_LARGE_ENOUGH = 64  # px
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ def make_grid(classes: int, ipc: int, side: int, sheets: int) -> Grid:
     columns = min(ipc, 10 if shown <= 20 else 6 if shown <= 50 else 4)
     images = sheets * shown * columns
     cell = min(side, max(_SMALLEST, math.isqrt(_PIXELS // images)))
-    zoom = 2 if cell == side <= _SMALL and images * cell**2 <= _FEW_PIXELS else 1
-    return Grid(shown, columns, cell, zoom)
+    few = cell == side and images * cell**2 <= _FEW_PIXELS
+    return Grid(shown, columns, cell, max(1, _LARGE_ENOUGH // cell) if few else 1)
 
 
 def make_strips(stored: np.ndarray, ipc: int, grid: Grid) -> list[Strip]:
@@ -56,7 +55,8 @@ def make_strips(stored: np.ndarray, ipc: int, grid: Grid) -> list[Strip]:
 def _strip(images: np.ndarray, grid: Grid) -> Strip:
     from PIL import Image
 
-    size, gap = grid.cell * grid.zoom, _GAP * grid.zoom
+    size = grid.cell * grid.zoom
+    gap = max(2, size // 16)
     strip = Image.new("RGBA", (len(images) * (size + gap) - gap, size))  # transparent between the images
     for column, image in enumerate(images):
         pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from tests.publishing.noise_sets import figures, measured
@@ -70,6 +71,15 @@ class Page(HTMLParser):
             found[attrs["alt"] or ""] = np.asarray(picture)
         assert len(found) == len(images)
         return found
+
+
+def two_images(strip: np.ndarray, side: int) -> torch.Tensor:
+    """The two images of a strip at their own size: uint8 (2, 4, side, side). Enlarged ones must have square pixels."""
+    zoom = len(strip) // side
+    large = np.stack([strip[:, : len(strip)], strip[:, -len(strip) :]])
+    small = large[:, ::zoom, ::zoom]
+    assert (small.repeat(zoom, 1).repeat(zoom, 2) == large).all()
+    return torch.from_numpy(small.transpose(0, 3, 1, 2).copy())
 
 
 def everything(classes: int) -> dict[str, Any]:

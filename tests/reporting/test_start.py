@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,7 +15,7 @@ from ncfm_hub.reporting import write_report
 from ncfm_hub.reporting.gather import gather
 from ncfm_hub.sources import Source, load_source
 from tests.publishing.noise_sets import described, noise_set, write_folder
-from tests.reporting.pages import Page
+from tests.reporting.pages import Page, two_images
 
 IPC, SEED = 2, 3
 RECIPE = load_pipeline("digits", preset="cpu").recipe
@@ -51,9 +50,7 @@ def test_the_start_is_the_one_that_the_run_drew(digits, tmp_path):
         rows = (digits.train.labels == c).nonzero().flatten()
         drawn = rows[torch.randperm(len(rows), generator=generator(SEED, "start", c))[: IPC * factor**2]]
         expected = (mixed_tiles(digits.train.images[drawn], factor) * 255).round().to(torch.uint8)
-        strip = found[f"{name}: {IPC} images, start"][::2, ::2, 0]
-        shown = np.stack([strip[:, :size], strip[:, size + 2 :]])
-        assert torch.equal(torch.from_numpy(shown.copy()), expected[:, 0])
+        assert torch.equal(two_images(found[f"{name}: {IPC} images, start"], size)[:, :1], expected)
     assert len(found) == 20
     assert "What the distillation set out from, tiles of real images, and what it made of them." in page.text()
     assert "may have been another" not in page.text()
