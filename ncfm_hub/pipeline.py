@@ -113,6 +113,11 @@ def change_evaluation(recipe: Recipe, preset: str | None, overrides: Mapping[str
     return _recipe(merged, "recipe", preset or "as it was made")
 
 
+def change_recipe(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    """A recipe with single values changed. overrides: dotted keys; PipelineError for those that there are not."""
+    return _recipe(_merge([("recipe", recipe.model_dump()), ("command line", _nest(overrides))]), "recipe", "its own")
+
+
 def preset_section(section: str, preset: str) -> dict[str, Any]:
     """What the shipped defaults and their preset say in one section. PipelineError for an unknown preset."""
     path = data_folder("pipelines") / f"{_DEFAULTS}.yaml"

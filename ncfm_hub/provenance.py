@@ -3,13 +3,16 @@
 import datetime
 import platform
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ncfm_hub._version import __version__
 from ncfm_hub.engine import Engine
-from ncfm_hub.extractors.pool import Pool
-from ncfm_hub.pipeline import ResolvedPipeline
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.extractors.pool import Pool, weights_digest
+from ncfm_hub.pipeline import ResolvedPipeline, preset_section
 from ncfm_hub.publishing.layout import OWN_POOLS
+from ncfm_hub.recipe import EngineRecipe, EvaluationRecipe, Recipe
 from ncfm_hub.sources import Source
 
 FORMAT = 1
@@ -38,6 +41,9 @@ def describe_run(
         "source": _describe_source(source, notes),
         "pool": {
             "key": pool.key,
+            # The key says how a pool was made; two made alike on two machines differ in their last digits.
+            "digest": weights_digest(pool.members),
+            "classes": pool.architecture.classes,
             "architecture": pool.architecture.name,
             "members": len(pool.members),
             "pretrained": pool.pretrained,
@@ -71,6 +77,29 @@ def describe_import(
         "versions": _versions(),
         "created": _now(),
     }
+
+
+def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
+    """The recipe that a `pipeline.yaml` says a set was made with, at the source's pinned revision.
+
+    Raises DistilledError, naming the folder, if it holds none that this version can use.
+    """
+    from pydantic import ValidationError
+
+    try:
+        values = {section: dict(content) for section, content in described["recipe"].items()}
+        source = described["source"]
+        if not source["is_local"]:  # a folder is found as the recipe names it; so are the packaged digits
+            values["source"] |= {"dataset": source["dataset"], "revision": source["revision"]}
+        if "imported" in described:  # no more is known than its factor; the rest makes only the baseline of DM
+            assumed = preset_section("distillation", described["preset"])
+            values["distillation"] = assumed | values["distillation"]
+        for section, model in (("evaluation", EvaluationRecipe), ("engine", EngineRecipe)):
+            # They do not describe the set, and other versions have other keys.
+            values[section] = {key: value for key, value in values[section].items() if key in model.model_fields}
+        return Recipe.model_validate(values)
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise DistilledError(f"{folder}/pipeline.yaml holds no usable recipe ({str(error).splitlines()[0]})") from None
 
 
 def _versions() -> dict[str, str]:

@@ -18,14 +18,15 @@ from ncfm_hub.extractors.names import resolve_student
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
 from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.matching.start import make_start
-from ncfm_hub.pipeline import change_evaluation, preset_section
+from ncfm_hub.pipeline import change_evaluation
 from ncfm_hub.planning import resolve
 from ncfm_hub.progress import Progress, Silent
+from ncfm_hub.provenance import recipe_of
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.publishing.dataset import Distilled, decode_stored, to_pixels
 from ncfm_hub.publishing.layout import OWN_POOLS, PIPELINE, TENSORS
 from ncfm_hub.publishing.loading import load_distilled, locate
-from ncfm_hub.recipe import EngineRecipe, EvaluationRecipe, Recipe
+from ncfm_hub.recipe import Recipe
 from ncfm_hub.settings import student_plan
 from ncfm_hub.sources import Source, cut_validation, load_source
 from ncfm_hub.sources.single import load_labelled_images
@@ -151,7 +152,7 @@ def open_subject(
     if folder is None:
         return _open_foreign(target, source, preset, overrides, revision, token, progress)
     described, distilled = read_pipeline(folder), load_distilled(folder)
-    recipe = _recipe_of(described, folder)
+    recipe = recipe_of(described, folder)
     if source is not None:
         recipe = recipe.model_copy(update={"source": resolve(source, None, None).recipe.source})
     recipe = change_evaluation(recipe, preset, overrides)
@@ -241,23 +242,3 @@ def _open_foreign(
 
 def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:5]) + (f", ... ({len(names)})" if len(names) > 5 else "")
-
-
-def _recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
-    """The recipe a set was made with, at the source's pinned revision."""
-    from pydantic import ValidationError
-
-    try:
-        values = {section: dict(content) for section, content in described["recipe"].items()}
-        source = described["source"]
-        if not source["is_local"]:  # a folder is found as the recipe names it; so are the packaged digits
-            values["source"] |= {"dataset": source["dataset"], "revision": source["revision"]}
-        if "imported" in described:  # no more is known than its factor; the rest makes only the baseline of DM
-            assumed = preset_section("distillation", described["preset"])
-            values["distillation"] = assumed | values["distillation"]
-        for section, model in (("evaluation", EvaluationRecipe), ("engine", EngineRecipe)):
-            # They do not describe the set, and other versions have other keys.
-            values[section] = {key: value for key, value in values[section].items() if key in model.model_fields}
-        return Recipe.model_validate(values)
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise DistilledError(f"{folder}/pipeline.yaml holds no usable recipe ({str(error).splitlines()[0]})") from None

@@ -32,8 +32,11 @@ class Classes:
     unlabelled: bool
     chosen: bool = False
 
-    def choose(self, wanted: Sequence[str | int] | None, dataset: str) -> "Classes":
-        """Only the classes `wanted` (names, or indices among all), in that order; None keeps all."""
+    def choose(self, wanted: Sequence[str | int] | None, dataset: str, least: int = 2) -> "Classes":
+        """Only the classes `wanted` (names, or indices among all), in that order; None keeps all.
+
+        SourceError where fewer than `least` are left.
+        """
         if wanted is None:
             picked = list(range(len(self.names)))
         else:
@@ -41,7 +44,7 @@ class Classes:
             twice = [self.names[index] for index in picked if picked.count(index) > 1]
             if twice:
                 raise SourceError(f"{dataset}: class {twice[0]!r} is named twice in the class filter")
-        if len(picked) < 2:
+        if len(picked) < least:
             have = "the class filter leaves" if wanted is not None else "there is"
             raise SourceError(f"{dataset}: {have} {len(picked)} class; a classifier needs two or more")
         names = tuple(self.names[index] for index in picked)

@@ -38,12 +38,13 @@ _DEFAULT_TEST = "test"
 _OTHER_TESTS = ("validation", "valid", "val", "dev")
 
 
-def inspect_source(spec: SourceRecipe, *, token: str | None = None) -> SourceInfo:
+def inspect_source(spec: SourceRecipe, *, token: str | None = None, least_classes: int = 2) -> SourceInfo:
     """Find a source, pin its revision, and settle columns, splits and classes; no image is read or decoded.
 
-    On the Hub a handful of small requests. Raises SourceError, one line that says what to do.
+    On the Hub a handful of small requests. Raises SourceError, one line that says what to do, also where fewer classes
+    are left than a classifier needs.
     """
-    return _inspect(spec, token)[0]
+    return _inspect(spec, token, least_classes)[0]
 
 
 def load_source(spec: SourceRecipe, *, token: str | None = None, progress: Progress | None = None) -> Source:
@@ -76,7 +77,7 @@ def load_source(spec: SourceRecipe, *, token: str | None = None, progress: Progr
     return Source(info, train, test, info.fingerprint, (*info.notes, *facts["notes"]))
 
 
-def _inspect(spec: SourceRecipe, token: str | None) -> tuple[SourceInfo, Opened, Classes]:
+def _inspect(spec: SourceRecipe, token: str | None, least_classes: int = 2) -> tuple[SourceInfo, Opened, Classes]:
     place = locate(spec, token)
     opened = open_dataset(place, spec.config)
     images = image_column(opened.features, spec.image_column, place.dataset)
@@ -87,7 +88,7 @@ def _inspect(spec: SourceRecipe, token: str | None) -> tuple[SourceInfo, Opened,
         every = classes_of_feature(feature.names)
     else:
         every = classes_of_values(distinct_labels(opened, train, labels))
-    classes = every.choose(spec.classes, place.dataset)
+    classes = every.choose(spec.classes, place.dataset, least_classes)
     info = SourceInfo(
         dataset=place.dataset,
         is_local=place.folder is not None,
