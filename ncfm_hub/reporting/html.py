@@ -61,6 +61,7 @@ def _render(context: dict[str, Any]) -> str:
         "figure": lambda number: f"{number:.4g}",
         "hundredths": lambda number: f"{number:.2f}".replace("-", "−"),
         "thousandths": lambda number: f"{number:.3f}",
+        "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
         "duration": duration,
         "setting": setting,
     }

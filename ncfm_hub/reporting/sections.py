@@ -54,9 +54,10 @@ def sections_of(it: Gathered, sets_on_page: int = 1) -> dict[str, Any]:
         "by_class": _by_class(rows, it.distilled.class_names),
         "ranking": _ranking(it.measured.ranking),
         "ranking_labels": it.measured.ranking.labels,
-        "continual": continual_plot(it.continual, _TONES) if it.continual else None,
-        "search": search_plot(it.search, _TONES) if it.search else None,
-        "agreement": it.search.agreement if it.search else {},
+        "continual": it.continual,
+        "continual_plot": continual_plot(it.continual, _TONES) if it.continual else None,
+        "search": it.search,
+        "search_plot": search_plot(it.search, _TONES) if it.search else None,
         "objective": statements.objective(recipe["distillation"]),
         "recipe": [(section, key, value) for section, values in recipe.items() for key, value in values.items()],
     }

@@ -24,11 +24,17 @@ class _Memory(BaseModel):
     steps: list[_Step]
 
 
+class _ContinualProtocol(BaseModel):
+    orders: Count | None = None
+    notes: list[str] = []
+
+
 class Continual(BaseModel):
     """Class-incremental learning: accuracy over the classes seen so far after each step, for each kind of memory."""
 
     class_names: list[str]
     memories: list[_Memory]
+    protocol: _ContinualProtocol = _ContinualProtocol()
 
 
 class _Candidate(BaseModel):
@@ -49,11 +55,19 @@ class _Agreement(BaseModel):
     kendall: _Bounded
 
 
+class _SearchProtocol(BaseModel):
+    split: str | None = None
+    proxy_updates: Count | None = None
+    whole_updates: Count | None = None
+    distilled_from_test_images: bool = False
+
+
 class Search(BaseModel):
     """Architectures, with their accuracy after training on a proxy and on the whole set, and how well these agree."""
 
     architectures: list[_Candidate]
     agreement: dict[str, _Agreement] = {}
+    protocol: _SearchProtocol = _SearchProtocol()
 
 
 def read_continual(folder: Path, class_names: tuple[str, ...]) -> Continual | None:

@@ -15,6 +15,7 @@ def continual(*names: str) -> dict[str, object]:
     steps = {"distilled": (80.0, 60.0), "random": (70.0, 40.0)}
     return {
         "class_names": list(names),
+        "protocol": {"orders": 7, "notes": ["the teacher has seen all classes"]},
         "memories": [
             {
                 "memory": memory,
@@ -32,6 +33,7 @@ def search() -> dict[str, object]:
         "architectures": [
             {"name": f"a{n}", "distilled": figures(40.0 + n), "whole": figures(70.0 + n)} for n in range(3)
         ],
+        "protocol": {"split": "validation part of train", "distilled_from_test_images": True},
         "agreement": {
             "distilled": {
                 "spearman": {"value": 0.875, "low": -0.25, "high": 0.99},
@@ -58,6 +60,10 @@ def test_studies_beside_the_set_are_drawn(tmp_path):
     assert [path.count("h0") for path in dots] == [2, 2, 3]
     assert "0.88 [−0.25, 0.99]" in page.text()
     assert "not defined" in page.text()
+    assert "mean over 7 orders" in page.text()
+    assert "The teacher has seen all classes." in page.text()
+    assert "3 of them, measured on the validation part of train." in page.text()
+    assert "those that this is measured on included" in page.text()
 
 
 @pytest.mark.parametrize(
