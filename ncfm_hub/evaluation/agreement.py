@@ -11,7 +11,7 @@ import numpy as np
 
 RESAMPLES = 2000
 TOP = (1, 3, 5)
-_FEWEST = 3  # architectures; an interval over fewer says nothing
+_FEWEST = 5  # architectures; resamples of fewer say nothing
 Figures = dict[str, Any]
 
 
@@ -21,8 +21,9 @@ def agreement(
     """Per proxy: Spearman's and Kendall's rank correlation with `whole`, and the regret of its best few.
 
     Correlations are {value, low, high}: the bounds are the 2.5 and 97.5 % points over resamples of the architectures,
-    the same for every proxy. Of two proxies, "A minus B" has the differences of the first's correlations and the
-    second's. A figure that is not defined (accuracies all equal, too few architectures) is None.
+    the same for every proxy. (Orders that agree wholly do so in every resample.) Of two proxies, "A minus B" has the
+    differences of the first's correlations and the second's. A figure that is not defined (accuracies all equal, too
+    few architectures) is None.
     """
     rows = np.random.default_rng(seed).integers(len(whole), size=(resamples, len(whole)))
     reference = np.asarray(whole, dtype=float)

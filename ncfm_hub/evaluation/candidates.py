@@ -174,4 +174,5 @@ class _OneBar:
 
     def catch_up(self, total: int) -> None:
         """The architecture is done with, however far it came now."""
-        self.advance(total - self._done)
+        if self._done < total:
+            self.advance(total - self._done)

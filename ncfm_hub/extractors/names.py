@@ -39,6 +39,6 @@ def resolve_student(name: str | None, resolution: int) -> str:
         return SHORT_NAMES[name]
     if convnet_options(name) is not None or timm.is_model(name):
         return name
-    close = difflib.get_close_matches(name.split(".")[0], [*SHORT_NAMES, *timm.list_models()])
+    close = difflib.get_close_matches(name.split(".")[0], {*SHORT_NAMES, *timm.list_models()})
     hint = f"; close: {', '.join(close)}" if close else ""
     raise PoolError(f"no network is called {name!r}{hint}; give {', '.join(SHORT_NAMES)}, or a name of timm's")

@@ -6,6 +6,7 @@ are those of Zhao et al., "Dataset Condensation with Gradient Matching", ICLR 20
 took over. As there, the first convolution of AlexNet and VGG-11 frames images below 32 px with zeros up to 32.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,11 @@ VGG11: _Layers = (
     *((64, 3), HALVE, (128, 3), HALVE, (256, 3), (256, 3), HALVE),
     *((512, 3), (512, 3), HALVE, (512, 3), (512, 3), HALVE),
 )
-NORMS = {"instance": partial(InstanceNorm, affine=True), "batch": nn.BatchNorm2d, "none": nn.Identity}
+NORMS: dict[str, Callable[..., nn.Module]] = {
+    "instance": partial(InstanceNorm, affine=True),
+    "batch": nn.BatchNorm2d,
+    "none": nn.Identity,
+}
 
 
 class PlainNetwork(FlatNetwork):
@@ -52,8 +57,9 @@ class PlainNetwork(FlatNetwork):
 
 def small_resnet(norm: str, in_chans: int = 3, **kwargs: Any) -> ResNet:
     """timm's ResNet-18 with a 3 x 3 first convolution of stride 1 and no max pooling: 4 x 4 last maps at 32 px."""
-    network = ResNet(
-        BasicBlock, (2, 2, 2, 2), in_chans=in_chans, norm_layer=NORMS[norm], zero_init_last=False, **kwargs
+    basic: Any = BasicBlock  # timm's annotation asks for an instance
+    network: Any = ResNet(
+        basic, (2, 2, 2, 2), in_chans=in_chans, norm_layer=NORMS[norm], zero_init_last=False, **kwargs
     )
     network.conv1 = nn.Conv2d(in_chans, network.conv1.out_channels, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
@@ -78,12 +84,17 @@ def _cfg(first_conv: str, classifier: str, fixed: bool) -> dict[str, Any]:
     }
 
 
+_PLAIN, _RESNET = _cfg("blocks.0", "head", fixed=True), _cfg("conv1", "fc", fixed=False)
 default_cfgs = generate_default_cfgs(
     {
-        name: _cfg("blocks.0", "head", fixed=True)
-        for name in ("ncfm_alexnet", "ncfm_alexnet_bn", "ncfm_alexnet_plain", "ncfm_vgg11", "ncfm_vgg11_bn")
+        "ncfm_alexnet": _PLAIN,
+        "ncfm_alexnet_plain": _PLAIN,
+        "ncfm_alexnet_bn": _PLAIN,
+        "ncfm_vgg11": _PLAIN,
+        "ncfm_vgg11_bn": _PLAIN,
+        "ncfm_resnet18": _RESNET,
+        "ncfm_resnet18_bn": _RESNET,
     }
-    | {name: _cfg("conv1", "fc", fixed=False) for name in ("ncfm_resnet18", "ncfm_resnet18_bn")}
 )
 
 
