@@ -7,6 +7,7 @@ from ncfm_hub.files import whole_file
 
 # Colours that the colour-blind tell apart (Okabe and Ito), and marks for those who print in grey.
 _STYLES = {"distilled": ("#0072B2", "o"), "random": ("#D55E00", "s"), "herding": ("#009E73", "^")}
+_MOST_TICKS = 20
 
 
 def plot_steps(results: dict[str, Any], path: Path) -> None:
@@ -32,14 +33,17 @@ def plot_steps(results: dict[str, Any], path: Path) -> None:
             label=memory["memory"],
         )
     axes.plot(classes, protocol["chance"], color="0.45", linestyle="--", marker=".", label="chance")
-    axes.set_xticks(classes)
-    axes.set_ylim(0, 100)
+    if len(classes) <= _MOST_TICKS:
+        axes.set_xticks(classes)
+    axes.set_ylim(0, 102)
     axes.set_xlabel("classes seen so far")
     axes.set_ylabel("top-1 accuracy over the classes seen (%)")
     axes.set_title(_title(results), fontsize="medium", parse_math=False)
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, title=f"mean ± std, {protocol['orders']} orders" if protocol["orders"] > 1 else None)
+    chance, *others = axes.get_legend_handles_labels()[0]  # which puts plain lines first
+    title = f"mean ± std, {protocol['orders']} orders" if protocol["orders"] > 1 else None
+    axes.legend(handles=[*others, chance], frameon=False, title=title)
     with whole_file(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)
 

@@ -111,14 +111,17 @@ def _notes(subject: Subject, memories: Sequence[Memory], sizes: Sequence[int]) -
     ]
     added = [after - before for before, after in zip([0, *sizes[:-1]], sizes, strict=True)]
     if added[0] > added[-1]:
+        larger = added.count(added[0])
         notes.append(
-            f"{sizes[-1]} classes do not divide among {len(sizes)} steps: the first {added.count(added[0])} bring "
-            f"{added[0]} each, the others {added[-1]}"
+            f"{sizes[-1]} classes do not divide among {len(sizes)} steps: {larger} of {added[0]} classes, then "
+            f"{len(sizes) - larger} of {added[-1]}"
         )
     if "random" in names:
         notes.append("the random memory is drawn anew for each order")
-    if names != ["random"]:
-        notes.append("distilled images, and the choice of herding, come from networks that were trained on all classes")
+    if DISTILLED in names:
+        notes.append("the distilled images were made with all classes at hand")
+    if "herding" in names:
+        notes.append("the images of herding were chosen by a network that had been trained on all classes")
     if memories[0].labels == "soft":
         notes.append(
             "soft labels are restricted to the classes seen so far and made to sum to 1; the teacher that gave them "

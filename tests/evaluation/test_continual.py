@@ -239,9 +239,7 @@ def test_the_table_and_the_plot_show_every_step(
     gain = found.results["differences"][0]["steps"][0]
     low, high = min(gain["values"]), max(gain["values"])
     assert rows[2][5] == f"{gain['mean']:+.1f} ± {gain['standard_error']:.1f} ({low:+.1f} to {high:+.1f})"
-    assert any(
-        "5 classes do not divide among 2 steps: the first 1 bring 3 each, the others 2" in line for line in lines
-    )
+    assert any("5 classes do not divide among 2 steps: 1 of 3 classes, then 1 of 2" in line for line in lines)
     with Image.open(tmp_path / "continual.png") as picture:
         assert picture.width > 800
         colours = {pixel for _, pixel in picture.convert("RGB").getcolors(1 << 24)}
