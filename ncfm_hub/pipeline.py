@@ -138,7 +138,7 @@ def _find(dataset: str) -> tuple[str, Path | None]:
     if _HUB_ID.fullmatch(dataset):
         return _slug(dataset.split("/")[1]), None
     close = nearest(dataset, pipeline_names(), "pipelines")
-    raise PipelineError(f"--dataset {dataset!r} is no pipeline, .yaml file, folder or Hub id (owner/name){close}")
+    raise PipelineError(f"{dataset!r} is no pipeline, .yaml file, folder or Hub id (owner/name){close}")
 
 
 def _slug(text: str) -> str:

@@ -11,6 +11,9 @@ SHARD_PATTERN = "train-*"  # what `configs` in the card says, and so what is loa
 TENSORS = "distilled.safetensors"
 PIPELINE = "pipeline.yaml"
 RESULTS = "results.json"
+# Studies of a set, where somebody put them beside it.
+CONTINUAL = "continual.json"
+SEARCH = "nas.json"
 CARD = "README.md"
 PREVIEW = "preview.png"
 OWN_POOLS = ("trained here", "cache")  # origins of a pool made by the run's own recipe; any other names a place

@@ -6,7 +6,7 @@ from pathlib import Path
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.hub import expected_errors, explain, without_bars
 from ncfm_hub.publishing.dataset import Distilled
-from ncfm_hub.publishing.layout import PIPELINE, RESULTS, SHARD_PATTERN, TENSORS
+from ncfm_hub.publishing.layout import CONTINUAL, PIPELINE, RESULTS, SEARCH, SHARD_PATTERN, TENSORS
 from ncfm_hub.publishing.reading import read_data
 
 
@@ -38,7 +38,7 @@ def _download(repo_id: str, revision: str | None, token: str | None) -> Path:
 
     try:
         with without_bars():
-            wanted = [TENSORS, f"default/{SHARD_PATTERN}.parquet", PIPELINE, RESULTS]
+            wanted = [TENSORS, f"default/{SHARD_PATTERN}.parquet", PIPELINE, RESULTS, CONTINUAL, SEARCH]
             return Path(
                 snapshot_download(repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted)
             )

@@ -7,10 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.layout import CONTINUAL, SEARCH
 from ncfm_hub.reporting.charts import Line, Plot, make_plot
 from ncfm_hub.reporting.measurements import Accuracy, Count, Finite, first_fault
-
-CONTINUAL, SEARCH = "continual.json", "nas.json"
 
 
 class _Step(BaseModel):
