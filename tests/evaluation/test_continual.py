@@ -175,6 +175,21 @@ def test_one_bar_counts_all_updates_also_those_of_kept_students(trained: Trained
     assert len(trained) == 12
 
 
+def test_a_long_study_says_so_before_it_starts(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listening(Silent):
+        def note(self, message: str) -> None:
+            assert not trained
+            said.append(message)
+
+    said: list[str] = []
+    for minutes in (119, 240):
+        monkeypatch.setattr(library, "evaluate_minutes", lambda recipe, *_, a=minutes: a * recipe.students / 2)
+        trained.clear()
+        study(None, steps=1, orders=1, memories=("distilled", "random"), progress=Listening())
+    (line,) = said
+    assert line.startswith("this takes about 4.0 hours here; shorter with --orders N")
+
+
 def test_every_value_is_in_the_file_and_the_figures_follow_from_them(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
