@@ -44,12 +44,17 @@ def estimate(
     test_images: int,
     pool_ready: bool,
     engine: Engine,
+    new_classes: int,
 ) -> Cost:
-    """Estimate the minutes of a run of `recipe` at `ipc` over `train_images` images of the classes used."""
+    """Estimate the minutes of a run of `recipe` at `ipc` over `train_images` images of the classes used.
+
+    new_classes: of those, how many are distilled
+    """
     decoded = student.classes * ipc * recipe.distillation.factor**2
+    of_all = _distill_minutes(recipe.distillation, extractor, student.classes, decoded, train_images, engine)
     return Cost(
         0 if pool_ready else pool_minutes(recipe.pool, extractor, train_images, engine),
-        _distill_minutes(recipe.distillation, extractor, decoded, train_images, engine),
+        of_all * new_classes / student.classes,
         evaluate_minutes(recipe.evaluation, student, decoded, test_images, engine),
     )
 
@@ -60,9 +65,14 @@ def pool_minutes(pool: PoolRecipe, extractor: Architecture, train_images: int, e
 
 
 def _distill_minutes(
-    distillation: DistillationRecipe, extractor: Architecture, decoded: int, train_images: int, engine: Engine
+    distillation: DistillationRecipe,
+    extractor: Architecture,
+    classes: int,
+    decoded: int,
+    train_images: int,
+    engine: Engine,
 ) -> float:
-    real: float = min(extractor.classes * distillation.real_batch, train_images)
+    real: float = min(classes * distillation.real_batch, train_images)
     if distillation.bank:  # at most once for every entry
         real *= min(1, distillation.bank / distillation.steps)
     per_step = real + TRAINING * decoded * (2 if distillation.calibration > 0 else 1)

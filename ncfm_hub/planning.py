@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ncfm_hub.appending import Addition, plan_addition, refuse_with_append
 from ncfm_hub.errors import PipelineError
 from ncfm_hub.pipeline import ResolvedPipeline, load_pipeline
 from ncfm_hub.progress import Progress
@@ -30,6 +31,7 @@ class Plan:
         the source does not say how many images it has
     extractors: folder of the pool, or Hub repository and commit; None if it is trained here or taken from the cache
     validation: a part of the training split is measured on, and the test split left alone
+    addition: what is added to which set, whose classes `source` has too; None for a set of its own
     """
 
     pipeline: ResolvedPipeline
@@ -43,6 +45,7 @@ class Plan:
     cost: dict[str, float | None]
     extractors: str | None
     validation: bool
+    addition: Addition | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `--format json` prints it."""
@@ -52,6 +55,7 @@ class Plan:
             "described_by": list(self.pipeline.described_by),
             "source": asdict(self.source),
             "classes": len(self.source.class_names),
+            "append": {"to": self.addition.target, "new": list(self.addition.new)} if self.addition else None,
             "ipc": self.ipc,
             "seed": self.seed,
             "pool": self.pool,
@@ -71,6 +75,7 @@ class Plan:
             f"source     {place}, config {source.config}, {source.train_split} -> {source.test_split}",
             f"columns    {source.image_column} (images), {source.label_column} (labels)",
             f"classes    {len(names)}: {shown}",
+            *([f"adding     {', '.join(self.addition.new)} to {self.addition.target}"] if self.addition else []),
             f"images     {source.channels} x {source.resolution} x {source.resolution} px, {self.ipc} stored per class",
             f"pool       {self.pool['members']} x {self.pool['architecture']}, {self.pool['origin']}",
             f"steps      {self.pipeline.recipe.distillation.steps}",
@@ -103,19 +108,25 @@ def plan(
     *,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     output: Path | None = None,
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
     token: str | None = None,
     pool: str | None = None,
+    append: str | None = None,
     validation: bool = False,
 ) -> Plan:
     """What `distill` with the same arguments will do. Raises what can be known to go wrong before the work starts."""
     from ncfm_hub.engine import open_engine
 
     pipeline = resolve(dataset, preset, overrides)
+    addition = None
+    if append is not None:
+        refuse_with_append(preset, validation)
+        addition = plan_addition(append, ipc, seed, output, pipeline, overrides, token)
+        pipeline = addition.pipeline
     _check(pipeline.recipe, ipc)
     source = inspect_source(pipeline.recipe.source, token=token)
     pipeline = _at_revision(pipeline, source.revision)
@@ -126,13 +137,27 @@ def plan(
     if push:
         from ncfm_hub.publishing import check_can_push
 
-        target = check_can_push(repo_id, token=token, default_name=name, private=private)
+        wanted = repo_id or (addition.repo_id if addition else None)
+        target = check_can_push(wanted, token=token, default_name=name, private=private)
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile)
     extractor, described = _extractors(pipeline.recipe, source, pool, token, engine)
     ready = described["origin"] != _UNTRAINED
-    cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine)
+    cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine, addition)
     place = None if pool is None else described["origin"]  # of a Hub's pool with its commit
-    return Plan(pipeline, source, ipc, seed, output or Path(name), target, private, described, cost, place, validation)
+    return Plan(
+        pipeline,
+        source,
+        ipc,
+        addition.seed if addition else seed or 0,
+        output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name),
+        target,
+        private,
+        described,
+        cost,
+        place,
+        validation,
+        addition,
+    )
 
 
 def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:
@@ -230,7 +255,13 @@ def _extractors(
 
 
 def _cost(
-    recipe: Recipe, source: SourceInfo, ipc: int, extractor: "Architecture", pool_ready: bool, engine: "Engine"
+    recipe: Recipe,
+    source: SourceInfo,
+    ipc: int,
+    extractor: "Architecture",
+    pool_ready: bool,
+    engine: "Engine",
+    addition: Addition | None,
 ) -> dict[str, float | None]:
     from ncfm_hub.cost import estimate
 
@@ -238,5 +269,6 @@ def _cost(
         return dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
     share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
     train, test = int(source.train_examples * share), int(source.test_examples * share)
-    cost = estimate(recipe, extractor, _student(source), ipc, train, test, pool_ready, engine)
+    new = len(addition.new) if addition else len(source.class_names)
+    cost = estimate(recipe, extractor, _student(source), ipc, train, test, pool_ready, engine, new)
     return {**asdict(cost), "total_minutes": cost.total_minutes}

@@ -61,13 +61,14 @@ def distill(
     *,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     output: Path | None = None,
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
     token: str | None = None,
     pool: str | None = None,
+    append: str | None = None,
     resume: bool = False,
     validation: bool = False,
     progress: Progress | None = None,
@@ -76,8 +77,14 @@ def distill(
 
     dataset: a pipeline's name, a Hub id, a local folder, or a pipeline file
     preset: "paper" or "cpu", None by device; overrides: recipe values by dotted key ({"distillation.steps": 100})
+    seed: of all draws; 0 by default
     output: folder of the result, `<pipeline>-ncfm-ipc<N>` in the current one by default; an existing one needs `resume`
-    pool: folder or Hub repository of extractors; None trains them, or takes them from the cache
+    pool: folder or Hub repository of extractors, which may know more classes; None trains them, or takes them from the
+        cache
+    append: a set of ours, folder or Hub repository, to which the classes of `source.classes` are added under its own
+        recipe and seed. It stays as it is: the larger set is written to `output`, and pushed to that repository. Its
+        images equal those of all classes at once if `pool` was the same each time and nothing looked at all classes
+        together; pipeline.yaml says whether
     validation: measure on a part cut from the training split, never reading the test split
     Raises NcfmHubError subclasses, one readable line each.
     """
@@ -93,6 +100,7 @@ def distill(
         private=private,
         token=token,
         pool=pool,
+        append=append,
         validation=validation,
     )
     return carry_out(settled, token=token, resume=resume, progress=progress)
@@ -113,7 +121,7 @@ def carry_out(
     from ncfm_hub.evaluation.table import evaluate_subject
 
     progress = progress or Silent()
-    pipeline, ipc, seed = settled.pipeline, settled.ipc, settled.seed
+    pipeline, ipc, seed, addition = settled.pipeline, settled.ipc, settled.seed, settled.addition
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     folder = settled.output
     if engine.accelerator.is_main_process:
@@ -124,22 +132,20 @@ def carry_out(
         source = stages.read_source(pipeline.recipe, ipc, settled.validation, token, progress)
     with watch.measure("pool"):
         extractors = stages.get_extractors(source, pipeline.recipe, settled.extractors, engine, token, progress)
-    made = stages.make_images(
-        source, extractors, pipeline.recipe, ipc, seed, engine, folder / WORK_FOLDER, resume, progress
-    )
+    new = stages.part_to_make(source, extractors, settled, engine, progress)
+    work = folder / WORK_FOLDER
+    made = stages.make_images(new, extractors, pipeline.recipe, ipc, seed, engine, work, resume, progress)
     watch.seconds["distill"] = made.seconds
     with watch.measure("labels"):
-        distilled = stages.write_images(source, extractors, made, pipeline.recipe, engine, folder, progress)
+        distilled = stages.write_images(source, extractors, made, pipeline.recipe, engine, folder, addition, progress)
     with watch.measure("evaluate"):
         subject = own_subject(folder, distilled, source, pipeline.recipe, seed, engine, extractors)
         measured = evaluate_subject(subject, False, student_journal(), progress)
     watch.seconds["total"] = sum(watch.seconds.values())  # of a resumed run too
-    results = stages.results_of(measured, source, extractors, made, pipeline.recipe, ipc)
+    results = stages.results_of(measured, new, extractors, made, pipeline.recipe, ipc, addition)
     pushed = None
     if engine.accelerator.is_main_process:
-        stages.describe(
-            pipeline, source, extractors, engine, distilled, results, folder, ipc, seed, watch.seconds, settled.repo_id
-        )
+        stages.describe(settled, source, extractors, engine, distilled, results, watch.seconds)
         if settled.repo_id:
             pushed = _push(folder, settled.repo_id, settled.private, token, progress)
     engine.accelerator.wait_for_everyone()

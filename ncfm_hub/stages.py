@@ -1,5 +1,6 @@
 """The stages of a run, each from a recipe's values to the next thing made."""
 
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
@@ -7,21 +8,25 @@ from typing import Any
 import torch
 import yaml
 
+from ncfm_hub.appending import Addition
 from ncfm_hub.distillation import Distillation, distill_images, floor_of
 from ncfm_hub.engine import Engine
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.extractors.cache import get_pool
 from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
-from ncfm_hub.files import write_json, write_text
+from ncfm_hub.files import whole_file, write_json, write_text
 from ncfm_hub.labels import soft_labels
-from ncfm_hub.pipeline import ResolvedPipeline
+from ncfm_hub.planning import Plan
 from ncfm_hub.progress import Progress
 from ncfm_hub.provenance import describe_run
 from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, load_distilled, to_pixels, write_data
 from ncfm_hub.publishing.card import read_pipeline
+from ncfm_hub.publishing.layout import CARD
 from ncfm_hub.recipe import Recipe
+from ncfm_hub.sameness import differences
 from ncfm_hub.settings import settings_of
 from ncfm_hub.sources import Source, cut_validation, load_source, too_small_notes
+from ncfm_hub.sources.subset import only_classes
 
 CHECKPOINT = "distillation.safetensors"
 
@@ -47,6 +52,20 @@ def get_extractors(
     return pool
 
 
+def part_to_make(source: Source, pool: Pool, settled: Plan, engine: Engine, progress: Progress) -> Source:
+    """What of the source is to be distilled; where that is added to a set, says whether all will equal one distillation
+    of them all."""
+    addition = settled.addition
+    if addition is None:
+        return source
+    now = describe_run(settled.pipeline, source, pool, engine, ipc=settled.ipc, seed=settled.seed, notes=(), seconds={})
+    found = differences(addition, now, source.info)
+    at_once = f"those of one distillation of all {len(source.info.class_names)} classes"
+    verdict = f"may differ from {at_once}: {'; '.join(found)}" if found else f"equal {at_once}, bit for bit"
+    progress.note(f"the images {verdict}")
+    return only_classes(source, addition.new)
+
+
 def make_images(
     source: Source,
     pool: Pool,
@@ -65,13 +84,23 @@ def make_images(
 
 
 def write_images(
-    source: Source, pool: Pool, made: Distillation, recipe: Recipe, engine: Engine, folder: Path, progress: Progress
+    source: Source,
+    pool: Pool,
+    made: Distillation,
+    recipe: Recipe,
+    engine: Engine,
+    folder: Path,
+    addition: Addition | None,
+    progress: Progress,
 ) -> Distilled:
-    """Round, decode, label and write; returns what was read back from the files, which is what gets measured."""
+    """Round, decode, put to those that are there already, label and write; returns what was read back from the files,
+    which is what gets measured."""
     factor, classes = recipe.distillation.factor, len(source.info.class_names)
     stored = to_pixels(made.stored)
-    ipc = len(stored) // classes
     images = decode_stored(stored, factor)
+    if addition is not None:
+        stored, images = addition.with_old(stored, images, source.info.class_names)
+    ipc = len(stored) // classes
     stored_labels = torch.arange(classes).repeat_interleave(ipc)
     distilled = Distilled(
         stored=stored,
@@ -100,8 +129,9 @@ def results_of(
     made: Distillation,
     recipe: Recipe,
     ipc: int,
+    addition: Addition | None,
 ) -> dict[str, Any]:
-    """The content of `results.json`. measured: as `evaluate_subject` gives it."""
+    """The content of `results.json`. measured: as `evaluate_subject` gives it; source: of the classes made here."""
     values = recipe.distillation
     curve = [(ncfd + values.calibration * entropy, ncfd, entropy) for ncfd, entropy in made.curve]
 
@@ -118,7 +148,8 @@ def results_of(
     return measured | {
         "pool": {"members": [{"accuracy": accuracy} for accuracy in pool.accuracy]}
         | ({"measured_on": pool.measured_on} if pool.measured_on else {}),
-        "distillation": {
+        "distillation": ({"classes": list(addition.new)} if addition else {})
+        | {
             "steps": len(curve),
             "sampling_network": values.sampling_network,
             "calibration": values.calibration,
@@ -132,27 +163,32 @@ def results_of(
 
 
 def describe(
-    pipeline: ResolvedPipeline,
+    settled: Plan,
     source: Source,
     pool: Pool,
     engine: Engine,
     distilled: Distilled,
     results: dict[str, Any],
-    folder: Path,
-    ipc: int,
-    seed: int,
     seconds: dict[str, float],
-    repo_id: str | None,
 ) -> None:
-    """Write pipeline.yaml, results.json, the contact sheet and the card beside the images."""
+    """Write pipeline.yaml, results.json, the contact sheet and the card beside the images.
+
+    What a person wrote in the card of a set that classes are added to goes with it.
+    """
     from ncfm_hub.publishing.card import write_card
 
+    pipeline, ipc, folder, addition = settled.pipeline, settled.ipc, settled.output, settled.addition
     notes = (*source.notes, *too_small_notes(source, ipc * pipeline.recipe.distillation.factor**2))
-    described = describe_run(pipeline, source, pool, engine, ipc=ipc, seed=seed, notes=notes, seconds=seconds)
+    described = describe_run(pipeline, source, pool, engine, ipc=ipc, seed=settled.seed, notes=notes, seconds=seconds)
+    if addition is not None:
+        described |= addition.describe(described, differences(addition, described, source.info))
+        if (addition.folder / CARD).is_file() and not (folder / CARD).exists():
+            with whole_file(folder / CARD) as temporary:
+                shutil.copyfile(addition.folder / CARD, temporary)
     write_text(folder / "pipeline.yaml", yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110))
     write_json(folder / "results.json", results)
     contact_sheet(distilled.stored, distilled.stored_labels, distilled.class_names, folder / "preview.png")
-    write_card(folder, repo_id=repo_id)
+    write_card(folder, repo_id=settled.repo_id)
 
 
 def default_name(folder: Path) -> str:

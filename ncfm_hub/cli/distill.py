@@ -15,11 +15,12 @@ from ncfm_hub.cli.output import Output
 @options.preset_option
 @options.source_options
 @click.option("--pool", metavar="REPO|DIR", help="Extractors to use instead of training them here.")
+@click.option("--append", metavar="REPO|DIR", help="Add --classes to this set; the larger one goes to --output.")
 @options.pool_options
 @options.distillation_options
 @options.students_option
 @options.table_options
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of all draws; 0, or that of --append.")
 @options.set_option
 @options.output_folder_option
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same run.")
@@ -38,6 +39,7 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, **request: Any)
       ncfm-hub distill --dataset cifar10 --ipc 10 --preset cpu --output runs/cifar10
       ncfm-hub distill --dataset owner/name --ipc 10 --label-column label --resolution 64 --dry-run
       ncfm-hub distill --dataset ./my-images --ipc 1 --classes cat,dog --set distillation.lr=0.02
+      ncfm-hub distill --dataset cifar10 --ipc 10 --classes bird --pool me/cifar10-ncfm-pool --append me/pets --push
     """
     options.check_publishing(request["push"], request["repo_id"])
     from ncfm_hub import run

@@ -54,13 +54,14 @@ def test_the_bare_command_overrides_nothing_and_carries_out_what_it_planned(invo
         "ipc": 10,
         "preset": None,
         "overrides": {},
-        "seed": 0,
+        "seed": None,
         "output": None,
         "push": False,
         "repo_id": None,
         "private": False,
         "token": None,
         "pool": None,
+        "append": None,
         "validation": False,
     }
 

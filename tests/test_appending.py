@@ -1,0 +1,403 @@
+"""Classes added to a set: the larger one equals a distillation of all at once, or says why it may not."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from ncfm_hub import run
+from ncfm_hub.distillation import distill_images
+from ncfm_hub.draws import Draws
+from ncfm_hub.engine import Engine
+from ncfm_hub.errors import DistilledError, NcfmHubError, PipelineError, PoolError, SourceError
+from ncfm_hub.evaluation.baselines import random_images, select
+from ncfm_hub.labels import soft_labels
+from ncfm_hub.matching.augment import draw_geometry
+from ncfm_hub.matching.start import start_rows
+from ncfm_hub.progress import Silent
+from ncfm_hub.publishing import load_distilled
+from ncfm_hub.randomness import generator
+from ncfm_hub.sources.subset import only_classes
+from ncfm_hub.sources.types import Source
+from tests.matching.tiny import tiny_pool, tiny_settings, tiny_source
+
+ALL, OLD, NEW = [0, 1, 2, 3], [0, 2], [1, 3]  # of the digits
+SMALL = {
+    "pool.size": 1,
+    "pool.epochs": 1,
+    "distillation.steps": 3,
+    "distillation.frequencies": 32,
+    "distillation.real_batch": 8,
+    "distillation.classes_at_once": 1,
+    "distillation.sampling_network": False,
+    "evaluation.students": 0,
+    "engine.precision": "fp32",
+    "engine.compile": "off",
+}
+FILES = ("distilled.safetensors", "default/train-00000-of-00001.parquet", "stored/train-00000-of-00001.parquet")
+Distill = Callable[..., run.Run]
+
+
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Caches that the tests of this file share; no token."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NCFM_HUB_CACHE", str(folder / "cache"))
+        patch.delenv("NCFM_HUB_CONFIG", raising=False)
+        patch.setattr("huggingface_hub.utils._auth.get_token", lambda: None)
+        patch.setattr("huggingface_hub.get_token", lambda: None)
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def pool(home: Path) -> str:
+    """Extractors that know all four classes."""
+    run.pretrain("digits", overrides=SMALL | {"source.classes": ALL}, output=home / "pool")
+    return str(home / "pool")
+
+
+@pytest.fixture(scope="module")
+def old(home: Path, pool: str) -> Path:
+    """The set that classes are added to."""
+    overrides = SMALL | {"source.classes": OLD}
+    return run.distill("digits", 2, preset="cpu", overrides=overrides, output=home / "old", pool=pool).folder
+
+
+@pytest.fixture(scope="module")
+def at_once(home: Path, pool: str) -> Path:
+    overrides = SMALL | {"source.classes": ALL}
+    return run.distill("digits", 2, preset="cpu", overrides=overrides, output=home / "at-once", pool=pool).folder
+
+
+@pytest.fixture(scope="module")
+def append(home: Path, pool: str, old: Path) -> Distill:
+    """Add classes to a set, the old one by default, with as little said as a user would say."""
+
+    def append(folder: Path, changes: dict[str, Any] | None = None, **options: Any) -> run.Run:
+        overrides = {"source.classes": NEW} | (changes or {})
+        given = {"pool": pool, "append": str(old), "ipc": 2, "dataset": "digits"} | options
+        return run.distill(overrides=overrides, output=folder, **given)
+
+    return append
+
+
+def described(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    return content
+
+
+def altered(folder: Path, copy: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """A copy of a set whose pipeline.yaml says something else."""
+    shutil.copytree(folder, copy)
+    content = described(copy)
+    change(content)
+    (copy / "pipeline.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return str(copy)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# --- the whole way -----------------------------------------------------------------------------------------------
+
+
+def test_a_set_that_classes_were_added_to_is_that_of_all_at_once(
+    append: Distill, old: Path, at_once: Path, tmp_path: Path
+) -> None:
+    before, heard = files_of(old), Heard()
+    grown = append(tmp_path / "grown", progress=heard).folder
+    for name in FILES:
+        assert (grown / name).read_bytes() == (at_once / name).read_bytes(), name
+    assert "the images equal those of one distillation of all 4 classes, bit for bit" in heard.notes
+    assert files_of(old) == before
+    content, expected = described(grown), described(at_once)
+    assert content["differs_from_all_at_once"] == []
+    for key in ("name", "preset", "ipc", "seed", "source", "pool"):
+        assert content[key] == expected[key], key
+    assert content["recipe"]["distillation"] == expected["recipe"]["distillation"]
+    assert [part["classes"] for part in content["parts"]] == [["0", "2"], ["1", "3"]]
+    assert [part["created"] for part in content["parts"]] == [described(old)["created"], content["created"]]
+    assert content["added_to"] == str(old)
+    card = (grown / "README.md").read_text()
+    assert "The images equal those of one distillation of all classes, bit for bit." in card
+    assert "1. 0, 2 (" in card
+    assert "2. 1, 3 (" in card
+
+
+def test_classes_may_come_one_by_one(append: Distill, at_once: Path, tmp_path: Path) -> None:
+    """A single class, by its index, then another; between them somebody writes into the card."""
+    three = append(tmp_path / "three", {"source.classes": [3]}).folder
+    assert described(three)["source"]["class_names"] == ["0", "2", "3"]
+    (three / "README.md").write_text((three / "README.md").read_text() + "\nWritten by hand.\n")
+    four = append(tmp_path / "four", {"source.classes": ["1"]}, append=str(three)).folder
+    for name in FILES:
+        assert (four / name).read_bytes() == (at_once / name).read_bytes(), name
+    assert [part["classes"] for part in described(four)["parts"]] == [["0", "2"], ["3"], ["1"]]
+    assert described(four)["differs_from_all_at_once"] == []
+    assert "Written by hand." in (four / "README.md").read_text()
+
+
+def test_a_set_of_some_classes_has_soft_labels_of_these_alone(old: Path, pool: str, engine: Engine) -> None:
+    """Of the probabilities over the pool's four classes, those of two, made to sum to one."""
+    from ncfm_hub.extractors.pool import find_pool
+
+    distilled = load_distilled(old)
+    every = soft_labels(distilled.images, find_pool(pool), engine).double()
+    kept = every[:, [0, 2]]
+    torch.testing.assert_close(distilled.soft_labels.double(), kept / kept.sum(1, keepdim=True), atol=1e-6, rtol=0)
+    assert not torch.allclose(kept.sum(1), torch.ones(len(kept)).double(), atol=1e-3)
+    assert described(old)["pool"]["classes"] == 4
+    assert "The pool knows 4 classes" in (old / "README.md").read_text()
+
+
+def test_a_grown_set_is_measured_like_any_other(
+    append: Distill, at_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are those of the set of all at once: what its students learnt need not be learnt again for that."""
+    changes = {"evaluation.students": 1, "evaluation.updates": 1, "evaluation.baselines": ["random", "start"]}
+    grown = append(tmp_path / "grown", changes)
+    rows = grown.results["rows"]
+    assert [row["set"] for row in rows] == ["random", "random", "start", "distilled", "distilled"]
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a student was trained")
+
+    monkeypatch.setattr("ncfm_hub.evaluation.protocol._train", refuse)
+    for folder in (at_once, grown.folder):
+        assert run.evaluate(folder, overrides=changes)["rows"] == rows
+    assert grown.results["distillation"]["classes"] == ["1", "3"]
+    assert "Of the classes that came last, 1, 3:" in (grown.folder / "README.md").read_text()
+
+
+def test_stopped_and_resumed_it_ends_alike(append: Distill, at_once: Path, tmp_path: Path) -> None:
+    append(tmp_path / "grown", {"distillation.checkpoint_every": 1})
+    (tmp_path / "grown" / "README.md").write_text("---\n{}\n---\nMine.\n")
+    again = append(tmp_path / "grown", resume=True).folder
+    for name in FILES:
+        assert (again / name).read_bytes() == (at_once / name).read_bytes(), name
+    assert "Mine." in (again / "README.md").read_text()
+
+
+# --- what makes the difference -----------------------------------------------------------------------------------
+
+
+def test_every_reason_to_differ_is_named(append: Distill, old: Path, tmp_path: Path) -> None:
+    """Other values at the second time, each of which is said; old images stay all the same."""
+    heard = Heard()
+    changes = {
+        "distillation.steps": 2,
+        "distillation.classes_at_once": 2,
+        "distillation.schedule": "plateau",
+        "distillation.sampling_network": True,
+        "distillation.frequency_scale": 2.0,
+    }
+    grown = append(tmp_path / "grown", changes | {"pool.seed": 1}, pool=None, progress=heard).folder
+    reasons = described(grown)["differs_from_all_at_once"]
+    assert reasons == [
+        "the extractors are not those that the set was made with",
+        "distillation.steps was 3 and is 2",
+        "distillation.frequency_scale was 1.0 and is 2.0",
+        f"distillation.schedule was {described(old)['recipe']['distillation']['schedule']} and is plateau",
+        "distillation.sampling_network was False and is True",
+        "the sampling network learns from all classes (--no-sampling-network)",
+        "the schedule 'plateau' follows the losses of all classes",
+        "classes that are computed together are others (distillation.classes_at_once=1 takes each alone)",
+    ]
+    said = "the images may differ from those of one distillation of all 4 classes: " + "; ".join(reasons)
+    assert said in heard.notes
+    assert (
+        "**The images may differ from those of one distillation of all classes**" in (grown / "README.md").read_text()
+    )
+    kept, before = load_distilled(grown), load_distilled(old)
+    assert torch.equal(kept.stored.chunk(4)[0], before.stored.chunk(2)[0])
+    assert torch.equal(kept.stored.chunk(4)[2], before.stored.chunk(2)[1])
+    assert torch.equal(kept.images.chunk(4)[2], before.images.chunk(2)[1])
+    assert kept.soft_labels.shape == (32, 4)
+    again = append(tmp_path / "more", {"source.classes": [4]}, append=str(grown), pool=None).folder
+    assert "the set that was added to differs already" in described(again)["differs_from_all_at_once"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda d: d["pool"].pop("digest"), "the extractors are not those that the set was made with"),
+        (lambda d: d["source"].update(fingerprint="0" * 64), "the source is not as it was"),
+        (lambda d: d["versions"].update(torch="1.0"), f"torch was 1.0 and is {version('torch')}"),
+        (lambda d: d["machine"].update(threads=99), f"threads was 99 and is {torch.get_num_threads()}"),
+        (lambda d: d["machine"].update(device="cuda"), "device was cuda and is cpu"),
+        (lambda d: d["recipe"]["source"].update(flip=True), "source.flip"),
+    ],
+)
+def test_what_the_old_set_was_made_with_is_compared(
+    append: Distill, old: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], reason: str
+) -> None:
+    target = altered(old, tmp_path / "altered", change)
+    if reason == "source.flip":  # the recipe is the set's: only a user can make it another
+        assert described(append(tmp_path / "grown", append=target).folder)["differs_from_all_at_once"] == []
+        reason = "source.flip was True and is False"
+        grown = append(tmp_path / "other", {"source.flip": False}, append=target).folder
+    else:
+        grown = append(tmp_path / "grown", append=target).folder
+    assert described(grown)["differs_from_all_at_once"] == [reason]
+
+
+# --- what does not fit -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "error", "message"),
+    [
+        ({"source.classes": [1, 2]}, {}, DistilledError, "has the class '2' already; it has 0, 2"),
+        ({"source.classes": ["no"]}, {}, SourceError, "has no class 'no'"),
+        ({"source.classes": None}, {}, PipelineError, "by --classes"),
+        ({}, {"ipc": 3}, DistilledError, "with ipc 2, and 3 is asked for"),
+        ({}, {"seed": 1}, DistilledError, "with seed 0, and 1 is asked for"),
+        ({"distillation.factor": 1}, {}, DistilledError, "distillation.factor 2, and 1 is"),
+        ({"source.resolution": 8}, {}, DistilledError, "resolution 16, and 8 is"),
+        ({"source.channels": 3}, {}, DistilledError, "channels 1, and 3 is"),
+        ({"source.classes": [4]}, {}, PoolError, "'4' of the source not among them"),
+        ({}, {"preset": "cpu"}, PipelineError, "--preset does not go with --append"),
+        ({}, {"validation": True}, PipelineError, "--validation does not go with --append"),
+        ({}, {"append": "nowhere"}, DistilledError, "nowhere is neither a folder nor a repository"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(
+    append: Distill,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    options: dict[str, Any],
+    error: type[NcfmHubError],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message) as raised:
+        append(tmp_path / "grown", changes, **options)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "grown").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(imported={"file": "x.pt"}, preset="cpu"), "made by others and imported"),
+        (lambda d: d.update(seed=None), "gives no seed"),
+        (lambda d: d["source"].update(test_split="validation part of train"), "without --validation"),
+        (lambda d: d["source"].update(dataset="ada/other", fingerprint="0"), "with source ada/other, and digits"),
+        (lambda d: d.pop("recipe"), "no usable recipe"),
+    ],
+)
+def test_sets_that_nothing_can_be_added_to(
+    append: Distill, old: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    target = altered(old, tmp_path / "altered", change)
+    with pytest.raises(DistilledError, match=message) as raised:
+        append(tmp_path / "grown", append=target)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_old_set_is_never_written_to(append: Distill, old: Path) -> None:
+    before = files_of(old)
+    for options in ({}, {"resume": True}):
+        with pytest.raises(DistilledError, match="stays as it is; name another folder"):
+            append(old, **options)
+    assert files_of(old) == before
+
+
+def test_a_plan_says_what_is_added_where(old: Path, pool: str) -> None:
+    options = {"overrides": {"source.classes": NEW}, "append": str(old), "pool": pool}
+    plan = run.plan("digits", 2, **options)  # type: ignore[arg-type]
+    assert plan.as_dict()["append"] == {"to": str(old), "new": ["1", "3"]}
+    assert f"adding     1, 3 to {old}" in plan.lines()
+    assert "classes    4: 0, 1, 2, 3" in plan.lines()
+    assert plan.output == Path("digits-ncfm-ipc2-4-classes")
+    assert plan.pipeline.recipe.distillation.steps == 3
+    whole = run.plan("digits", 2, preset="cpu", overrides=SMALL | {"source.classes": ALL}, pool=pool)
+    assert whole.cost["distill_minutes"] and plan.cost["distill_minutes"]
+    assert plan.cost["distill_minutes"] == pytest.approx(whole.cost["distill_minutes"] / 2)
+
+
+# --- why it holds ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ipc": 2, "calibration": 0.0, "optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine"},
+        {"bank": 2, "orthogonal": True},
+        {"matching": "mean", "factor": 1, "ipc": 3},
+    ],
+    ids=["plain", "pure", "bank", "mean"],
+)
+def test_a_class_distilled_apart_has_the_same_bits(
+    engine: Engine, changes: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any order, alone or not, on images whose rows fill no whole vector registers."""
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path))
+    source = tiny_source(classes=4, channels=1, size=18)
+    pool, settings = tiny_pool(source), tiny_settings(**changes)
+    every = distill_images(source, pool, settings, engine).stored.split(settings.ipc)
+    assert not torch.equal(every[0], every[1])
+    for some in ([2, 0], [1], [3]):
+        part = only_classes(source, [f"class {c}" for c in some])
+        found = distill_images(part, pool, settings, engine).stored.split(settings.ipc)
+        for images, c in zip(found, some, strict=True):
+            assert torch.equal(images, every[c])
+
+
+@pytest.fixture
+def relabelled(source: Source) -> Source:
+    """The source's images as if its classes were 7, 2 and 5 of a larger one."""
+    info = replace(source.info, class_ids=(7, 2, 5), classes_in_source=9)
+    return replace(source, info=info)
+
+
+def test_draws_are_keyed_by_the_label_in_the_source(source: Source, relabelled: Source) -> None:
+    """Where these are 0, 1, 2, ... as in a whole source, they are the positions that keyed earlier versions."""
+    for some, labels in ((source, (0, 1, 2)), (relabelled, (7, 2, 5))):
+        draws = Draws(some, "", 3, real_batch=5, synthetic=4, flip=True, cutout=True)
+        random = random_images(some, 5, seed=3)
+        for c, label in enumerate(labels):
+            rows = some.class_indices()[c]
+            expected = generator(3, "class step", 6, label)
+            geometry = draw_geometry(expected)
+            assert draws.geometry(6, c) == geometry
+            chosen = rows[torch.randperm(12, generator=expected)[:5]]
+            assert torch.equal(draws.unit(6, [c]).real, some.train.images[chosen])
+            start = rows[torch.randperm(12, generator=generator(3, "start", label))[:8]]
+            assert torch.equal(start_rows(some, c, 2, 2, seed=3), start)
+            of_class = random.images[random.labels == c]
+            assert torch.equal(
+                of_class,
+                some.train.images[rows[torch.randperm(12, generator=generator(3, "random images", label))[:5]]],
+            )
+
+
+def test_real_images_are_chosen_alike_from_a_part_of_the_classes(engine: Engine) -> None:
+    """By extractors that know more classes; more images than there are, so that some are drawn again."""
+    source = tiny_source(per_class=6, classes=4)
+    pool = tiny_pool(source)
+    part = only_classes(source, ["class 3", "class 1"])
+    for name in ("random", "herding", "el2n"):
+        every = select(name, source, 8, 0, pool, engine).images.split(8)
+        found = select(name, part, 8, 0, pool, engine)
+        assert found.labels.tolist() == [0] * 8 + [1] * 8
+        assert torch.equal(found.images, torch.cat([every[3], every[1]])), name
