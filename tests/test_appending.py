@@ -1,8 +1,11 @@
 """Classes added to a set: the larger one equals a distillation of all at once, or says why it may not."""
 
+import json
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,20 +15,15 @@ import torch
 import yaml
 
 from ncfm_hub import run
-from ncfm_hub.distillation import distill_images
-from ncfm_hub.draws import Draws
 from ncfm_hub.engine import Engine
 from ncfm_hub.errors import DistilledError, NcfmHubError, PipelineError, PoolError, SourceError
-from ncfm_hub.evaluation.baselines import random_images, select
 from ncfm_hub.labels import soft_labels
-from ncfm_hub.matching.augment import draw_geometry
-from ncfm_hub.matching.start import start_rows
 from ncfm_hub.progress import Silent
 from ncfm_hub.publishing import load_distilled
-from ncfm_hub.randomness import generator
-from ncfm_hub.sources.subset import only_classes
-from ncfm_hub.sources.types import Source
-from tests.matching.tiny import tiny_pool, tiny_settings, tiny_source
+from ncfm_hub.sameness import differences
+from ncfm_hub.sources import packaged_digits
+from tests.conftest import LiveHub, clean_environment
+from tests.e2e.seeding import upload_folder
 
 ALL, OLD, NEW = [0, 1, 2, 3], [0, 2], [1, 3]  # of the digits
 SMALL = {
@@ -197,6 +195,56 @@ def test_stopped_and_resumed_it_ends_alike(append: Distill, at_once: Path, tmp_p
     assert "Mine." in (again / "README.md").read_text()
 
 
+ON_A_HUB = """
+import json, sys
+from pathlib import Path
+from huggingface_hub import HfApi
+from ncfm_hub import run
+
+small, pool, folder = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+api, repo = HfApi(), "ada/some-digits"
+old = small | {"source.classes": [0, 2]}
+first = run.distill("digits", 1, preset="cpu", overrides=old, output=folder / "old", pool=pool, push=True, repo_id=repo)
+for somewhere in (repo, "ada/digits"):  # the source moves on, too
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="mine.txt", repo_id=somewhere, repo_type="dataset")
+before = len(api.list_repo_commits(repo, repo_type="dataset"))
+grown = run.distill(
+    "digits", 1, overrides={"source.classes": [1]}, output=folder / "grown", pool=pool, append=repo, push=True
+)
+commits = api.list_repo_commits(repo, repo_type="dataset")
+print(json.dumps({
+    "repo": grown.pushed.repo_id, "revision": grown.pushed.revision, "commits": len(commits) - before,
+    "head_before": commits[1].commit_id, "files": api.list_repo_files(repo, repo_type="dataset"),
+}))
+"""
+
+
+def test_a_repository_gets_the_larger_set_in_one_commit(hub: LiveHub, home: Path, pool: str, tmp_path: Path) -> None:
+    """The source is read at the commit that the set was made from, and what others put there stays."""
+    revision = upload_folder(packaged_digits(), "ada/digits", hub)
+    ended = subprocess.run(
+        [sys.executable, "-c", ON_A_HUB, json.dumps(SMALL), pool, tmp_path],
+        env=clean_environment(home) | hub.env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    seen = json.loads(ended.stdout)
+    assert (seen["repo"], seen["commits"]) == ("ada/some-digits", 1)
+    assert "mine.txt" in seen["files"]
+    content = described(tmp_path / "grown")
+    assert content["added_to"] == f"ada/some-digits@{seen['head_before']}"
+    assert content["source"]["revision"] == revision
+    assert content["differs_from_all_at_once"] == []
+    there = load_distilled(tmp_path / "grown")
+    assert there.class_names == ("0", "1", "2")
+    published = hub.api().hf_hub_download(
+        "ada/some-digits", "distilled.safetensors", repo_type="dataset", revision=seen["revision"], local_dir=tmp_path
+    )
+    assert Path(published).read_bytes() == (tmp_path / "grown" / "distilled.safetensors").read_bytes()
+
+
 # --- what makes the difference -----------------------------------------------------------------------------------
 
 
@@ -239,25 +287,47 @@ def test_every_reason_to_differ_is_named(append: Distill, old: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda d: d["pool"].pop("digest"), "the extractors are not those that the set was made with"),
-        (lambda d: d["source"].update(fingerprint="0" * 64), "the source is not as it was"),
-        (lambda d: d["versions"].update(torch="1.0"), f"torch was 1.0 and is {version('torch')}"),
-        (lambda d: d["machine"].update(threads=99), f"threads was 99 and is {torch.get_num_threads()}"),
-        (lambda d: d["machine"].update(device="cuda"), "device was cuda and is cpu"),
-        (lambda d: d["recipe"]["source"].update(flip=True), "source.flip"),
+        (lambda old, now: None, None),
+        (lambda old, now: old["pool"].pop("digest"), "the extractors are not those that the set was made with"),
+        (lambda old, now: now["pool"].update(digest=""), "the extractors are not those that the set was made with"),
+        (lambda old, now: old["source"].update(fingerprint="0" * 64), "the source is not as it was"),
+        (lambda old, now: old["versions"].update(torch="1.0"), f"torch was 1.0 and is {version('torch')}"),
+        (lambda old, now: now["machine"].update(threads=99), f"threads was {torch.get_num_threads()} and is 99"),
+        (lambda old, now: now["machine"].update(native=True), "native was False and is True"),
+        (lambda old, now: old["recipe"]["distillation"].update(lr=0.5), r"distillation.lr was 0.5 and is \S+"),
+        (
+            lambda old, now: old["recipe"]["distillation"].pop("classes_at_once"),
+            "classes that are computed together .*",
+        ),
     ],
 )
 def test_what_the_old_set_was_made_with_is_compared(
-    append: Distill, old: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], reason: str
+    old: Path,
+    at_once: Path,
+    pool: str,
+    tmp_path: Path,
+    change: Callable[[dict[str, Any], dict[str, Any]], object],
+    reason: str | None,
 ) -> None:
-    target = altered(old, tmp_path / "altered", change)
-    if reason == "source.flip":  # the recipe is the set's: only a user can make it another
-        assert described(append(tmp_path / "grown", append=target).folder)["differs_from_all_at_once"] == []
-        reason = "source.flip was True and is False"
-        grown = append(tmp_path / "other", {"source.flip": False}, append=target).folder
-    else:
-        grown = append(tmp_path / "grown", append=target).folder
-    assert described(grown)["differs_from_all_at_once"] == [reason]
+    """The recipe is the set's unless the user gives another: so its values are given here as they were."""
+    now = described(at_once)
+    target = altered(old, tmp_path / "altered", lambda content: change(content, now))
+    recipe = described(at_once)["recipe"]["distillation"]
+    overrides = {"source.classes": NEW} | {f"distillation.{key}": value for key, value in recipe.items()}
+    plan = run.plan("digits", 2, overrides=overrides, pool=pool, append=target)
+    assert plan.addition is not None
+    found = differences(plan.addition, now, plan.source)
+    assert len(found) == (reason is not None)
+    assert all(re.fullmatch(reason or "", one) for one in found), found
+
+
+def test_a_gpu_promises_no_bits(old: Path, at_once: Path, pool: str) -> None:
+    plan = run.plan("digits", 2, overrides={"source.classes": NEW}, pool=pool, append=str(old))
+    now = described(at_once)
+    now["machine"]["device"] = "cuda"
+    assert plan.addition is not None
+    found = differences(plan.addition, now, plan.source)
+    assert found == ["on cuda no two runs are bound to give the same bits", "device was cpu and is cuda"]
 
 
 # --- what does not fit -------------------------------------------------------------------------------------------
@@ -330,74 +400,5 @@ def test_a_plan_says_what_is_added_where(old: Path, pool: str) -> None:
     assert plan.output == Path("digits-ncfm-ipc2-4-classes")
     assert plan.pipeline.recipe.distillation.steps == 3
     whole = run.plan("digits", 2, preset="cpu", overrides=SMALL | {"source.classes": ALL}, pool=pool)
-    assert whole.cost["distill_minutes"] and plan.cost["distill_minutes"]
+    assert whole.cost["distill_minutes"] is not None
     assert plan.cost["distill_minutes"] == pytest.approx(whole.cost["distill_minutes"] / 2)
-
-
-# --- why it holds ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"ipc": 2, "calibration": 0.0, "optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine"},
-        {"bank": 2, "orthogonal": True},
-        {"matching": "mean", "factor": 1, "ipc": 3},
-    ],
-    ids=["plain", "pure", "bank", "mean"],
-)
-def test_a_class_distilled_apart_has_the_same_bits(
-    engine: Engine, changes: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In any order, alone or not, on images whose rows fill no whole vector registers."""
-    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path))
-    source = tiny_source(classes=4, channels=1, size=18)
-    pool, settings = tiny_pool(source), tiny_settings(**changes)
-    every = distill_images(source, pool, settings, engine).stored.split(settings.ipc)
-    assert not torch.equal(every[0], every[1])
-    for some in ([2, 0], [1], [3]):
-        part = only_classes(source, [f"class {c}" for c in some])
-        found = distill_images(part, pool, settings, engine).stored.split(settings.ipc)
-        for images, c in zip(found, some, strict=True):
-            assert torch.equal(images, every[c])
-
-
-@pytest.fixture
-def relabelled(source: Source) -> Source:
-    """The source's images as if its classes were 7, 2 and 5 of a larger one."""
-    info = replace(source.info, class_ids=(7, 2, 5), classes_in_source=9)
-    return replace(source, info=info)
-
-
-def test_draws_are_keyed_by_the_label_in_the_source(source: Source, relabelled: Source) -> None:
-    """Where these are 0, 1, 2, ... as in a whole source, they are the positions that keyed earlier versions."""
-    for some, labels in ((source, (0, 1, 2)), (relabelled, (7, 2, 5))):
-        draws = Draws(some, "", 3, real_batch=5, synthetic=4, flip=True, cutout=True)
-        random = random_images(some, 5, seed=3)
-        for c, label in enumerate(labels):
-            rows = some.class_indices()[c]
-            expected = generator(3, "class step", 6, label)
-            geometry = draw_geometry(expected)
-            assert draws.geometry(6, c) == geometry
-            chosen = rows[torch.randperm(12, generator=expected)[:5]]
-            assert torch.equal(draws.unit(6, [c]).real, some.train.images[chosen])
-            start = rows[torch.randperm(12, generator=generator(3, "start", label))[:8]]
-            assert torch.equal(start_rows(some, c, 2, 2, seed=3), start)
-            of_class = random.images[random.labels == c]
-            assert torch.equal(
-                of_class,
-                some.train.images[rows[torch.randperm(12, generator=generator(3, "random images", label))[:5]]],
-            )
-
-
-def test_real_images_are_chosen_alike_from_a_part_of_the_classes(engine: Engine) -> None:
-    """By extractors that know more classes; more images than there are, so that some are drawn again."""
-    source = tiny_source(per_class=6, classes=4)
-    pool = tiny_pool(source)
-    part = only_classes(source, ["class 3", "class 1"])
-    for name in ("random", "herding", "el2n"):
-        every = select(name, source, 8, 0, pool, engine).images.split(8)
-        found = select(name, part, 8, 0, pool, engine)
-        assert found.labels.tolist() == [0] * 8 + [1] * 8
-        assert torch.equal(found.images, torch.cat([every[3], every[1]])), name
