@@ -2,7 +2,7 @@
 # NCFM_HUB_VENV names another place for the environment. It is made anew only when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs
+.PHONY: help setup demo test check docs interop
 
 NCFM_HUB_VENV ?= .venv
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -43,3 +43,6 @@ check:
 
 docs: $(STAMP) ## write docs/commands.md anew
 	@$(RUN) ncfm_hub.cli.reference
+
+interop: $(STAMP) ## run other people's software on our sets, each in an environment of its own (by hand; SET=folder or Hub id)
+	@$(BIN)/python tools/interop.py $(if $(SET),--set "$(SET)")

@@ -197,6 +197,6 @@ def default_name(folder: Path) -> str:
 
     described = read_pipeline(folder)
     try:
-        return default_repo_name(str(described["name"]), int(described["ipc"]))
+        return default_repo_name(str(described["name"]), int(described["ipc"]), imported="imported" in described)
     except (KeyError, TypeError, ValueError):
         raise DistilledError(f"{folder}/pipeline.yaml names no pipeline and ipc; give --repo-id") from None
