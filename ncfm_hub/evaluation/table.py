@@ -45,6 +45,7 @@ def evaluate_subject(
     rows = _rows(subject, wanted, progress)
 
     def table(some: Sequence[Row], name: str | None = None, plan: StudentPlan = plan) -> list[dict[str, Any]]:
+        torch.compiler.reset()  # networks of one class share a limit, beyond which torch leaves them uncompiled
         students = Students(subject.architecture(name), plan, subject.engine)
         what = f"evaluating by {name}" if name else "evaluating"
         return measure(some, subject.source.test, students, seeds, subject.engine, journal, progress, what, again)
