@@ -4,6 +4,7 @@ The old images stay as they are, and so do their files; the larger set is writte
 source's order, as if all had been distilled at once.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,12 +112,9 @@ def plan_addition(
         raise _unlike(target, "distillation.factor", there.factor, changed.distillation.factor)
     spec = _source_asked(asked.recipe.source, changed.source, described["source"])
     came = inspect_source(spec, token=token, least_classes=1)
-    old_names = list(there.class_names)
-    was = inspect_source(spec.model_copy(update={"classes": old_names}), token=token, least_classes=1)
+    was = inspect_source(spec.model_copy(update={"classes": list(there.class_names)}), token=token, least_classes=1)
     source_changed = _check_source(target, described["source"], was)
-    twice = [name for name in came.class_names if name in old_names]
-    if twice:
-        raise DistilledError(f"{target} has the class {twice[0]!r} already; it has {', '.join(old_names)}")
+    _check_classes(target, there.class_names, was, came)
     ids = dict(zip(came.class_names + was.class_names, came.class_ids + was.class_ids, strict=True))
     source = spec.model_copy(update={"classes": sorted(ids, key=lambda name: ids[name])})
     pipeline = ResolvedPipeline(
@@ -170,13 +168,23 @@ def _check_source(target: str, before: Mapping[str, Any], now: SourceInfo) -> bo
     return changed
 
 
+def _check_classes(target: str, names: tuple[str, ...], was: SourceInfo, came: SourceInfo) -> None:
+    gone = [name for name, found in zip(names, was.class_names, strict=True) if name != found]  # a number is an index
+    if gone:
+        raise DistilledError(f"{target} has the class {gone[0]!r}, which {was.dataset} has not")
+    twice = [name for name in came.class_names if name in names]
+    if twice:
+        raise DistilledError(f"{target} has the class {twice[0]!r} already; name only new ones by --classes")
+
+
 def _unlike(target: str, what: str, there: object, asked: object) -> DistilledError:
     return DistilledError(f"{target} was made with {what} {there}, and {asked} is asked for; a set has one of them")
 
 
 def _part(described: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
     of_run = {key: described[key] for key in _OF_A_PART if key in described}
-    return {"classes": list(class_names), "distillation": described["recipe"]["distillation"]} | of_run
+    part = {"classes": list(class_names), "distillation": described["recipe"]["distillation"]} | of_run
+    return copy.deepcopy(part)  # YAML would write what occurs twice as a reference
 
 
 def _by_class(

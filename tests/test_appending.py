@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ncfm_hub.engine import Engine
 from ncfm_hub.errors import DistilledError, NcfmHubError, PipelineError, PoolError, SourceError
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.progress import Silent
-from ncfm_hub.publishing import load_distilled
+from ncfm_hub.publishing import load_distilled, write_data
 from ncfm_hub.sameness import differences
 from ncfm_hub.sources import packaged_digits
 from tests.conftest import LiveHub, clean_environment
@@ -133,6 +134,7 @@ def test_a_set_that_classes_were_added_to_is_that_of_all_at_once(
         assert content[key] == expected[key], key
     assert content["recipe"]["distillation"] == expected["recipe"]["distillation"]
     assert [part["classes"] for part in content["parts"]] == [["0", "2"], ["1", "3"]]
+    assert "&id" not in (grown / "pipeline.yaml").read_text()
     assert [part["created"] for part in content["parts"]] == [described(old)["created"], content["created"]]
     assert content["added_to"] == str(old)
     card = (grown / "README.md").read_text()
@@ -336,7 +338,7 @@ def test_a_gpu_promises_no_bits(old: Path, at_once: Path, pool: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "options", "error", "message"),
     [
-        ({"source.classes": [1, 2]}, {}, DistilledError, "has the class '2' already; it has 0, 2"),
+        ({"source.classes": [1, 2]}, {}, DistilledError, "has the class '2' already; name only new ones by --classes"),
         ({"source.classes": ["no"]}, {}, SourceError, "has no class 'no'"),
         ({"source.classes": None}, {}, PipelineError, "by --classes"),
         ({}, {"ipc": 3}, DistilledError, "with ipc 2, and 3 is asked for"),
@@ -381,6 +383,14 @@ def test_sets_that_nothing_can_be_added_to(
     with pytest.raises(DistilledError, match=message) as raised:
         append(tmp_path / "grown", append=target)
     assert "\n" not in str(raised.value)
+
+
+def test_a_class_that_the_source_has_no_more_is_named(append: Distill, old: Path, tmp_path: Path) -> None:
+    """'02' is no name of the digits, and by number it would be another class."""
+    target = altered(old, tmp_path / "altered", lambda content: content["source"].update(class_names=["0", "02"]))
+    write_data(Path(target), replace(load_distilled(old), class_names=("0", "02")))
+    with pytest.raises(DistilledError, match="has the class '02', which digits .* has not"):
+        append(tmp_path / "grown", append=target)
 
 
 def test_the_old_set_is_never_written_to(append: Distill, old: Path) -> None:
