@@ -16,9 +16,15 @@ from ncfm_hub._version import __version__
 from ncfm_hub.errors import NcfmHubError
 
 if TYPE_CHECKING:
+    from ncfm_hub.evaluation.continual import continual as continual
+    from ncfm_hub.evaluation.naslib import naslib_datasets as naslib_datasets
+    from ncfm_hub.evaluation.search import search_architectures as search_architectures
     from ncfm_hub.pipeline import load_pipeline as load_pipeline
     from ncfm_hub.publishing import Distilled as Distilled
     from ncfm_hub.publishing import load_distilled as load_distilled
+    from ncfm_hub.publishing.exports import export_set as export_set
+    from ncfm_hub.publishing.imports import import_set as import_set
+    from ncfm_hub.reporting import write_report as write_report
     from ncfm_hub.run import distill as distill
     from ncfm_hub.run import evaluate as evaluate
     from ncfm_hub.run import plan as plan
@@ -27,26 +33,38 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Distilled": "ncfm_hub.publishing",
+    "continual": "ncfm_hub.evaluation.continual",
     "distill": "ncfm_hub.run",
     "evaluate": "ncfm_hub.run",
+    "export_set": "ncfm_hub.publishing.exports",
+    "import_set": "ncfm_hub.publishing.imports",
     "load_distilled": "ncfm_hub.publishing",
     "load_pipeline": "ncfm_hub.pipeline",
+    "naslib_datasets": "ncfm_hub.evaluation.naslib",
     "plan": "ncfm_hub.run",
     "pretrain": "ncfm_hub.run",
     "push": "ncfm_hub.run",
+    "search_architectures": "ncfm_hub.evaluation.search",
+    "write_report": "ncfm_hub.reporting",
 }
 
 __all__ = [
     "Distilled",
     "NcfmHubError",
     "__version__",
+    "continual",
     "distill",
     "evaluate",
+    "export_set",
+    "import_set",
     "load_distilled",
     "load_pipeline",
+    "naslib_datasets",
     "plan",
     "pretrain",
     "push",
+    "search_architectures",
+    "write_report",
 ]
 
 
