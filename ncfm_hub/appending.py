@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError, PipelineError
 from ncfm_hub.pipeline import ResolvedPipeline, change_recipe
+from ncfm_hub.publishing.card import read_pipeline
+from ncfm_hub.publishing.loading import load_distilled, locate
 from ncfm_hub.recipe import Recipe, SourceRecipe
 from ncfm_hub.sources import SourceInfo, inspect_source
 
@@ -90,10 +92,7 @@ def plan_addition(
     is as the set was made, changed by `overrides`.
     Raises DistilledError, one line, where the set and what is asked for do not fit together.
     """
-    from ncfm_hub.provenance import recipe_of
-    from ncfm_hub.publishing import load_distilled
-    from ncfm_hub.publishing.card import read_pipeline
-    from ncfm_hub.publishing.loading import locate
+    from ncfm_hub.provenance import recipe_of  # not before it is needed: it brings torch
 
     folder = locate(target, token=token)
     described, there = read_pipeline(folder), load_distilled(folder)
@@ -104,26 +103,24 @@ def plan_addition(
     _check_can_grow(target, described)
     if output is not None and output.resolve() == folder.resolve():
         raise DistilledError(f"{target} stays as it is; name another folder for the larger set by --output")
-    for what, found, wanted in (("ipc", there.ipc, ipc), ("seed", described["seed"], seed)):
-        if wanted not in (None, found):
-            raise _unlike(target, what, found, wanted)
     changed = change_recipe(recipe, {key: value for key, value in (overrides or {}).items() if key != "source.classes"})
-    if changed.distillation.factor != there.factor:
-        raise _unlike(target, "distillation.factor", there.factor, changed.distillation.factor)
+    _check_alike(target, "ipc", there.ipc, ipc)
+    _check_alike(target, "seed", described["seed"], described["seed"] if seed is None else seed)
+    _check_alike(target, "distillation.factor", there.factor, changed.distillation.factor)
     spec = _source_asked(asked.recipe.source, changed.source, described["source"])
     came = inspect_source(spec, token=token, least_classes=1)
     was = inspect_source(spec.model_copy(update={"classes": list(there.class_names)}), token=token, least_classes=1)
     source_changed = _check_source(target, described["source"], was)
     _check_classes(target, there.class_names, was, came)
-    ids = dict(zip(came.class_names + was.class_names, came.class_ids + was.class_ids, strict=True))
-    source = spec.model_copy(update={"classes": sorted(ids, key=lambda name: ids[name])})
+    label = dict(zip(came.class_names + was.class_names, came.class_ids + was.class_ids, strict=True))
+    new = tuple(sorted(came.class_names, key=lambda name: label[name]))
+    source = spec.model_copy(update={"classes": sorted(label, key=lambda name: label[name])})
     pipeline = ResolvedPipeline(
         str(described.get("name", asked.name)),
         str(described.get("preset", asked.preset)),
         changed.model_copy(update={"source": source}),
         (f"{target}/pipeline.yaml", *(["command line"] if overrides else [])),
     )
-    new = tuple(sorted(came.class_names, key=lambda name: ids[name]))
     return Addition(target, repo_id, folder, described, recipe, there, pipeline, new, source_changed)
 
 
@@ -160,11 +157,10 @@ def _source_asked(asked: SourceRecipe, as_before: SourceRecipe, was: Mapping[str
 def _check_source(target: str, before: Mapping[str, Any], now: SourceInfo) -> bool:
     """Whether the images of the old classes have changed. before: of pipeline.yaml; now: with the old classes alone."""
     changed = bool(now.fingerprint != before.get("fingerprint"))
-    if changed and now.dataset != before.get("dataset"):
-        raise _unlike(target, "source", before.get("dataset"), now.dataset)
+    if changed:
+        _check_alike(target, "source", before.get("dataset"), now.dataset)
     for key in _SHARED:
-        if getattr(now, key) != before.get(key):
-            raise _unlike(target, key.replace("_", " "), before.get(key), getattr(now, key))
+        _check_alike(target, key.replace("_", " "), before.get(key), getattr(now, key))
     return changed
 
 
@@ -177,8 +173,9 @@ def _check_classes(target: str, names: tuple[str, ...], was: SourceInfo, came: S
         raise DistilledError(f"{target} has the class {twice[0]!r} already; name only new ones by --classes")
 
 
-def _unlike(target: str, what: str, there: object, asked: object) -> DistilledError:
-    return DistilledError(f"{target} was made with {what} {there}, and {asked} is asked for; a set has one of them")
+def _check_alike(target: str, what: str, there: object, asked: object) -> None:
+    if there != asked:
+        raise DistilledError(f"{target} was made with {what} {there}, and {asked} is asked for; a set has one of them")
 
 
 def _part(described: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:

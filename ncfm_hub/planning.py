@@ -144,20 +144,9 @@ def plan(
     ready = described["origin"] != _UNTRAINED
     cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine, addition)
     place = None if pool is None else described["origin"]  # of a Hub's pool with its commit
-    return Plan(
-        pipeline,
-        source,
-        ipc,
-        addition.seed if addition else seed or 0,
-        output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name),
-        target,
-        private,
-        described,
-        cost,
-        place,
-        validation,
-        addition,
-    )
+    seed = addition.seed if addition else seed or 0
+    output = output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name)
+    return Plan(pipeline, source, ipc, seed, output, target, private, described, cost, place, validation, addition)
 
 
 def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:

@@ -389,7 +389,7 @@ def test_a_class_that_the_source_has_no_more_is_named(append: Distill, old: Path
     """'02' is no name of the digits, and by number it would be another class."""
     target = altered(old, tmp_path / "altered", lambda content: content["source"].update(class_names=["0", "02"]))
     write_data(Path(target), replace(load_distilled(old), class_names=("0", "02")))
-    with pytest.raises(DistilledError, match="has the class '02', which digits .* has not"):
+    with pytest.raises(DistilledError, match=r"has the class '02', which digits .* has not"):
         append(tmp_path / "grown", append=target)
 
 
