@@ -49,6 +49,19 @@ def source() -> "Source":
     return tiny_source()
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Caches that the tests of one file share, so that a pool is trained once; no token."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NCFM_HUB_CACHE", str(folder / "cache"))
+        patch.delenv("NCFM_HUB_CONFIG", raising=False)
+        patch.setattr("huggingface_hub.utils._auth.get_token", lambda: None)
+        patch.setattr("huggingface_hub.get_token", lambda: None)
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
+        yield folder
+
+
 def clean_environment(home: Path) -> dict[str, str]:
     """This process's environment for a child whose home, caches and Hub settings are its own."""
     foreign = ("HF_", "HUGGING", "NCFM_HUB_", "TRANSFORMERS_", "XDG_")

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -51,19 +51,6 @@ class Heard(Silent):
 
     def note(self, message: str) -> None:
         self.notes.append(message)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Caches that the tests of this file share; no token."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCFM_HUB_CACHE", str(folder / "cache"))
-        patch.delenv("NCFM_HUB_CONFIG", raising=False)
-        patch.setattr("huggingface_hub.utils._auth.get_token", lambda: None)
-        patch.setattr("huggingface_hub.get_token", lambda: None)
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
-        yield folder
 
 
 @pytest.fixture(scope="module")

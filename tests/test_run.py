@@ -46,19 +46,6 @@ SMALL = {
 MEASURED = SMALL | {"evaluation.students": 2}
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Caches that the tests of this file share, so that the pool is trained once; no token."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCFM_HUB_CACHE", str(folder / "cache"))
-        patch.delenv("NCFM_HUB_CONFIG", raising=False)
-        patch.setattr("huggingface_hub.utils._auth.get_token", lambda: None)
-        patch.setattr("huggingface_hub.get_token", lambda: None)
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
-        yield folder
-
-
 Distill = Callable[..., run.Run]
 
 

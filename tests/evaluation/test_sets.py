@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +28,6 @@ SMALL: dict[str, Any] = {
     "engine.precision": "fp32",
     "engine.compile": "off",
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCFM_HUB_CACHE", str(folder / "cache"))
-        patch.delenv("NCFM_HUB_CONFIG", raising=False)
-        patch.setattr("huggingface_hub.utils._auth.get_token", lambda: None)
-        patch.setattr("huggingface_hub.get_token", lambda: None)
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
-        yield folder
 
 
 @pytest.fixture(scope="module")

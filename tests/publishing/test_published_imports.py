@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +25,7 @@ SHUFFLED = torch.randperm(CLASSES * IPC, generator=torch.Generator().manual_seed
 LABELS = torch.arange(CLASSES).repeat_interleave(IPC)[SHUFFLED]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Caches that the tests of this file share, and no token: `digits` is the packaged copy."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NCFM_HUB_CACHE", str(folder / "cache"))
-        patch.delenv("NCFM_HUB_CONFIG", raising=False)
-        patch.setattr("huggingface_hub.utils._auth.get_token", lambda: None)
-        patch.setattr("huggingface_hub.get_token", lambda: None)
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "datasets")
-        yield
+pytestmark = pytest.mark.usefixtures("home")  # `digits` is the packaged copy
 
 
 def pixels() -> torch.Tensor:
