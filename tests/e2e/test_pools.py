@@ -167,6 +167,7 @@ def test_evaluate_measures_a_repository_anew(story: Story) -> None:
     published = json.loads((story.guest.folder / "digits-ncfm-ipc1" / "results.json").read_text())
     assert [(row["set"], row["labels"], row["images"]) for row in results["rows"]] == [
         ("random", "hard", 10),
+        ("random", "soft", 10),
         ("start", "hard", 40),
         ("distilled", "hard", 40),
         ("distilled", "soft", 40),
