@@ -224,9 +224,9 @@ def _extractors(
     recipe: Recipe, source: SourceInfo, pool: str | None, token: str | None, engine: "Engine"
 ) -> tuple["Architecture", dict[str, Any]]:
     """Their architecture, and what a plan says of the pool; `pool`: where it is, None for one of our own."""
-    from ncfm_hub.extractors.cache import architecture_name, pinned, pool_folder, pool_key
+    from ncfm_hub.extractors.cache import architecture_name, is_cached, pinned
     from ncfm_hub.extractors.networks import backbone_of, check_network
-    from ncfm_hub.extractors.pool import POOL_FILE, check_pool_fits, find_pool
+    from ncfm_hub.extractors.pool import check_pool_fits, find_pool
 
     if pool is not None:
         found = find_pool(pool, token)
@@ -236,8 +236,8 @@ def _extractors(
     else:
         trained = pinned(recipe.pool)
         name, members = architecture_name(trained, source.resolution), trained.size
-        key = pool_key(source.fingerprint, recipe.source.flip, trained, name, engine)
-        origin = "cache" if (pool_folder(key) / POOL_FILE).is_file() else _UNTRAINED
+        cached = is_cached(source.fingerprint, recipe.source.flip, trained, source.resolution, engine)
+        origin = "cache" if cached else _UNTRAINED
         architecture = replace(_student(source), name=backbone_of(name) if name == trained.pretrained else name)
         check_network(architecture)
     return architecture, {"architecture": name, "members": members, "cached": origin == "cache", "origin": origin}

@@ -12,14 +12,15 @@ from typing import Any
 import torch
 
 from ncfm_hub.engine import Engine, open_engine
-from ncfm_hub.errors import DistilledError
+from ncfm_hub.errors import DistilledError, PoolError
 from ncfm_hub.evaluation.students import StudentPlan, TrainingSet, one_hot
+from ncfm_hub.extractors.cache import is_cached, pinned
 from ncfm_hub.extractors.names import resolve_student
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
-from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.extractors.pool import Pool, find_pool
 from ncfm_hub.matching.start import make_start
 from ncfm_hub.pipeline import change_evaluation
-from ncfm_hub.planning import resolve
+from ncfm_hub.planning import announce_pool, resolve
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.provenance import recipe_of
 from ncfm_hub.publishing.card import read_pipeline
@@ -104,7 +105,24 @@ class Subject:
         """The pool it was made with, or one by the recipe: from where it was, the cache, or trained now."""
         if self.pool is not None:
             return self.pool
-        return get_extractors(self.source, self.recipe, self.place, self.engine, self.token, progress or Silent())
+        progress, source = progress or Silent(), self.source
+        if self.place is None:
+            announce_pool(self.recipe, source.info, len(source.train.labels), self.engine, progress)
+        return get_extractors(source, self.recipe, self.place, self.engine, self.token, progress)
+
+    def has_extractors(self) -> bool:
+        """Whether `extractors` finds them, and none need be trained."""
+        if self.pool is not None:
+            return True
+        info, flip = self.source.info, self.recipe.source.flip
+        try:
+            if self.place is None:
+                trained = pinned(self.recipe.pool)
+                return is_cached(self.source.fingerprint, flip, trained, info.resolution, self.engine)
+            find_pool(self.place, self.token)
+        except PoolError:
+            return False
+        return True
 
 
 def own_subject(

@@ -42,7 +42,7 @@ def evaluate_subject(
     if not seeds:
         return result
     wanted = {*evaluation.baselines, *(("random", "whole") if with_ranking else ())}
-    rows = _rows(subject, wanted, progress)
+    rows = _rows(subject, wanted, with_ranking, progress)
 
     def table(some: Sequence[Row], name: str | None = None, plan: StudentPlan = plan) -> list[dict[str, Any]]:
         torch.compiler.reset()  # networks of one class share a limit, beyond which torch leaves them uncompiled
@@ -75,20 +75,25 @@ def _protocol(subject: Subject, plan: StudentPlan, student: str) -> dict[str, An
     }
 
 
-def _rows(subject: Subject, wanted: set[str], progress: Progress) -> list[Row]:
+def _rows(subject: Subject, wanted: set[str], with_ranking: bool, progress: Progress) -> list[Row]:
     own = [Row("distilled", "hard", subject.training("hard"), subject.stored)]
     if own_labels(subject) == "soft":
         own.append(Row("distilled", "soft", subject.training("soft"), subject.stored))
-    asked: dict[str, list[Row]] = {name: [] for name in (*_BEFORE, *_AFTER)}
-    looked_through = wanted.intersection({*CHOSEN_BY_EXTRACTORS, "dm"}) or len(own) > 1
-    pool = subject.extractors(progress) if looked_through else None
-    for name in wanted:
-        asked[name] = _baseline(name, subject, pool, progress)
-    return [
-        *(row for name in _BEFORE for row in asked[name]),
-        *own,
-        *(row for name in _AFTER for row in asked[name]),
-    ]
+    pool = None
+    if wanted.intersection({*CHOSEN_BY_EXTRACTORS, "dm"}):
+        pool = subject.extractors(progress)
+    elif "random" in wanted and len(own) > 1:
+        # A row that nobody asked for by name is no reason to train extractors for hours.
+        if with_ranking or subject.has_extractors():
+            pool = subject.extractors(progress)
+        else:
+            progress.note("random images get no row with soft labels: its teachers are not here; `pretrain` makes them")
+    # In the order of the table and not of the set, which differs from process to process.
+    before, after = (
+        [row for name in names if name in wanted for row in _baseline(name, subject, pool, progress)]
+        for names in (_BEFORE, _AFTER)
+    )
+    return [*before, *own, *after]
 
 
 def own_labels(subject: Subject) -> str:
@@ -111,8 +116,7 @@ def _baseline(name: str, subject: Subject, pool: Pool | None, progress: Progress
         return [_hard(subject, name, match_means(subject, pool, progress), subject.stored)]
     chosen = select(name, subject.source, subject.ipc, subject.seed, pool, subject.engine, progress)
     rows = [_hard(subject, name, chosen, len(chosen.labels))]
-    if name == "random" and own_labels(subject) == "soft":
-        assert pool is not None
+    if name == "random" and own_labels(subject) == "soft" and pool is not None:
         labelled = soft_labels(chosen.images, pool, subject.engine, progress=progress, classes=subject.class_names)
         rows.append(Row(name, "soft", TrainingSet(chosen.images, chosen.labels, labelled), len(chosen.labels)))
     return rows

@@ -72,6 +72,12 @@ def pool_folder(key: str) -> Path:
     return cache_root() / "pools" / key
 
 
+def is_cached(fingerprint: str, flip: bool, recipe: PoolRecipe, resolution: int, engine: Engine) -> bool:
+    """Whether the pool of a source and recipe lies in the cache, whole; recipe: `pinned`."""
+    key = pool_key(fingerprint, flip, recipe, architecture_name(recipe, resolution), engine)
+    return (pool_folder(key) / POOL_FILE).is_file()
+
+
 def pinned(recipe: PoolRecipe) -> PoolRecipe:
     """The recipe with weights of a Hub named by the commit they are at: what lies under a name may change.
 

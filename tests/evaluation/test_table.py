@@ -14,6 +14,7 @@ from ncfm_hub.evaluation.ranking import ranking
 from ncfm_hub.evaluation.students import Students
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.evaluation.table import evaluate_subject, match_means
+from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.progress import Silent
 from ncfm_hub.publishing import decode_stored, to_pixels
@@ -83,6 +84,35 @@ def test_random_images_get_the_soft_labels_of_the_same_teachers(given: list[tupl
     assert torch.equal(hard.training.images, soft.training.images)
     assert it.pool is not None
     assert torch.equal(soft.training.targets, soft_labels(soft.training.images, it.pool, it.engine))
+
+
+def test_teachers_are_not_trained_for_random_images_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    class Notes(Silent):
+        def note(self, message: str) -> None:
+            said.append(message)
+
+    absent = replace(subject(), pool=None)
+    result = evaluate_subject(absent, False, None, Notes())
+    assert [(row["set"], row["labels"]) for row in result["rows"]] == [
+        ("random", "hard"),
+        ("distilled", "hard"),
+        ("distilled", "soft"),
+    ]
+    assert any("its teachers are not here" in line for line in said)
+    elsewhere = replace(absent, place="/nowhere/pool")
+    assert not elsewhere.has_extractors()
+    asked: list[str] = []
+
+    def train(it: Subject, progress: Any = None) -> Pool:
+        asked.append("trained")
+        return tiny_pool(it.source)
+
+    monkeypatch.setattr(Subject, "extractors", train)
+    evaluate_subject(absent, True, None, Silent())
+    evaluate_subject(replace(subject(baselines=["herding"]), pool=None), False, None, Silent())
+    assert asked == ["trained"] * 2
 
 
 def test_without_soft_labels_there_is_no_row_of_them() -> None:
