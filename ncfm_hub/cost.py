@@ -12,7 +12,7 @@ from ncfm_hub.engine import Engine
 from ncfm_hub.evaluation.protocol import updates_of
 from ncfm_hub.extractors.names import resolve_student
 from ncfm_hub.extractors.networks import Architecture, build_network
-from ncfm_hub.recipe import DistillationRecipe, EvaluationRecipe, PoolRecipe, Recipe
+from ncfm_hub.recipe import DistillationRecipe, PoolRecipe, Recipe
 
 # Share of a large convolution's speed that a whole network reaches, forward and in training (ConvNet-3, 2 cores); more
 # than all of it where Winograd's way saves most of the operations counted here.
@@ -55,7 +55,7 @@ def estimate(
     return Cost(
         0 if pool_ready else pool_minutes(recipe.pool, extractor, train_images, engine),
         of_all * new_classes / student.classes,
-        evaluate_minutes(recipe.evaluation, student, decoded, test_images, engine),
+        evaluate_minutes(recipe, student, decoded, train_images, test_images, engine),
     )
 
 
@@ -80,19 +80,33 @@ def _distill_minutes(
 
 
 def evaluate_minutes(
-    evaluation: EvaluationRecipe, student: Architecture, decoded: int, test_images: int, engine: Engine
+    recipe: Recipe,
+    student: Architecture,
+    decoded: int,
+    train_images: int,
+    test_images: int,
+    engine: Engine,
+    ranking: bool = False,
 ) -> float:
-    """Minutes to train and test all students on sets of the size of a distilled one's `decoded` images.
+    """Minutes to train and test all students on sets of the size of a distilled one's `decoded` images, and to distill
+    the baseline of distribution matching.
 
-    What choosing or making the baselines takes is not in it.
+    ranking: with DD-Ranking's figures. Choosing real images, which takes a minute, is not in it.
     """
-    twice = evaluation.soft_labels * (1 + ("random" in evaluation.baselines))
-    rows = len(set(evaluation.baselines)) + 1 + twice
+    evaluation = recipe.evaluation
+    sets = {*evaluation.baselines, *(("random", "whole") if ranking else ())}
+    twice = evaluation.soft_labels * (1 + ("random" in sets))
+    rows = len(sets) + 1 + twice
     updates = updates_of(evaluation.updates, evaluation.epochs, decoded, evaluation.batch_size)
     per_student = TRAINING * updates * evaluation.batch_size + test_images
     names = [resolve_student(name, student.resolution) for name in evaluation.architectures]
     networks = [student, *(replace(student, name=name) for name in names)]
-    return rows * evaluation.students * sum(per_student / _images_a_minute(network, engine) for network in networks)
+    by_network = [per_student / _images_a_minute(network, engine) for network in networks]
+    minutes = evaluation.students * (rows * sum(by_network) + 2 * ranking * by_network[0])
+    if "dm" in sets:
+        means = recipe.distillation.model_copy(update={"calibration": 0.0, "bank": None})
+        minutes += _distill_minutes(means, student, student.classes, decoded, train_images, engine)
+    return minutes
 
 
 def _images_a_minute(network: Architecture, engine: Engine) -> float:

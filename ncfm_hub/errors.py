@@ -29,6 +29,10 @@ class DistilledError(NcfmHubError):
     """A folder or repository is not a distilled dataset of the format in the documentation."""
 
 
+class Diverged(NcfmHubError):
+    """A student's weights did not stay finite; a lower rate may help."""
+
+
 class PublishError(NcfmHubError):
     """The Hub did not take what was pushed, or gave back something else."""
 

@@ -141,6 +141,7 @@ def plan(
         target = check_can_push(wanted, token=token, default_name=name, private=private)
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile)
     extractor, described = _extractors(pipeline.recipe, source, pool, token, engine)
+    _check_students(pipeline.recipe, source)
     ready = described["origin"] != _UNTRAINED
     cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine, addition)
     place = None if pool is None else described["origin"]  # of a Hub's pool with its commit
@@ -160,12 +161,19 @@ def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engi
 
 
 def announce_evaluation(
-    recipe: Recipe, source: SourceInfo, decoded: int, test_images: int, engine: "Engine", progress: Progress
+    recipe: Recipe,
+    source: SourceInfo,
+    decoded: int,
+    images: tuple[int, int],
+    engine: "Engine",
+    progress: Progress,
+    ranking: bool = False,
 ) -> None:
-    """Say so where measuring a set of `decoded` images takes long."""
+    """Say so where measuring a set of `decoded` images takes long. images: of the source, to train and to test;
+    ranking: with DD-Ranking's figures."""
     from ncfm_hub.cost import evaluate_minutes
 
-    minutes = evaluate_minutes(recipe.evaluation, _student(source), decoded, test_images, engine)
+    minutes = evaluate_minutes(recipe, _student(source), decoded, *images, engine, ranking)
     _announce(minutes, "--preset cpu, --students N, --set evaluation.updates=N", progress)
 
 
@@ -209,6 +217,15 @@ def _check(recipe: Recipe, ipc: int) -> None:
             f"distillation.frequencies {values.frequencies} is no multiple of {PER_COMPONENT}, "
             "the number that the sampling network gives at a time"
         )
+
+
+def _check_students(recipe: Recipe, source: SourceInfo) -> None:
+    """Raise PoolError for an architecture that nobody knows or that cannot take the source's images."""
+    from ncfm_hub.extractors.names import resolve_student
+    from ncfm_hub.extractors.networks import check_network
+
+    for name in recipe.evaluation.architectures:
+        check_network(replace(_student(source), name=resolve_student(name, source.resolution)))
 
 
 def _student(source: SourceInfo) -> "Architecture":

@@ -84,8 +84,6 @@ def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
 
     Raises DistilledError, naming the folder, if it holds none that this version can use.
     """
-    from pydantic import ValidationError
-
     try:
         values = {section: dict(content) for section, content in described["recipe"].items()}
         source = described["source"]
@@ -98,7 +96,7 @@ def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
             # They do not describe the set, and other versions have other keys.
             values[section] = {key: value for key, value in values[section].items() if key in model.model_fields}
         return Recipe.model_validate(values)
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # pydantic's is a ValueError
         raise DistilledError(f"{folder}/pipeline.yaml holds no usable recipe ({str(error).splitlines()[0]})") from None
 
 

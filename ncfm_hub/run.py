@@ -206,6 +206,7 @@ def evaluate(
     source: str | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    pool: str | None = None,
     ranking: bool = False,
     again: bool = False,
     update: bool = False,
@@ -217,6 +218,7 @@ def evaluate(
 
     source: where sets of others came from (a pipeline, a Hub id, a folder), or in place of what a set of ours names
     preset, overrides: of the sections `evaluation` and `engine` only; by default the recipe of the first set
+    pool: folder or Hub repository of extractors for the baselines, in place of those a set was made with
     ranking: also DD-Ranking's figures; again: train anew what was measured under the same conditions before
     update: write what was measured into the folder's results.json and card
     Returns rows, protocol and what else was asked for, as in `results.json`; of several targets {"targets": [...]},
@@ -232,6 +234,7 @@ def evaluate(
         source=source,
         preset=preset,
         overrides=overrides,
+        pool=pool,
         with_ranking=ranking,
         again=again,
         update=update,

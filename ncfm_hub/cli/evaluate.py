@@ -13,6 +13,7 @@ from ncfm_hub.cli.output import Output
 @options.subject_options
 @options.students_option
 @options.table_options
+@click.option("--pool", metavar="REPO|DIR", help="Extractors for the baselines, in place of those of the set.")
 @click.option("--ranking", is_flag=True, help="Also DD-Ranking's figures: HLR, IOR, LRS and ARS.")
 @click.option("--again", is_flag=True, help="Train anew what was measured under the same conditions before.")
 @click.option("--update", is_flag=True, help="Write the result into the folder's results.json and card.")

@@ -107,7 +107,9 @@ ipc_option = click.option(
     "--ipc", required=True, type=click.IntRange(min=1), metavar="N", help="Stored images per class."
 )
 preset_option = click.option(
-    "--preset", type=click.Choice(["paper", "cpu"]), help="Values to start from; without it, by the device."
+    "--preset",
+    type=click.Choice(["paper", "cpu"]),
+    help="Values to start from; without it by the device, or as a set was made.",
 )
 output_folder_option = click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where the result is written."

@@ -163,7 +163,8 @@ def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
         for name, meaning in RANKING.items()
         if (figure := ranking.get(name))
     ]
-    return ["", *_aligned(cells)]
+    note = "HLR and LRS are against the whole split at as many updates, which is less than on DD-Ranking's board"
+    return ["", *_aligned(cells), note]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

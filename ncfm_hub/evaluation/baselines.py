@@ -32,8 +32,8 @@ def select(
 ) -> ImageSet:
     """`ipc` real images of every class at full size: "random", "herding", "k-center" or "el2n".
 
-    A class smaller than `ipc` gives all it has, and some of it again, drawn by `seed` and its label in the source. All
-    but "random" look at the images through the trained members of `pool`.
+    All but "random" look at the images through the trained members of `pool`, and give all that a smaller class has and
+    some of it again, drawn by `seed` and its label in the source.
     """
     if name == "random":
         return random_images(source, ipc, seed)
@@ -133,7 +133,7 @@ class _View:
 
 def _choose(name: str, images: torch.Tensor, output: int, count: int, view: _View) -> torch.Tensor:
     """Row numbers of `count` images of a class, which the pool's networks have at position `output`."""
-    if name == "el2n":  # hardest first; the members are several short trainings, which is what the score asks for
+    if name == "el2n":  # hardest first
         scores = [el2n(view.outputs(images, member)[1], output) for member in range(len(view.pool.members))]
         return torch.stack(scores).mean(0).argsort(descending=True, stable=True)[:count]
     method: Callable[[torch.Tensor, int], torch.Tensor] = {"herding": herding, "k-center": k_center}[name]

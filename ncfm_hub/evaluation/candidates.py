@@ -9,7 +9,7 @@ import torch
 
 from ncfm_hub.cost import NETWORK_EFFICIENCY, TRAINING, forward_operations, machine_speed
 from ncfm_hub.engine import Engine
-from ncfm_hub.errors import PoolError
+from ncfm_hub.errors import Diverged, PoolError
 from ncfm_hub.evaluation.protocol import Row, measure, student_journal
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet
 from ncfm_hub.extractors.networks import Architecture, check_network
@@ -39,17 +39,12 @@ class Sets:
     test: ImageSet
 
 
-class Diverged(RuntimeError):
-    """A student's weights did not stay finite."""
-
-
 class _NotReady(Exception):
     """A student is to be trained, and nothing has been compiled for it yet."""
 
 
 class _Watched(Students):
-    """Students that are made ready outside the time that is measured, and of whom none that came to nothing is taken
-    for one of chance accuracy."""
+    """Students that are made ready outside the time that is measured."""
 
     ready = False
 
@@ -58,10 +53,7 @@ class _Watched(Students):
     ) -> StudentResult:
         if not self.ready:
             raise _NotReady
-        result = super().train_and_test(training, test_images, test_labels, seed, bar)
-        if not all(bool(weights.isfinite().all()) for weights in self.trainer.network.parameters()):
-            raise Diverged(f"its weights are not finite after {self.plan.updates} updates (student {seed})")
-        return result
+        return super().train_and_test(training, test_images, test_labels, seed, bar)
 
     def get_ready(self, training: TrainingSet) -> None:
         """Have the network compiled for the shapes that it will see, by one update and one look."""
@@ -94,7 +86,7 @@ def measure_candidates(
             one = _OneBar(progress, bar, architecture.name)
             try:
                 trained.append(_measure(architecture, sets, plan, budget, engine, one))
-            except RuntimeError as error:  # diverged, out of memory, or not to be compiled
+            except (RuntimeError, Diverged) as error:  # out of memory, or not to be compiled
                 _record(failed, architecture, error, progress)
             else:
                 progress.note(f"{number}/{len(usable)} {_told(trained[-1])}")
@@ -105,7 +97,6 @@ def measure_candidates(
 def _measure(
     architecture: Architecture, sets: Sets, plan: StudentPlan, budget: Budget, engine: Engine, progress: Progress
 ) -> Figures:
-    torch.compiler.reset()  # it gives up at the ninth graph of one class, and a network has two
     students = _Watched(architecture, plan, engine, at_once=1)
 
     def measure_rows(progress: Progress) -> list[Figures]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ncfm_hub.cost import evaluate_minutes
 from ncfm_hub.engine import Engine
+from ncfm_hub.errors import DistilledError
 from ncfm_hub.evaluation.continual_plot import plot_steps
 from ncfm_hub.evaluation.continual_results import results_of
 from ncfm_hub.evaluation.memories import MEMORIES, Memory, make_memories
@@ -98,6 +99,7 @@ def class_incremental(
     """The content of `continual.json`; see `continual`. journal: where students are kept."""
     classes = len(subject.class_names)
     sizes, drawn = classes_after(classes, steps), class_orders(classes, orders, seed)
+    _check_test_images(subject)
     _announce(subject, steps * orders * len(memories), progress)
     kept = make_memories(subject, memories, labels, [order.seed for order in drawn], progress)
     rows = measure_steps(
@@ -144,12 +146,24 @@ def measure_steps(
     return rows_of
 
 
+def _check_test_images(subject: Subject) -> None:
+    """Raise DistilledError where a class cannot be tested once it has come."""
+    untested = set(range(len(subject.class_names))) - set(subject.source.test.labels.tolist())
+    if untested:
+        info = subject.source.info
+        raise DistilledError(
+            f"{info.dataset}, split {info.test_split!r}, has no image of class {info.class_names[min(untested)]!r}; "
+            "a continual study tests every class"
+        )
+
+
 def _announce(subject: Subject, students: int, progress: Progress) -> None:
     """Say so where training so many students takes long."""
     only = {"students": students, "baselines": [], "soft_labels": False, "architectures": []}
-    recipe = subject.recipe.evaluation.model_copy(update=only)
-    test_images = len(subject.source.test.labels)
-    minutes = evaluate_minutes(recipe, subject.architecture(), len(subject.labels), test_images, subject.engine)
+    evaluation = subject.recipe.evaluation.model_copy(update=only)
+    recipe = subject.recipe.model_copy(update={"evaluation": evaluation})
+    images = (len(subject.source.train.labels), len(subject.source.test.labels))
+    minutes = evaluate_minutes(recipe, subject.architecture(), len(subject.labels), *images, subject.engine)
     if minutes > LONG_MINUTES:
         shorter = "--orders N, --memories distilled,random, --set evaluation.updates=N"
         progress.note(f"this takes about {minutes / 60:.1f} hours here; shorter with {shorter}")

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 
 from ncfm_hub._version import __version__
@@ -22,6 +23,7 @@ from ncfm_hub.files import cache_root, write_json
 from ncfm_hub.progress import Bar, Progress, Silent
 from ncfm_hub.sources.types import ImageSet
 
+FORMAT = 1  # of the journal; raised whenever students, their augmentation or their networks change
 Job = tuple[tuple[str, str], int]  # a row's key and a seed
 Kept = dict[str, Any]  # a student's result and the seconds it took, as the journal has it
 _KEPT = {*(field.name for field in fields(StudentResult)), "seconds"}
@@ -149,8 +151,9 @@ def _condition(row: Row, test: ImageSet, students: Students, engine: Engine) -> 
     described = {
         "plan": asdict(students.plan),
         "architecture": students.architecture.as_dict(),
-        "computed": [engine.device.type, engine.precision, engine.compiled, engine.native, torch.__version__],
-        "version": __version__,
+        "computed": {key: value for key, value in engine.describe().items() if key != "processes"},
+        "format": FORMAT,
+        "versions": [__version__, torch.__version__, timm.__version__],
     }
     digest.update(json.dumps(described, sort_keys=True).encode())
     training = row.training

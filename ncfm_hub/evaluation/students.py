@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ncfm_hub.engine import Engine
+from ncfm_hub.errors import Diverged
 from ncfm_hub.extractors.networks import Architecture, build_network, normalise
 from ncfm_hub.extractors.together import TogetherTrainer, networks_at_once
 from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
@@ -65,6 +66,8 @@ class Students:
 
     def __init__(self, architecture: Architecture, plan: StudentPlan, engine: Engine, at_once: int | None = None):
         self.architecture, self.plan, self.engine = architecture, plan, engine
+        # Networks of one class share a limit, beyond which torch leaves them uncompiled without a word.
+        torch.compiler.reset()
         network = build_network(architecture)
         self.at_once = at_once or networks_at_once(network, plan.batch_size, architecture.resolution, engine)
         self.together = TogetherTrainer(build_network(architecture), engine) if self.at_once > 1 else None
@@ -73,7 +76,7 @@ class Students:
     def train_and_test(
         self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor, seed: int, bar: Bar
     ) -> StudentResult:
-        """Train one student and test it; `seed` gives its weights, batches and augmentation.
+        """Train one student and test it; `seed` gives its weights, batches and augmentation. Raises Diverged.
 
         Students of equal seed start from the same weights whatever they are trained on.
         """
@@ -103,6 +106,11 @@ class Students:
         return results
 
     def _test(self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor) -> StudentResult:
+        if not all(bool(weights.isfinite().all()) for weights in self.trainer.network.parameters()):
+            raise Diverged(  # or it would stand in the table as one of chance accuracy
+                f"a student ({self.architecture.name}) has weights that are not finite after {self.plan.updates} "
+                f"updates at the rate {self.plan.lr:g}; try a lower one (--set evaluation.lr=...)"
+            )
         right = self.trainer.logits(test_images, self._prepare, at_once=128).argmax(1) == test_labels
         of_class = [right[test_labels == c].double() for c in range(self.architecture.classes)]
         rows = _evenly(len(training.labels), len(test_labels))

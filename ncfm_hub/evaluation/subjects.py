@@ -17,7 +17,7 @@ from ncfm_hub.evaluation.students import StudentPlan, TrainingSet, one_hot
 from ncfm_hub.extractors.cache import is_cached, pinned
 from ncfm_hub.extractors.names import resolve_student
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
-from ncfm_hub.extractors.pool import Pool, find_pool
+from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool, weights_digest
 from ncfm_hub.matching.start import make_start
 from ncfm_hub.pipeline import change_evaluation
 from ncfm_hub.planning import announce_pool, resolve
@@ -27,7 +27,7 @@ from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.publishing.dataset import Distilled, decode_stored, to_pixels
 from ncfm_hub.publishing.layout import OWN_POOLS, PIPELINE, TENSORS
 from ncfm_hub.publishing.loading import load_distilled, locate
-from ncfm_hub.recipe import Recipe
+from ncfm_hub.recipe import Recipe, SourceRecipe
 from ncfm_hub.settings import student_plan
 from ncfm_hub.sources import Source, cut_validation, load_source
 from ncfm_hub.sources.single import load_labelled_images
@@ -45,6 +45,7 @@ class Subject:
     seed: from which the start and random images are drawn
     place: folder, or Hub repository and commit, of its extractors; None for a pool by the recipe
     pool: its extractors where they are at hand; see `extractors`
+    teachers: digest of the weights that its soft labels come from, where it is known
     folder: where its files lie; None while it is only in memory
     """
 
@@ -63,6 +64,7 @@ class Subject:
     token: str | None = None
     folder: Path | None = None
     pool: Pool | None = None
+    teachers: str | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -108,7 +110,10 @@ class Subject:
         progress, source = progress or Silent(), self.source
         if self.place is None:
             announce_pool(self.recipe, source.info, len(source.train.labels), self.engine, progress)
-        return get_extractors(source, self.recipe, self.place, self.engine, self.token, progress)
+        found = get_extractors(source, self.recipe, self.place, self.engine, self.token, progress)
+        if self.teachers and weights_digest(found.members) != self.teachers:
+            progress.note("the extractors at hand are not those that this set's soft labels come from")
+        return found
 
     def has_extractors(self) -> bool:
         """Whether `extractors` finds them, and none need be trained."""
@@ -119,7 +124,7 @@ class Subject:
             if self.place is None:
                 trained = pinned(self.recipe.pool)
                 return is_cached(self.source.fingerprint, flip, trained, info.resolution, self.engine)
-            find_pool(self.place, self.token)
+            check_pool_fits(find_pool(self.place, self.token), self.class_names, info.channels, info.resolution)
         except PoolError:
             return False
         return True
@@ -152,6 +157,7 @@ def open_subject(
     source: str | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    pool: str | None = None,
     revision: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
@@ -160,19 +166,22 @@ def open_subject(
 
     target: folder, or dataset repository of a Hub. A set of ours names its source and recipe; any other is a dataset
         with a column of images and one of labels, whose training split is taken, and needs `source`
-    source: a pipeline's name, a Hub id, a local folder or a pipeline file, in place of what the set names
-    preset, overrides: of the sections `evaluation` and `engine` only; by default the recipe that the set was made with
+    source: a pipeline's name, a Hub id, a local folder or a pipeline file. For a set of ours another copy of what it
+        was made from: classes, size and channels stay
+    preset, overrides: for a set of ours of the sections `evaluation` and `engine` only, over the recipe that it was
+        made with; any for others
+    pool: folder or Hub repository of extractors, in place of those that it was made with
     Raises DistilledError if the target cannot be used or its source has other classes, PipelineError for values that
     cannot be changed.
     """
     progress = progress or Silent()
     folder = _ours(target, revision, token)
     if folder is None:
-        return _open_foreign(target, source, preset, overrides, revision, token, progress)
+        return _open_foreign(target, source, preset, overrides, pool, revision, token, progress)
     described, distilled = read_pipeline(folder), load_distilled(folder)
     recipe = recipe_of(described, folder)
     if source is not None:
-        recipe = recipe.model_copy(update={"source": resolve(source, None, None).recipe.source})
+        recipe = recipe.model_copy(update={"source": _other_copy(recipe.source, resolve(source, None, None).recipe)})
     recipe = change_evaluation(recipe, preset, overrides)
     engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
     found = load_source(recipe.source, token=token, progress=progress)
@@ -184,13 +193,18 @@ def open_subject(
             f"{target} holds the classes {_some(distilled.class_names)}; "
             f"its source {found.info.dataset} gives {_some(found.info.class_names)}"
         )
+    if found.train.images.shape[1:] != distilled.images.shape[1:]:
+        raise DistilledError(
+            f"{target} holds images of {tuple(distilled.images.shape[1:])} (channels, height, width); its source "
+            f"{found.info.dataset} is read as {tuple(found.train.images.shape[1:])}"
+        )
     imported = "imported" in described
     if found.fingerprint != named.get("fingerprint") and not imported:
         progress.note("the source differs from the one this set was made from; its start is drawn from the present one")
     seed = 0 if imported else described.get("seed")
     if not isinstance(seed, int):
         raise DistilledError(f"{target}: pipeline.yaml gives no seed, from which the start and random images are drawn")
-    origin = described.get("pool", {}).get("origin")
+    of_pool = described.get("pool") or {}
     return Subject(
         name=target,
         images=distilled.images,
@@ -203,10 +217,17 @@ def open_subject(
         source=found,
         recipe=recipe,
         engine=engine,
-        place=None if origin in (None, *OWN_POOLS) else str(origin),
+        place=pool or (None if of_pool.get("origin") in (None, *OWN_POOLS) else str(of_pool["origin"])),
+        teachers=of_pool.get("digest"),
         token=token,
         folder=folder,
     )
+
+
+def _other_copy(source: SourceRecipe, named: Recipe) -> SourceRecipe:
+    """A set's source with another place, columns and splits; what the images are made into stays."""
+    places = ("dataset", "config", "revision", "image_column", "label_column", "train_split", "test_split")
+    return source.model_copy(update={name: getattr(named.source, name) for name in places})
 
 
 def _one_hot(distilled: Distilled) -> bool:
@@ -226,6 +247,7 @@ def _open_foreign(
     source: str | None,
     preset: str | None,
     overrides: Mapping[str, Any] | None,
+    pool: str | None,
     revision: str | None,
     token: str | None,
     progress: Progress,
@@ -254,6 +276,7 @@ def _open_foreign(
         source=found,
         recipe=recipe,
         engine=engine,
+        place=pool,
         token=token,
     )
 

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from ncfm_hub.distillation import checkpoint_settings, distill_images
+from ncfm_hub.engine import Engine
+from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation.baselines import CHOSEN_BY_EXTRACTORS, select
 from ncfm_hub.evaluation.protocol import Row, measure
 from ncfm_hub.evaluation.ranking import ranking
@@ -25,6 +27,7 @@ from ncfm_hub.sources.types import ImageSet
 
 # In the order of the table, the set itself between them.
 _BEFORE, _AFTER = ("random", *CHOSEN_BY_EXTRACTORS, "start", "dm"), ("whole",)
+SETS_IN_ORDER = (*_BEFORE, "distilled", *_AFTER)
 
 
 def evaluate_subject(
@@ -45,7 +48,6 @@ def evaluate_subject(
     rows = _rows(subject, wanted, with_ranking, progress)
 
     def table(some: Sequence[Row], name: str | None = None, plan: StudentPlan = plan) -> list[dict[str, Any]]:
-        torch.compiler.reset()  # networks of one class share a limit, beyond which torch leaves them uncompiled
         students = Students(subject.architecture(name), plan, subject.engine)
         what = f"evaluating by {name}" if name else "evaluating"
         return measure(some, subject.source.test, students, seeds, subject.engine, journal, progress, what, again)
@@ -55,7 +57,10 @@ def evaluate_subject(
         result["cross_architecture"] = [{"student": student.name, **row} for row in result["rows"]]
         for name in evaluation.architectures:
             full = subject.architecture(name).name
-            result["cross_architecture"] += [{"student": full, **row} for row in table(rows, name)]
+            try:
+                result["cross_architecture"] += [{"student": full, **row} for row in table(rows, name)]
+            except Diverged as error:  # the others are measured all the same
+                progress.note(f"{name} is left out: {error}")
     if with_ranking:
         result["ranking"] = _ranking(subject, rows, result["rows"], table)
     return result
@@ -84,16 +89,25 @@ def _rows(subject: Subject, wanted: set[str], with_ranking: bool, progress: Prog
         pool = subject.extractors(progress)
     elif "random" in wanted and len(own) > 1:
         # A row that nobody asked for by name is no reason to train extractors for hours.
-        if with_ranking or subject.has_extractors():
+        if with_ranking or _agreed(subject.has_extractors(), subject.engine):
             pool = subject.extractors(progress)
         else:
-            progress.note("random images get no row with soft labels: its teachers are not here; `pretrain` makes them")
+            progress.note("random images get no row with soft labels: the teachers are not here; name them by --pool")
     # In the order of the table and not of the set, which differs from process to process.
     before, after = (
         [row for name in names if name in wanted for row in _baseline(name, subject, pool, progress)]
         for names in (_BEFORE, _AFTER)
     )
     return [*before, *own, *after]
+
+
+def _agreed(answer: bool, engine: Engine) -> bool:
+    """The main process's answer, in all of them: rows are shared out by number."""
+    if engine.accelerator.num_processes == 1:
+        return answer
+    from accelerate.utils import broadcast_object_list
+
+    return bool(broadcast_object_list([answer])[0])
 
 
 def own_labels(subject: Subject) -> str:
@@ -113,7 +127,8 @@ def _baseline(name: str, subject: Subject, pool: Pool | None, progress: Progress
         return [Row(name, "hard", start, subject.stored)] if start else []
     if name == "dm":
         assert pool is not None
-        return [_hard(subject, name, match_means(subject, pool, progress), subject.stored)]
+        stored = subject.ipc * len(subject.class_names)
+        return [_hard(subject, name, match_means(subject, pool, progress), stored)]
     chosen = select(name, subject.source, subject.ipc, subject.seed, pool, subject.engine, progress)
     rows = [_hard(subject, name, chosen, len(chosen.labels))]
     if name == "random" and own_labels(subject) == "soft" and pool is not None:

@@ -107,7 +107,7 @@ def _card(
 
 
 def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
-    source, recipe, pool = pipeline["source"], pipeline["recipe"], pipeline.get("pool", {})
+    source, recipe, pool = pipeline["source"], _as_measured(pipeline["recipe"], results), pipeline.get("pool", {})
     given = pool.get("origin") not in (None, *OWN_POOLS)
     measured = [row for row in results.get("rows", []) if row.get("accuracy")]
     pool_accuracy = [m["accuracy"] for m in results.get("pool", {}).get("members", []) if m.get("accuracy")]
@@ -140,6 +140,17 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "times": [(_STAGES[k], v) for k, v in pipeline.get("wall_time_seconds", {}).items() if k in _STAGES],
         "versions": ", ".join(f"{name} {version}" for name, version in pipeline.get("versions", {}).items() if version),
     }
+
+
+def _as_measured(recipe: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe with the evaluation that the figures beside it come from, which may be a later one."""
+    protocol = results.get("protocol", {})
+    used = protocol.get("recipe")
+    if not used or "evaluation" not in recipe:
+        return dict(recipe)
+    known = {key: value for key, value in used.items() if key in recipe["evaluation"]}
+    evaluation = {**recipe["evaluation"], **known, "students": protocol["students"]}
+    return {**recipe, "evaluation": {**evaluation, "epochs": None} if used.get("updates") else evaluation}
 
 
 def _by_architecture(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ SETS = {
 }
 
 RANKING = {
-    "HLR": "whole training split minus distilled set, hard labels; what distilling lost",
+    "HLR": "whole training split minus distilled set, hard labels, at as many updates",
     "IOR": "distilled set minus random images; what it gained",
     "IOR_plain": "the same without augmentation",
     "LRS": "label robust score, of HLR and IOR; 0 to 1, more is better",

@@ -7,7 +7,7 @@ import numpy as np
 from ncfm_hub.errors import SourceError
 from ncfm_hub.progress import Progress
 from ncfm_hub.recipe import SourceRecipe
-from ncfm_hub.sources.classes import Classes, classes_of_feature, classes_of_values
+from ncfm_hub.sources.classes import UNLABELLED, Classes, classes_of_feature, classes_of_values
 from ncfm_hub.sources.columns import image_column, label_column
 from ncfm_hub.sources.place import locate
 from ncfm_hub.sources.read import (
@@ -35,8 +35,8 @@ def load_labelled_images(
     """The images of a dataset made from `source`, brought to its size and channels, and soft labels where it has them.
 
     Its split `train` is read, or the only one. Classes are told by name, or by the source's own numbers where the
-    labels are bare numbers. Soft labels: a column `soft_label` of C probabilities, float32 (N, C), in the source's
-    order of classes. Raises SourceError where columns, classes or probabilities do not fit the source.
+    labels are numbers, or texts of them. Soft labels: a column `soft_label` of C probabilities, float32 (N, C), in the
+    source's order of classes. Raises SourceError where columns, classes or probabilities do not fit the source.
     """
     import torch
 
@@ -50,14 +50,18 @@ def load_labelled_images(
     columns = [images, labels] + ([_SOFT] if _SOFT in opened.features else [])
     table: Any = load_splits(opened, (split,), columns, None)[split]
     where = f"{dataset}, split {split!r}"
-    found = order[classes.positions(labels_of(table, labels), where)]
-    out = np.empty((len(table), source.channels, source.resolution, source.resolution), np.uint8)
+    positions = classes.positions(labels_of(table, labels), where)
+    rows = np.flatnonzero(positions != UNLABELLED)
+    if len(rows) < len(table):
+        progress.note(f"{len(table) - len(rows)} rows of {where} have no label (-1) and are left out")
+    found = order[positions[rows]]
+    out = np.empty((len(rows), source.channels, source.resolution, source.resolution), np.uint8)
     try:
-        with progress.bar(len(table), f"decode {split}") as bar:
-            decode_rows(table, images, np.arange(len(table)), out, bar, image_roots(place))
+        with progress.bar(len(rows), f"decode {split}") as bar:
+            decode_rows(table, images, rows, out, bar, image_roots(place))
     except BadImage as bad:
-        raise SourceError(f"{where}, row {bad.index}: the image cannot be used: {bad}") from bad
-    soft = _probabilities(table, order, where) if _SOFT in columns else None
+        raise SourceError(f"{where}, row {rows[bad.index]}: the image cannot be used: {bad}") from bad
+    soft = _probabilities(table, order, where)[rows] if _SOFT in columns else None
     missing = sorted(set(range(len(source.class_names))) - set(found.tolist()))
     if missing:
         raise SourceError(f"{where}: no image of class {source.class_names[missing[0]]!r} of {source.dataset}")
@@ -83,10 +87,9 @@ def _order(classes: Classes, source: SourceInfo, dataset: str) -> np.ndarray:
     known = {name: position for position, name in enumerate(source.class_names)}
     if set(classes.names) == set(known):
         return np.array([known[name] for name in classes.names])
-    numbers = {number: position for position, number in enumerate(source.class_ids)}
-    bare = all(name == str(value) for name, value in zip(classes.names, classes.values, strict=True))
-    if bare and set(classes.ids) == set(numbers):
-        return np.array([numbers[number] for number in classes.ids])
+    numbers = {str(number): position for position, number in enumerate(source.class_ids)}
+    if set(classes.names) == set(numbers):  # bare numbers, or texts that are numbers
+        return np.array([numbers[name] for name in classes.names])
     strange = next((name for name in classes.names if name not in known), None)
     what = f"class {strange!r} is not in it" if strange else f"{len(classes.names)} of its {len(known)} are here"
     raise SourceError(f"{dataset} does not have the classes of {source.dataset}: {what}")

@@ -183,7 +183,9 @@ def test_a_long_study_says_so_before_it_starts(trained: Trained, monkeypatch: py
 
     said: list[str] = []
     for minutes in (119, 240):
-        monkeypatch.setattr(library, "evaluate_minutes", lambda recipe, *_, a=minutes: a * recipe.students / 2)
+        monkeypatch.setattr(
+            library, "evaluate_minutes", lambda recipe, *_, a=minutes: a * recipe.evaluation.students / 2
+        )
         trained.clear()
         study(None, steps=1, orders=1, memories=("distilled", "random"), progress=Listening())
     (line,) = said

@@ -10,9 +10,10 @@ import torch
 import yaml
 
 from ncfm_hub import run
-from ncfm_hub.errors import DistilledError, PipelineError, SourceError
+from ncfm_hub.errors import DistilledError, PipelineError, PoolError, SourceError
 from ncfm_hub.evaluation.subjects import open_subject
 from ncfm_hub.publishing import load_distilled
+from ncfm_hub.sources import packaged_digits
 
 CLASSES = [3, 0, 1]
 SMALL: dict[str, Any] = {
@@ -96,6 +97,27 @@ def test_several_sets_make_one_table_under_the_recipe_of_the_first(ours: Path, t
     assert [row["accuracy"] for row in found[0]["rows"]] == [row["accuracy"] for row in found[1]["rows"]]
 
 
+def test_epochs_are_those_of_the_first_set(ours: Path, home: Path) -> None:
+    """24 images in batches of 50: an epoch is one update."""
+    folder = home / "twice"
+    shutil.copytree(ours, folder)
+    found = run.evaluate([ours, folder], overrides={"evaluation.epochs": 3})["targets"]
+    assert [one["protocol"]["updates"] for one in found] == [3, 3]
+
+
+def test_what_cannot_be_measured_is_said_before_anything_is(
+    ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ncfm_hub.evaluation.sets.evaluate_subject", lambda *_, **__: pytest.fail("measured"))
+    with pytest.raises(DistilledError, match="name that by --source"):
+        run.evaluate([ours, theirs])
+    with pytest.raises(PoolError, match="no network is called 'vgg12'"):
+        run.evaluate(ours, overrides={"evaluation.architectures": ["vgg12"]})
+    for asked in ({"ranking": True}, {"update": True}):
+        with pytest.raises(PipelineError, match="--students is 0; expected 1 or more"):
+            run.evaluate(ours, overrides={"evaluation.students": 0}, **asked)
+
+
 def test_sets_of_other_sources_do_not_share_a_table(ours: Path, home: Path) -> None:
     changed = SMALL | {"source.classes": [4, 5, 6], "evaluation.students": 0}
     other = run.distill("digits", 1, preset="cpu", overrides=changed, output=home / "other").folder
@@ -120,9 +142,13 @@ def test_what_is_measured_goes_into_the_folder_only_when_asked(ours: Path, tmp_p
     card = (folder / "README.md").read_text()
     assert "real images chosen by herding" in card
     assert "`convnet-d2-w32-instance-relu-avg`" in card
+    run.evaluate(folder, overrides={"evaluation.baselines": ["k-center"]}, update=True)
+    found = [row["set"] for row in json.loads((folder / "results.json").read_text())["rows"]]
+    assert found == ["random", "random", "herding", "k-center", "distilled", "distilled"]
     run.evaluate(folder, update=True)  # as it was: what other architectures found under the same protocol stays
     assert "cross_architecture" in json.loads((folder / "results.json").read_text())
-    run.evaluate(folder, overrides={"evaluation.updates": 3}, update=True)
+    run.evaluate(folder, overrides={"evaluation.updates": 3, "evaluation.lr": 0.0125}, update=True)
+    assert "| evaluation | lr | 0.0125 |" in (folder / "README.md").read_text()
     assert "cross_architecture" not in json.loads((folder / "results.json").read_text())
     for name in ("distilled.safetensors", "pipeline.yaml"):
         assert (folder / name).read_bytes() == before[name]
@@ -131,6 +157,23 @@ def test_what_is_measured_goes_into_the_folder_only_when_asked(ours: Path, tmp_p
 def test_only_a_folder_of_ours_can_be_updated(theirs: Path, pipeline: str) -> None:
     with pytest.raises(DistilledError, match="no card there can be updated"):
         run.evaluate(theirs, source=pipeline, update=True)
+
+
+def test_a_card_is_not_about_other_images(ours: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(ours, folder)
+    described = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    described["source"]["fingerprint"] = "another"
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    with pytest.raises(DistilledError, match="measure it without --update"):
+        run.evaluate(folder, update=True)
+
+
+def test_another_copy_of_the_source_is_read_as_the_first_was(ours: Path, tmp_path: Path) -> None:
+    """Its size, channels and classes stay: named by a folder alone they would be 32 px, three channels, all."""
+    subject = open_subject(str(ours), source=str(packaged_digits()))
+    assert subject.source.train.images.shape[1:] == (1, 16, 16)
+    assert subject.class_names == ("3", "0", "1")
 
 
 def test_another_copy_of_the_source_may_be_named(ours: Path, pipeline: str) -> None:

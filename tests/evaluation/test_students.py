@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet, cutmix, one_hot
 from ncfm_hub.extractors.networks import Architecture, channel_statistics, normalise
 from ncfm_hub.progress import Silent
@@ -187,6 +188,12 @@ def test_accuracy_is_that_of_the_last_update(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(students.trainer, "logits", listen_logits)
     train(students, 0)
     assert events == ["update"] * PLAN.updates + ["test", "train"]
+
+
+def test_a_student_that_came_to_nothing_is_not_one_of_chance_accuracy() -> None:
+    students = Students(ARCHITECTURE, replace(PLAN, lr=1e30, cutmix=0.0), plain_engine())
+    with pytest.raises(Diverged, match=r"not finite after 5 updates at the rate 1e\+30; try a lower one"):
+        train(students, 0)
 
 
 def test_a_student_learns() -> None:

@@ -100,7 +100,7 @@ def test_teachers_are_not_trained_for_random_images_alone(monkeypatch: pytest.Mo
         ("distilled", "hard"),
         ("distilled", "soft"),
     ]
-    assert any("its teachers are not here" in line for line in said)
+    assert any("the teachers are not here" in line for line in said)
     elsewhere = replace(absent, place="/nowhere/pool")
     assert not elsewhere.has_extractors()
     asked: list[str] = []

@@ -55,6 +55,31 @@ def test_bare_numbers_are_the_sources_own(build: Build, source: SourceInfo) -> N
     assert images.labels.tolist() == [2, 0, 1]
 
 
+def test_texts_are_names_whatever_their_alphabet(build: Build) -> None:
+    planes = inspect_source(recipe(build(ROWS, ROWS[:3], names=["plane", "car", "bird"], folder="vehicles")))
+    texts = [(plain_image(n), name) for n, name in enumerate(["car", "bird", "plane"])]
+    images, _ = read(build(texts, texts), planes)
+    assert images.labels.tolist() == [1, 2, 0]
+    others = [(plain_image(n), name) for n, name in enumerate(["auto", "bird", "jet"])]
+    with pytest.raises(SourceError, match="class 'auto' is not in it"):
+        read(build(others, others, folder="others"), planes)
+
+
+def test_texts_of_numbers_are_numbers(build: Build) -> None:
+    """Twelve of them, which stand in another order as texts."""
+    rows = [(plain_image(n), n) for n in range(12)]
+    many = inspect_source(recipe(build(rows, rows, names=[f"kind {n}" for n in range(12)], folder="many")))
+    images, _ = read(build([(data, str(n)) for data, n in rows], [(rows[0][0], "0")], folder="texts"), many)
+    assert images.labels.tolist() == list(range(12))
+
+
+def test_rows_without_a_label_are_left_out(build: Build, source: SourceInfo) -> None:
+    unlabelled = [(plain_image(99), -1), *ONE_EACH, (plain_image(98), -1)]
+    images, _ = read(build(unlabelled, ONE_EACH, names=NAMES), source)
+    assert images.labels.tolist() == [0, 1, 2]
+    assert images.images[:, 0, 0, 0].tolist() == [10, 20, 30]
+
+
 def test_the_only_split_serves_whatever_its_name(tmp_path: Path, source: SourceInfo) -> None:
     features = Features({"image": Image(), "label": ClassLabel(names=NAMES)})
     folder = write(tmp_path / "made", features, [(*row, None) for row in ONE_EACH], name="distilled")
