@@ -21,12 +21,6 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).resolve().parent
-SETS = {
-    "random": "random real images",
-    "start": "mixed-tile start",
-    "distilled": "distilled",
-    "whole": "whole training split",
-}
 
 
 def pipeline_over(dataset: str, pipeline: str, folder: Path) -> str:
@@ -59,12 +53,14 @@ def run(dataset: str, ipc: int, preset: str, seed: int, output: Path) -> dict[st
 
 def table(result: dict) -> str:
     """The rows as a Markdown table, with the command's cost below."""
+    from ncfm_hub.publishing.statements import SETS
+
     lines = ["| trained on | labels | images kept | top-1 % (mean ± std) | students |", "|---|---|---|---|---|"]
     for row in result["results"]["rows"]:
         figure = row["accuracy"]
         spread = f" ± {figure['std']:.1f}" if figure["std"] is not None else ""
         cells = [
-            SETS[row["set"]],
+            str(SETS[row["set"]]),
             row["labels"],
             f"{row['stored_images']:,}",
             f"{figure['mean']:.1f}{spread}",

@@ -130,14 +130,11 @@ def table(results: dict[str, Any]) -> list[str]:
 
 def architectures(results: dict[str, Any]) -> list[str]:
     """A line for every set, a column for every student."""
-    from ncfm_hub.publishing.statements import SETS
+    from ncfm_hub.publishing.statements import SETS, by_architecture
 
-    rows = results["cross_architecture"]
-    students = list(dict.fromkeys(row["student"] for row in rows))
-    found = {(row["set"], row["labels"], row["student"]): figure(row["accuracy"]) for row in rows}
-    sets = list(dict.fromkeys((row["set"], row["labels"]) for row in rows))
-    body = [[str(SETS[name]), labels, *(found[name, labels, one] for one in students)] for name, labels in sets]
-    head = ["trained on", "labels", *(one.removeprefix("ncfm_") for one in students)]
+    found = by_architecture(results["cross_architecture"])
+    body = [[str(SETS[line["set"]]), line["labels"], *map(figure, line["figures"])] for line in found["lines"]]
+    head = ["trained on", "labels", *(one.removeprefix("ncfm_") for one in found["students"])]
     return [*markdown(head, body), "", said_of(results["protocol"])]
 
 

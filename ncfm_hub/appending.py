@@ -15,7 +15,7 @@ from ncfm_hub.pipeline import ResolvedPipeline, change_recipe
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.publishing.loading import load_distilled, locate
 from ncfm_hub.recipe import Recipe, SourceRecipe
-from ncfm_hub.sources import SourceInfo, inspect_source
+from ncfm_hub.sources import SourceInfo, inspect_source, is_validation
 
 if TYPE_CHECKING:
     import torch
@@ -138,7 +138,7 @@ def _check_can_grow(target: str, described: Mapping[str, Any]) -> None:
         raise DistilledError(f"{target} was made by others and imported; only sets made by `distill` can be added to")
     if not isinstance(described.get("seed"), int):
         raise DistilledError(f"{target}: pipeline.yaml gives no seed, from which the new classes would be drawn")
-    if str(described["source"].get("test_split", "")).startswith("validation part"):
+    if is_validation(str(described["source"].get("test_split", ""))):
         raise DistilledError(
             f"{target} was distilled without the part of its source that it is measured on, which depends on the "
             "classes; add to a set made without --validation"

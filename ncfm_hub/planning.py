@@ -157,7 +157,7 @@ def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engi
     extractor, described = _extractors(recipe, source, None, None, engine)
     if described["origin"] == _UNTRAINED:
         minutes = pool_minutes(recipe.pool, extractor, images, engine)
-        _announce(minutes, "--preset cpu, --set pool.size=N, --set pool.epochs=N", progress)
+        announce(minutes, "--preset cpu, --set pool.size=N, --set pool.epochs=N", progress)
 
 
 def announce_evaluation(
@@ -174,10 +174,11 @@ def announce_evaluation(
     from ncfm_hub.cost import evaluate_minutes
 
     minutes = evaluate_minutes(recipe, _student(source), decoded, *images, engine, ranking)
-    _announce(minutes, "--preset cpu, --students N, --set evaluation.updates=N", progress)
+    announce(minutes, "--preset cpu, --students N, --set evaluation.updates=N", progress)
 
 
-def _announce(minutes: float, shorter: str, progress: Progress) -> None:
+def announce(minutes: float, shorter: str, progress: Progress) -> None:
+    """Say so where something takes long, and what shortens it."""
     if minutes > LONG_MINUTES:
         progress.note(f"this takes about {minutes / 60:.1f} hours here; shorter with {shorter}")
 

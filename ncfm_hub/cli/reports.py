@@ -142,14 +142,14 @@ def _by_architecture(rows: list[dict[str, Any]]) -> list[str]:
     """A line for every set and a column for every architecture."""
     if not rows:
         return []
-    students = list(dict.fromkeys(row["student"] for row in rows))
-    figures = {(row["set"], row["labels"], row["student"]): _accuracy(row["accuracy"]) for row in rows}
-    sets = list(dict.fromkeys((row["set"], row["labels"]) for row in rows))
+    from ncfm_hub.publishing.statements import by_architecture
+
+    found = by_architecture(rows)
     body = [
-        (_SETS.get(name, name), labels, *(figures.get((name, labels, student), "") for student in students))
-        for name, labels in sets
+        (_SETS.get(line["set"], line["set"]), line["labels"], *(_accuracy(figure) for figure in line["figures"]))
+        for line in found["lines"]
     ]
-    return ["", *_aligned([("set", "labels", *students), *body])]
+    return ["", *_aligned([("set", "labels", *found["students"]), *body])]
 
 
 def _ranking_lines(ranking: dict[str, Any]) -> list[str]:

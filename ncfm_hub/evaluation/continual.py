@@ -32,7 +32,7 @@ from ncfm_hub.evaluation.students import StudentPlan, Students
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.extractors.networks import Architecture
 from ncfm_hub.files import write_json
-from ncfm_hub.planning import LONG_MINUTES
+from ncfm_hub.planning import announce
 from ncfm_hub.progress import Bar, Progress, Silent
 from ncfm_hub.publishing.names import slug
 from ncfm_hub.sources.types import ImageSet
@@ -164,9 +164,7 @@ def _announce(subject: Subject, students: int, progress: Progress) -> None:
     recipe = subject.recipe.model_copy(update={"evaluation": evaluation})
     images = (len(subject.source.train.labels), len(subject.source.test.labels))
     minutes = evaluate_minutes(recipe, subject.architecture(), len(subject.labels), *images, subject.engine)
-    if minutes > LONG_MINUTES:
-        shorter = "--orders N, --memories distilled,random, --set evaluation.updates=N"
-        progress.note(f"this takes about {minutes / 60:.1f} hours here; shorter with {shorter}")
+    announce(minutes, "--orders N, --memories distilled,random, --set evaluation.updates=N", progress)
 
 
 def _rows(memories: Sequence[Memory], number: int, seen: Sequence[int]) -> list[Row]:

@@ -116,13 +116,13 @@ def student_journal() -> Path:
     return cache_root() / "students"
 
 
-def summarise(values: Sequence[float]) -> dict[str, Any]:
-    """n, mean, sample standard deviation (None for one value) and the values, rounded to a hundredth."""
+def summarise(values: Sequence[float], digits: int = 2) -> dict[str, Any]:
+    """n, mean, sample standard deviation (None for one value) and the values, rounded to so many digits."""
     return {
         "n": len(values),
-        "mean": round(statistics.fmean(values), 2),
-        "std": round(statistics.stdev(values), 2) if len(values) > 1 else None,
-        "values": [round(value, 2) for value in values],
+        "mean": round(statistics.fmean(values), digits),
+        "std": round(statistics.stdev(values), digits) if len(values) > 1 else None,
+        "values": [round(value, digits) for value in values],
     }
 
 

@@ -5,9 +5,10 @@ percent, one a student, and are used as fractions.
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Any
+
+from ncfm_hub.evaluation.protocol import summarise
 
 WEIGHT = 0.5  # of label robustness in LRS, and of the augmented part in ARS
 
@@ -33,7 +34,7 @@ def ranking(
     lrs = [label_robust_score(h, i) for h, i in zip(hlr, ior, strict=True)]
     ars = [augmentation_robust_score(i, p) for i, p in zip(ior, plain, strict=True)]
     figures = {"HLR": hlr, "IOR": ior, "IOR_plain": plain, "LRS": lrs, "ARS": ars}
-    return {name: _summary(values) for name, values in figures.items()}
+    return {name: summarise(values, digits=4) for name, values in figures.items()}
 
 
 def label_robust_score(hlr: float, ior: float, weight: float = WEIGHT) -> float:
@@ -53,12 +54,3 @@ def _normalised(value: float) -> float:
 
 def _differences(first: Sequence[float], second: Sequence[float]) -> list[float]:
     return [(a - b) / 100 for a, b in zip(first, second, strict=True)]
-
-
-def _summary(values: Sequence[float]) -> dict[str, Any]:
-    return {
-        "n": len(values),
-        "mean": round(statistics.fmean(values), 4),
-        "std": round(statistics.stdev(values), 4) if len(values) > 1 else None,
-        "values": [round(value, 4) for value in values],
-    }

@@ -21,7 +21,7 @@ from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.extractors.grid import convnet_grid
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.randomness import generator
-from ncfm_hub.sources import Source, cut_validation
+from ncfm_hub.sources import Source, cut_validation, is_validation
 
 SAMPLE = 20  # architectures of the grid, unless told
 Figures = dict[str, Any]
@@ -98,7 +98,7 @@ def _space(architectures: Sequence[str] | None) -> str:
 
 def _validation_of(source: Source) -> Source:
     """The source with a part of its training split to measure on; the test split is for no choice."""
-    return source if source.info.test_split.startswith("validation part") else cut_validation(source)
+    return source if is_validation(source.info.test_split) else cut_validation(source)
 
 
 def _sets(subject: Subject, part: Source, random_baseline: bool) -> Sets:

@@ -29,7 +29,7 @@ from ncfm_hub.publishing.layout import OWN_POOLS, PIPELINE, TENSORS
 from ncfm_hub.publishing.loading import load_distilled, locate
 from ncfm_hub.recipe import Recipe, SourceRecipe
 from ncfm_hub.settings import student_plan
-from ncfm_hub.sources import Source, cut_validation, load_source
+from ncfm_hub.sources import Source, cut_validation, is_validation, load_source
 from ncfm_hub.sources.single import load_labelled_images
 from ncfm_hub.stages import get_extractors
 
@@ -186,7 +186,7 @@ def open_subject(
     engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
     found = load_source(recipe.source, token=token, progress=progress)
     named = described.get("source", {})
-    if str(named.get("test_split", "")).startswith("validation part"):
+    if is_validation(str(named.get("test_split", ""))):
         found = cut_validation(found)
     if found.info.class_names != distilled.class_names:
         raise DistilledError(

@@ -125,7 +125,7 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "spread": any(row["accuracy"]["n"] > 1 for row in measured),
         "trained": any(row.get("train_accuracy") for row in measured),
         "comparisons": statements.comparisons(measured),
-        "architectures": _by_architecture(results.get("cross_architecture", [])),
+        "architectures": statements.by_architecture(results.get("cross_architecture", [])),
         "ranking": results.get("ranking", {}),
         "ranking_figures": statements.RANKING,
         "objective": statements.objective(recipe["distillation"]),
@@ -151,20 +151,6 @@ def _as_measured(recipe: Mapping[str, Any], results: Mapping[str, Any]) -> dict[
     known = {key: value for key, value in used.items() if key in recipe["evaluation"]}
     evaluation = {**recipe["evaluation"], **known, "students": protocol["students"]}
     return {**recipe, "evaluation": {**evaluation, "epochs": None} if used.get("updates") else evaluation}
-
-
-def _by_architecture(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What students of several architectures found: their names, and a line of figures for each set; {} for none."""
-    if not rows:
-        return {}
-    students = list(dict.fromkeys(row["student"] for row in rows))
-    sets = list(dict.fromkeys((row["set"], row["labels"]) for row in rows))
-    found = {(row["set"], row["labels"], row["student"]): row["accuracy"] for row in rows}
-    lines = [
-        {"set": name, "labels": labels, "figures": [found.get((name, labels, student)) for student in students]}
-        for name, labels in sets
-    ]
-    return {"students": students, "lines": lines}
 
 
 def _recipe_rows(recipe: Mapping[str, Any], shown: Sequence[str], pool_given: bool) -> list[tuple[str, str, Any]]:

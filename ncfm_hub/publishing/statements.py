@@ -1,6 +1,6 @@
 """What a card says in words about its own numbers. Nothing that was not measured is mentioned."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ncfm_hub.publishing.escaping import Ready, code, inline, link, web_address
@@ -94,6 +94,20 @@ def _mean(row: Row) -> float:
 def _kinds(ours: Row, other: Row) -> str:
     one, two = inline(ours["labels"]), inline(other["labels"])
     return f"{one} labels" if one == two else f"{one} labels against {two} labels"
+
+
+def by_architecture(rows: Sequence[Row]) -> dict[str, Any]:
+    """What students of several architectures found: their names, and a line of figures for each set; {} for none."""
+    if not rows:
+        return {}
+    students = list(dict.fromkeys(row["student"] for row in rows))
+    sets = list(dict.fromkeys((row["set"], row["labels"]) for row in rows))
+    found = {(row["set"], row["labels"], row["student"]): row["accuracy"] for row in rows}
+    lines = [
+        {"set": name, "labels": labels, "figures": [found.get((name, labels, student)) for student in students]}
+        for name, labels in sets
+    ]
+    return {"students": students, "lines": lines}
 
 
 def objective(distillation: Mapping[str, Any]) -> list[Ready]:

@@ -9,6 +9,7 @@ from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
 
 _FRACTION = 0.1
 _AT_MOST = 5000
+_PART = "validation part of "
 _NAMED = 5  # small classes that get a line of their own
 
 
@@ -36,8 +37,13 @@ def planned_validation(info: SourceInfo, seed: int = 0) -> SourceInfo:
     return dataclasses.replace(_named(info, seed), train_examples=left, test_examples=cut)
 
 
+def is_validation(split: str) -> bool:
+    """Whether a split's name is that of a part cut off here."""
+    return split.startswith(_PART)
+
+
 def _named(info: SourceInfo, seed: int) -> SourceInfo:
-    name = f"validation part of {info.train_split}"
+    name = f"{_PART}{info.train_split}"
     fingerprint = hashlib.sha256(f"{info.fingerprint}/{name}/{seed}".encode()).hexdigest()
     return dataclasses.replace(info, test_split=name, fingerprint=fingerprint)
 
