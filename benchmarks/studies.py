@@ -33,11 +33,11 @@ COMMANDS: dict[str, list[str]] = {
     "architectures": [
         *("evaluate", SET, "--baselines", "random", "--architectures", "alexnet,vgg11,resnet18"),
         *("--students", "2", "--set", "evaluation.soft_labels=false"),
-        *("--set", "evaluation.updates=300", "--set", "evaluation.lr=0.001"),
+        *("--set", "evaluation.updates=200", "--set", "evaluation.lr=0.001"),
     ],
     "continual": ["continual", SET, "--steps", "5", "--orders", "5", "--set", "evaluation.updates=200"],
     # Seed 4 for its cost alone: of the samples of seeds 0 to 5 it has the fewest operations.
-    "nas": ["nas", SET, "--sample", "20", "--seed", "4", "--proxy-updates", "100", "--whole-updates", "300"],
+    "nas": ["nas", SET, "--sample", "20", "--seed", "4", "--proxy-updates", "100", "--whole-updates", "200"],
 }
 PLOTTED = ("continual", "nas")
 

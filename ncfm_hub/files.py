@@ -1,10 +1,11 @@
 """Files that are either whole or absent: written under a temporary name, flushed, renamed."""
 
 import hashlib
+import itertools
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,30 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON in the order given, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _as_json(value))
+
+
+def write_study(folder: Path, names: Sequence[str], found: Any) -> Path | None:
+    """Write a study's JSON under the first of `names`; an earlier study with another content is kept beside it.
+
+    names: all files of the study, which the caller writes anew; an earlier one's are renamed together, `nas.json` to
+        `nas-1.json` or the next free number. Returns what the earlier JSON is called now, None where nothing was.
+    """
+    first = folder / names[0]
+    text = _as_json(found)
+    if not first.is_file() or first.read_text(encoding="utf-8") == text:
+        write_text(first, text)
+        return None
+
+    def numbered(name: str, number: int) -> Path:
+        return folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
+
+    number = next(n for n in itertools.count(1) if not any(numbered(name, n).exists() for name in names))
+    for name in names:
+        if (folder / name).exists():
+            os.rename(folder / name, numbered(name, number))
+    write_text(first, text)
+    return numbered(names[0], number)
 
 
 def sha256_file(path: Path) -> str:
@@ -50,3 +74,7 @@ def cache_root() -> Path:
     """Where pools and decoded images are kept: `NCFM_HUB_CACHE`, else `~/.cache/ncfm_hub`."""
     named = os.environ.get("NCFM_HUB_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "ncfm_hub"
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -53,7 +53,8 @@ def _split_memories(ctx: click.Context, parameter: click.Parameter, value: str) 
 def continual(out: Output, target: str, **request: Any) -> None:
     """Let the classes of the distilled dataset TARGET (a folder, or a repository of the Hub) come in steps, and train a
     student from scratch after each step on the memory of all classes seen so far (GDumb). Writes continual.json and
-    continual.png into DIR, TARGET-continual without --output. After an interruption the same command goes on.
+    continual.png into DIR, TARGET-continual without --output, where an earlier study is renamed. After an interruption
+    the same command goes on.
 
     \b
     Examples:

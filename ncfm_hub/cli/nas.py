@@ -48,8 +48,9 @@ def nas(
     training set does: each is trained for a short while on both, and measured on a validation part of the training
     split.
 
-    Writes nas.json, nas.md and the scatter plot nas.png. Finished students are kept: the same command goes on after an
-    interruption, and a larger --sample adds to a smaller one.
+    Writes nas.json, nas.md and the scatter plot nas.png into DIR, TARGET-nas without --output, where an earlier search
+    is renamed. Finished students are kept: the same command goes on after an interruption, and a larger --sample adds to
+    a smaller one.
 
     \b
     Examples:
@@ -68,7 +69,9 @@ def nas(
         target, architectures=architectures, budget=budget, **request, overrides=options.overrides(), progress=out
     )
     folder = output or Path(f"{Path(target).resolve().name}-nas")
-    search_report.write_search(folder, found)
+    earlier = search_report.write_search(folder, found)
+    if earlier:
+        out.note(f"The search that was there is {earlier} now")
     lines = [
         *search_report.agreement_lines(found),
         "",

@@ -31,7 +31,7 @@ from ncfm_hub.evaluation.seen_classes import (
 from ncfm_hub.evaluation.students import StudentPlan, Students
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.extractors.networks import Architecture
-from ncfm_hub.files import write_json
+from ncfm_hub.files import write_study
 from ncfm_hub.planning import announce
 from ncfm_hub.progress import Bar, Progress, Silent
 from ncfm_hub.publishing.names import slug
@@ -69,8 +69,8 @@ def continual(
     steps: in which the classes come, S; orders: random orders of the classes, a student each for every step and memory
     memories: of "distilled", "random" and "herding"; labels: "hard", or "soft" ones restricted to the classes seen
     seed: of the orders, the students and the random memories
-    output: folder of the two files, `<target>-continual` in the current one by default; target, source, preset,
-        overrides, revision, token: as in `open_subject`
+    output: folder of the two files, `<target>-continual` in the current one by default, where an earlier study with
+        other results is renamed; target, source, preset, overrides, revision, token: as in `open_subject`
     Students already trained under the same conditions are found in the cache: an interrupted study goes on when asked
     for again. Raises DistilledError where the classes cannot come in so many steps or there are no soft labels.
     """
@@ -81,7 +81,9 @@ def continual(
     results = class_incremental(subject, steps, orders, memories, labels, seed, student_journal(), progress)
     folder = output or Path(f"{slug(Path(target).resolve().name)}-continual")
     if subject.engine.accelerator.is_main_process:
-        write_json(folder / RESULTS, results)
+        earlier = write_study(folder, (RESULTS, PLOT), results)
+        if earlier:
+            progress.note(f"the study that was there is {earlier} now")
         plot_steps(results, folder / PLOT)
     return ContinualStudy(folder, results)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ncfm_hub.files import whole_file, write_json, write_text
+from ncfm_hub.files import whole_file, write_study, write_text
 
 _COLOURS = {"distilled": "#0072B2", "random": "#D55E00"}  # Okabe and Ito's, told apart by all
 _MARKERS = {"distilled": "o", "random": "^"}
@@ -11,12 +11,13 @@ _TITLES = {"distilled": "distilled images", "random": "random images"}
 Figures = dict[str, Any]
 
 
-def write_search(folder: Path, found: Figures) -> None:
-    """Write nas.json, nas.md and nas.png."""
-    write_json(folder / "nas.json", found)
+def write_search(folder: Path, found: Figures) -> Path | None:
+    """Write nas.json, nas.md and nas.png; what an earlier search's nas.json is called now, None where none was."""
+    earlier = write_study(folder, ("nas.json", "nas.md", "nas.png"), found)
     text = "\n".join([*agreement_lines(found), "", *architecture_lines(found)])
     write_text(folder / "nas.md", text + "\n")
     draw_scatter(found, folder / "nas.png")
+    return earlier
 
 
 def agreement_lines(found: Figures) -> list[str]:

@@ -188,16 +188,7 @@ def open_subject(
     named = described.get("source", {})
     if is_validation(str(named.get("test_split", ""))):
         found = cut_validation(found)
-    if found.info.class_names != distilled.class_names:
-        raise DistilledError(
-            f"{target} holds the classes {_some(distilled.class_names)}; "
-            f"its source {found.info.dataset} gives {_some(found.info.class_names)}"
-        )
-    if found.train.images.shape[1:] != distilled.images.shape[1:]:
-        raise DistilledError(
-            f"{target} holds images of {tuple(distilled.images.shape[1:])} (channels, height, width); its source "
-            f"{found.info.dataset} is read as {tuple(found.train.images.shape[1:])}"
-        )
+    _check_fits(target, distilled, found)
     imported = "imported" in described
     if found.fingerprint != named.get("fingerprint") and not imported:
         progress.note("the source differs from the one this set was made from; its start is drawn from the present one")
@@ -222,6 +213,19 @@ def open_subject(
         token=token,
         folder=folder,
     )
+
+
+def _check_fits(target: str, distilled: Distilled, found: Source) -> None:
+    if found.info.class_names != distilled.class_names:
+        raise DistilledError(
+            f"{target} holds the classes {_some(distilled.class_names)}; "
+            f"its source {found.info.dataset} gives {_some(found.info.class_names)}"
+        )
+    if found.train.images.shape[1:] != distilled.images.shape[1:]:
+        raise DistilledError(
+            f"{target} holds images of {tuple(distilled.images.shape[1:])} (channels, height, width); its source "
+            f"{found.info.dataset} is read as {tuple(found.train.images.shape[1:])}"
+        )
 
 
 def _other_copy(source: SourceRecipe, named: Recipe) -> SourceRecipe:

@@ -18,8 +18,11 @@ def describe(features: "Features") -> str:
     return ", ".join(f"{name}: {_kind(feature)}" for name, feature in features.items()) or "none"
 
 
-def image_column(features: "Features", wanted: str | None, dataset: str) -> str:
-    """The column of images: the one `wanted`, else the only one of type Image. SourceError if that fails."""
+def image_column(
+    features: "Features", wanted: str | None, dataset: str, remedy: str = "pick one with --image-column"
+) -> str:
+    """The column of images: the one `wanted`, else the only one of type Image. SourceError, which ends in the remedy
+    where none or several could be meant."""
     from datasets import Image
 
     if wanted is not None:
@@ -31,14 +34,17 @@ def image_column(features: "Features", wanted: str | None, dataset: str) -> str:
         [name for name, feature in features.items() if isinstance(feature, Image)],
         features,
         dataset,
-        ("image", "--image-column"),
+        ("image", remedy),
     )
 
 
-def label_column(features: "Features", wanted: str | None, dataset: str) -> str:
+def label_column(
+    features: "Features", wanted: str | None, dataset: str, remedy: str = "pick one with --label-column"
+) -> str:
     """The column of labels: the one `wanted`, else the only ClassLabel, else the only text or integer column.
 
     Among several, one that bears a usual name (`label`, `class`, `target` ...) is taken if it is alone in that.
+    SourceError as for `image_column`.
     """
     from datasets import ClassLabel
 
@@ -57,15 +63,15 @@ def label_column(features: "Features", wanted: str | None, dataset: str) -> str:
     usual = [name for name in candidates if name.lower() in _LABEL_NAMES]
     if len(candidates) > 1 and len(usual) == 1:
         candidates = usual
-    return _only(candidates, features, dataset, ("label", "--label-column"))
+    return _only(candidates, features, dataset, ("label", remedy))
 
 
 def _only(candidates: list[str], features: "Features", dataset: str, role: tuple[str, str]) -> str:
-    what, flag = role
+    what, remedy = role
     if len(candidates) == 1:
         return candidates[0]
     count = "no column that could hold the" if not candidates else "several columns that could hold the"
-    raise SourceError(f"{dataset} has {count} {what}; pick one with {flag}; columns: {describe(features)}")
+    raise SourceError(f"{dataset} has {count} {what}; {remedy}; columns: {describe(features)}")
 
 
 def _must_exist(features: "Features", name: str, dataset: str, flag: str) -> None:

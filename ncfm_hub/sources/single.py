@@ -34,16 +34,20 @@ def load_labelled_images(
 ) -> "tuple[ImageSet, torch.Tensor | None]":
     """The images of a dataset made from `source`, brought to its size and channels, and soft labels where it has them.
 
-    Its split `train` is read, or the only one. Classes are told by name, or by the source's own numbers where the
-    labels are numbers, or texts of them. Soft labels: a column `soft_label` of C probabilities, float32 (N, C), in the
-    source's order of classes. Raises SourceError where columns, classes or probabilities do not fit the source.
+    Its split `train` is read, or the only one, and the columns called as in the source, or the only ones of their kind.
+    Classes are told by name, or by the source's own numbers where the labels are numbers, or texts of them. Soft
+    labels: a column `soft_label` of C probabilities, float32 (N, C), in the source's order of classes. Raises
+    SourceError where columns, classes or probabilities do not fit the source.
     """
     import torch
 
     place = locate(SourceRecipe(dataset=dataset, revision=revision), token)
     opened = open_dataset(place, None)
-    images = image_column(opened.features, None, dataset)
-    labels = label_column(opened.features, None, dataset)
+    # Of several columns the one that is called as in the source.
+    images, labels = (
+        pick(opened.features, name if name in opened.features else None, dataset, f"the source's is called {name!r}")
+        for pick, name in ((image_column, source.image_column), (label_column, source.label_column))
+    )
     split = _only_split(opened)
     classes = _classes(opened, split, labels)
     order = _order(classes, source, dataset)

@@ -72,3 +72,10 @@ def test_an_unknown_network_is_one_line(invoke, monkeypatch, tmp_path):
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert "nothing" in result.stderr
+
+
+def test_it_says_where_an_earlier_search_went(invoke, searched, monkeypatch):
+    from ncfm_hub.evaluation import search_report
+
+    monkeypatch.setattr(search_report, "write_search", lambda folder, found: folder / "nas-1.json")
+    assert "The search that was there is o/nas-1.json now" in invoke("nas", "runs/x", "--output", "o").stderr

@@ -86,6 +86,17 @@ def test_the_only_split_serves_whatever_its_name(tmp_path: Path, source: SourceI
     assert read(folder, source)[0].labels.tolist() == [0, 1, 2]
 
 
+def test_of_several_columns_those_called_as_in_the_source(tmp_path: Path, source: SourceInfo) -> None:
+    """The source's are `picture` and `kind`."""
+    coarse = ClassLabel(names=["small", "large"])
+    features = Features({"picture": Image(), "size": coarse, "kind": ClassLabel(names=NAMES)})
+    rows = [(data, 0, label) for data, label in ONE_EACH]
+    assert read(write(tmp_path / "made", features, rows), source)[0].labels.tolist() == [0, 1, 2]
+    features = Features({"image": Image(), "size": coarse, "species": ClassLabel(names=NAMES)})
+    with pytest.raises(SourceError, match=r"several columns .* label; the source's is called 'kind'; columns: .*size"):
+        read(write(tmp_path / "others", features, rows), source)
+
+
 def test_images_are_brought_to_the_sources_size(build: Build, source: SourceInfo) -> None:
     larger = [(plain_image(10 * n, (20, 16)), n) for n in range(3)]
     images, _ = read(build(larger, larger, names=NAMES), source)
