@@ -49,8 +49,8 @@ def nas(
     split.
 
     Writes nas.json, nas.md and the scatter plot nas.png into DIR, TARGET-nas without --output, where an earlier search
-    is renamed. Finished students are kept: the same command goes on after an interruption, and a larger --sample adds to
-    a smaller one.
+    is renamed. Finished students are kept: the same command goes on after an interruption, and a larger --sample adds
+    to a smaller one.
 
     \b
     Examples:
