@@ -21,6 +21,7 @@ from ncfm_hub.evaluation.continual_plot import plot_steps
 from ncfm_hub.evaluation.continual_results import results_of
 from ncfm_hub.evaluation.memories import MEMORIES, Memory, make_memories
 from ncfm_hub.evaluation.protocol import Row, measure, student_journal
+from ncfm_hub.evaluation.search import check_output
 from ncfm_hub.evaluation.seen_classes import (
     ClassOrder,
     class_orders,
@@ -60,6 +61,7 @@ def continual(
     source: str | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    pool: str | None = None,
     revision: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
@@ -70,16 +72,24 @@ def continual(
     memories: of "distilled", "random" and "herding"; labels: "hard", or "soft" ones restricted to the classes seen
     seed: of the orders, the students and the random memories
     output: folder of the two files, `<target>-continual` in the current one by default, where an earlier study with
-        other results is renamed; target, source, preset, overrides, revision, token: as in `open_subject`
+        other results is renamed; target, source, preset, overrides, pool, revision, token: as in `open_subject`
     Students already trained under the same conditions are found in the cache: an interrupted study goes on when asked
     for again. Raises DistilledError where the classes cannot come in so many steps or there are no soft labels.
     """
     progress = progress or Silent()
+    folder = output or Path(f"{slug(Path(target).resolve().name)}-continual")
+    check_output(folder)
     subject = open_subject(
-        target, source=source, preset=preset, overrides=overrides, revision=revision, token=token, progress=progress
+        target,
+        source=source,
+        preset=preset,
+        overrides=overrides,
+        pool=pool,
+        revision=revision,
+        token=token,
+        progress=progress,
     )
     results = class_incremental(subject, steps, orders, memories, labels, seed, student_journal(), progress)
-    folder = output or Path(f"{slug(Path(target).resolve().name)}-continual")
     if subject.engine.accelerator.is_main_process:
         earlier = write_study(folder, (RESULTS, PLOT), results)
         if earlier:

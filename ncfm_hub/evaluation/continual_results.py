@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ncfm_hub.evaluation.memories import DISTILLED, Memory
 from ncfm_hub.evaluation.protocol import summarise
 from ncfm_hub.evaluation.seen_classes import ClassOrder
@@ -102,6 +104,14 @@ def _averages(steps: Sequence[dict[str, Any]]) -> list[float]:
     return [statistics.fmean(values) for values in zip(*(step["accuracy"]["values"] for step in steps), strict=True)]
 
 
+def _made_with(parts: int | None) -> str:
+    if parts is None:
+        return "which classes were at hand when the distilled images were made is not known"
+    if parts > 1:
+        return f"the distilled images were made in {parts} parts, each with the classes of its own at hand"
+    return "the distilled images were made with all classes at hand"
+
+
 def _notes(subject: Subject, memories: Sequence[Memory], sizes: Sequence[int]) -> list[str]:
     """What one must know to read the numbers, a sentence each."""
     names, side = [memory.name for memory in memories], subject.images.shape[-1]
@@ -109,6 +119,9 @@ def _notes(subject: Subject, memories: Sequence[Memory], sizes: Sequence[int]) -
         f"every memory keeps {subject.ipc} stored images of {side} x {side} px of each class seen so far; each student "
         f"is trained on it from scratch with {subject.plan().updates:,} updates"
     ]
+    counts = torch.bincount(subject.labels).tolist()
+    if DISTILLED in names and min(counts) < max(counts):
+        notes.append(f"except {DISTILLED}, which has from {min(counts)} to {max(counts)} images of a class")
     added = [after - before for before, after in zip([0, *sizes[:-1]], sizes, strict=True)]
     if added[0] > added[-1]:
         larger = added.count(added[0])
@@ -119,7 +132,7 @@ def _notes(subject: Subject, memories: Sequence[Memory], sizes: Sequence[int]) -
     if "random" in names:
         notes.append("the random memory is drawn anew for each order")
     if DISTILLED in names:
-        notes.append("the distilled images were made with all classes at hand")
+        notes.append(_made_with(subject.parts))
     if "herding" in names:
         notes.append("the images of herding were chosen by a network that had been trained on all classes")
     if memories[0].labels == "soft":

@@ -18,6 +18,7 @@ import torch
 
 from ncfm_hub._version import __version__
 from ncfm_hub.engine import Engine
+from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation.students import StudentResult, Students, TrainingSet
 from ncfm_hub.files import cache_root, write_json
 from ncfm_hub.progress import Bar, Progress, Silent
@@ -34,12 +35,14 @@ class Row:
     """One row of the table: what students are trained on.
 
     name: "distilled", "start", "whole", or a baseline's; labels: "hard" or "soft"; stored_images: what it costs to keep
+    extractors: digest of those by which its images were chosen, made or labelled; None where none had a part
     """
 
     name: str
     labels: str
     training: TrainingSet
     stored_images: int
+    extractors: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -72,6 +75,7 @@ def measure(
     journal: folder that keeps each student's result under the digest of all that it depends on, so that a student is
         never trained twice under the same conditions, whatever table it is asked for
     what: the bar's name; again: train anew what the journal has, too
+    Raises Diverged, in every process, where a student of any did.
     """
     progress = progress or Silent()
     jobs = [(row, seed) for row in rows for seed in seeds]
@@ -88,13 +92,17 @@ def measure(
             else:
                 bar.advance(students.plan.updates)
                 done[row.key, seed] = result
-        for first in range(0, len(missing), students.at_once):
-            some = missing[first : first + students.at_once]
-            for (row, seed), result in zip(some, _train(some, test, students, bar), strict=True):
-                if journal:
-                    _keep(journal, condition_of[row.key], seed, result)
-                done[row.key, seed] = result
-    gathered = _gather(done, engine)
+        diverged = None
+        try:
+            for first in range(0, len(missing), students.at_once):
+                some = missing[first : first + students.at_once]
+                for (row, seed), result in zip(some, _train(some, test, students, bar), strict=True):
+                    if journal:
+                        _keep(journal, condition_of[row.key], seed, result)
+                    done[row.key, seed] = result
+        except Diverged as error:
+            diverged = str(error)
+    gathered = _gather(done, diverged, engine)
     return [_summary(row, [gathered[row.key, seed] for seed in seeds]) for row in rows]
 
 
@@ -136,6 +144,7 @@ def _summary(row: Row, results: list[Kept]) -> dict[str, Any]:
         "train_accuracy": summarise([result["train_accuracy"] for result in results]),
         "per_class": [_mean_of(values) for values in zip(*(result["per_class"] for result in results), strict=True)],
         "seconds": round(sum(result["seconds"] for result in results), 1),
+        **({"extractors": row.extractors} if row.extractors else {}),
     }
 
 
@@ -183,9 +192,15 @@ def _kept_result(journal: Path | None, condition: str, seed: int) -> Kept | None
     return kept if usable else None
 
 
-def _gather(done: dict[Job, Kept], engine: Engine) -> dict[Job, Kept]:
-    if engine.accelerator.num_processes == 1:
-        return done
-    from accelerate.utils import gather_object
+def _gather(done: dict[Job, Kept], diverged: str | None, engine: Engine) -> dict[Job, Kept]:
+    """What all processes have done. All of them meet here before one gives up: alone it would meet the others in their
+    next table."""
+    everybodys = [(done, diverged)]
+    if engine.accelerator.num_processes > 1:
+        from accelerate.utils import gather_object
 
-    return dict(gather_object(list(done.items())))
+        everybodys = gather_object(everybodys)
+    for _, problem in everybodys:
+        if problem is not None:
+            raise Diverged(problem)
+    return {job: result for some, _ in everybodys for job, result in some.items()}

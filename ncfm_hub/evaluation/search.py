@@ -5,13 +5,15 @@ Every architecture is trained on the distilled set, on random images of the same
 many optimiser updates as told, and measured on images of the training split that are kept out of the latter two.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from ncfm_hub.errors import PoolError
+from ncfm_hub.errors import DistilledError, PoolError
 from ncfm_hub.evaluation.agreement import agreement
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.candidates import Budget, Sets, measure_candidates
@@ -82,6 +84,14 @@ def search_architectures(
     }
 
 
+def check_output(folder: Path) -> None:
+    """Raise DistilledError where a study could not be written to `folder`, which is made only once there is one."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "cannot be written to" if there.is_dir() else "is no folder"
+        raise DistilledError(f"nothing can be written to {str(folder)!r}: {there} {what}; name another by --output")
+
+
 def choose_architectures(names: Sequence[str] | None, sample: int | None, seed: int) -> list[str]:
     """The names to train, without repetition; see `search_architectures`."""
     every = convnet_grid() if names is None else list(dict.fromkeys(names))
@@ -124,7 +134,7 @@ def _protocol(subject: Subject, part: Source, budget: Budget) -> Figures:
         "split": part.info.test_split,
         "test_images": len(part.test.labels),
         # Such a set may know something of them, though nothing is trained on them as they are.
-        "distilled_from_test_images": subject.source is not part,
+        "distilled_from_test_images": None if subject.parts is None else subject.source is not part,
         "labels": "hard",
         **asdict(budget),
         "recipe": recipe,

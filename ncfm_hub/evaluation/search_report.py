@@ -42,7 +42,9 @@ def agreement_lines(found: Figures) -> list[str]:
         "bootstrap interval over architectures. Regret: points of accuracy on the whole set between the best of all "
         "and the best of the proxy's first few. Time: of training and testing, not of making the set.",
     ]
-    if protocol["distilled_from_test_images"]:
+    if protocol["distilled_from_test_images"] is None:
+        lines.append("The set was made elsewhere: it may come from images that this is measured on.")
+    elif protocol["distilled_from_test_images"]:
         lines.append("The set was distilled from all training images, those that this is measured on included.")
     return lines
 

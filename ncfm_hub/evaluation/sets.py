@@ -10,7 +10,7 @@ from ncfm_hub.evaluation.protocol import student_journal
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.evaluation.table import SETS_IN_ORDER, evaluate_subject
 from ncfm_hub.extractors.networks import check_network
-from ncfm_hub.files import write_json
+from ncfm_hub.files import write_json, write_study
 from ncfm_hub.planning import announce_evaluation
 from ncfm_hub.progress import Progress
 from ncfm_hub.publishing.card import read_pipeline, read_results, write_card
@@ -63,7 +63,7 @@ def evaluate_sets(
     for subject in subjects:
         result = evaluate_subject(subject, with_ranking, student_journal(), progress, again=again)
         if update and subject.folder and subject.engine.accelerator.is_main_process:
-            _update(subject.folder, result)
+            _update(subject.folder, result, progress)
         found.append({"target": subject.name, **result} if len(targets) > 1 else result)
     return found
 
@@ -110,18 +110,25 @@ def _check_folders(targets: Sequence[str]) -> None:
             raise DistilledError(f"{target} is not a folder of a distilled set, so that no card there can be updated")
 
 
-def _update(folder: Path, result: dict[str, Any]) -> None:
-    """Put what was measured in place of what the folder says; what was measured under the same protocol stays."""
+def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
+    """Put what was measured into the folder's results and card; what was measured under the same protocol stays there,
+    what was under another is kept beside."""
     before = read_results(folder)
     if before.get("protocol") == result["protocol"]:
-        result = result | {"rows": _merged(before["rows"], result["rows"])}
-    else:
+        for table in ("rows", "cross_architecture"):
+            if table in before and table in result:
+                result = result | {table: _merged(before[table], result[table])}
+    elif before.get("rows"):
+        # What is known of the run itself, its loss for example, is of no protocol.
         before = {key: value for key, value in before.items() if key not in ("cross_architecture", "ranking")}
+        earlier = write_study(folder, (RESULTS,), before | result)
+        progress.note(f"what was measured before was under another protocol; it is in {earlier} now")
     write_json(folder / RESULTS, before | result)
     write_card(folder)
 
 
 def _merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of both in the order of the table; of the same set and labels those of now."""
-    rows = {(row["set"], row["labels"]): row for row in (*before, *now)}
-    return sorted(rows.values(), key=lambda row: SETS_IN_ORDER.index(row["set"]))
+    """The rows of both, students by students in the order of the table; of the same set and labels those of now."""
+    rows = {(row.get("student"), row["set"], row["labels"]): row for row in (*before, *now)}
+    students = list(dict.fromkeys(student for student, _, _ in rows))
+    return sorted(rows.values(), key=lambda row: (students.index(row.get("student")), SETS_IN_ORDER.index(row["set"])))

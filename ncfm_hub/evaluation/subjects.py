@@ -43,10 +43,12 @@ class Subject:
     ipc: stored images of a class; stored: of all classes
     factor: a stored image is a factor x factor tiling; None for sets that started from no tiling of real images
     seed: from which the start and random images are drawn
-    place: folder, or Hub repository and commit, of its extractors; None for a pool by the recipe
+    place: folder, or Hub repository and commit, of its extractors; a Path for the folder that its maker had them in;
+        None for a pool by the recipe
     pool: its extractors where they are at hand; see `extractors`
     teachers: digest of the weights that its soft labels come from, where it is known
     folder: where its files lie; None while it is only in memory
+    parts: distillations that its classes come from; None where it was made elsewhere and nobody knows
     """
 
     name: str
@@ -60,11 +62,12 @@ class Subject:
     source: Source
     recipe: Recipe
     engine: Engine
-    place: str | None = None
+    place: str | Path | None = None
     token: str | None = None
     folder: Path | None = None
     pool: Pool | None = None
     teachers: str | None = None
+    parts: int | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -107,10 +110,10 @@ class Subject:
         """The pool it was made with, or one by the recipe: from where it was, the cache, or trained now."""
         if self.pool is not None:
             return self.pool
-        progress, source = progress or Silent(), self.source
-        if self.place is None:
+        progress, source, place = progress or Silent(), self.source, self._place()
+        if place is None:
             announce_pool(self.recipe, source.info, len(source.train.labels), self.engine, progress)
-        found = get_extractors(source, self.recipe, self.place, self.engine, self.token, progress)
+        found = get_extractors(source, self.recipe, place, self.engine, self.token, progress)
         if self.teachers and weights_digest(found.members) != self.teachers:
             progress.note("the extractors at hand are not those that this set's soft labels come from")
         return found
@@ -121,13 +124,23 @@ class Subject:
             return True
         info, flip = self.source.info, self.recipe.source.flip
         try:
-            if self.place is None:
+            place = self._place()
+            if place is None:
                 trained = pinned(self.recipe.pool)
                 return is_cached(self.source.fingerprint, flip, trained, info.resolution, self.engine)
-            check_pool_fits(find_pool(self.place, self.token), self.class_names, info.channels, info.resolution)
+            check_pool_fits(find_pool(place, self.token), self.class_names, info.channels, info.resolution)
         except PoolError:
             return False
         return True
+
+    def _place(self) -> str | None:
+        """Where its extractors are looked for. A folder of its maker's is no repository of the same name."""
+        if isinstance(self.place, Path) and not self.place.is_dir():
+            raise PoolError(
+                f"{self.name} was made with the extractors in the folder {str(self.place)!r}, which is not here; name "
+                "them by --pool"
+            )
+        return None if self.place is None else str(self.place)
 
 
 def own_subject(
@@ -148,6 +161,7 @@ def own_subject(
         engine=engine,
         folder=folder,
         pool=pool,
+        parts=1,
     )
 
 
@@ -208,11 +222,20 @@ def open_subject(
         source=found,
         recipe=recipe,
         engine=engine,
-        place=pool or (None if of_pool.get("origin") in (None, *OWN_POOLS) else str(of_pool["origin"])),
+        place=pool or _recorded_place(of_pool),
         teachers=of_pool.get("digest"),
         token=token,
         folder=folder,
+        parts=None if imported else len(described.get("parts") or [described]),
     )
+
+
+def _recorded_place(of_pool: Mapping[str, Any]) -> str | Path | None:
+    """Where the extractors came from as pipeline.yaml has it: what came from a Hub has its commit there."""
+    origin = of_pool.get("origin")
+    if origin in (None, *OWN_POOLS):
+        return None
+    return str(origin) if "@" in str(origin) else Path(str(origin)).expanduser()
 
 
 def _check_fits(target: str, distilled: Distilled, found: Source) -> None:
@@ -265,15 +288,18 @@ def _open_foreign(
     found = load_source(recipe.source, token=token, progress=progress)
     images, soft_labels = load_labelled_images(target, revision, found.info, token=token, progress=progress)
     classes = len(found.info.class_names)
-    counts = torch.bincount(images.labels, minlength=classes)
+    counts, ipc = torch.bincount(images.labels, minlength=classes), -(-len(images.labels) // classes)
     if counts.min() != counts.max():
-        progress.note(f"{target} has from {int(counts.min())} to {int(counts.max())} images a class")
+        progress.note(
+            f"{target} has from {int(counts.min())} to {int(counts.max())} images a class; what it is compared with "
+            f"has {ipc} of each"
+        )
     return Subject(
         name=target,
         images=images.images,
         labels=images.labels,
         soft_labels=soft_labels,
-        ipc=-(-len(images.labels) // classes),
+        ipc=ipc,
         stored=len(images.labels),
         factor=None,
         seed=0,

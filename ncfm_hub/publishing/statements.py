@@ -74,6 +74,16 @@ def comparisons(rows: Iterable[Row]) -> list[Ready]:
     return said
 
 
+def other_extractors(rows: Iterable[Row], own: str | None) -> list[Ready]:
+    """A sentence on the rows that other extractors chose, made or labelled than those the set was made with, whose
+    digest is `own`; none where there is no such row, or the set's are not known."""
+    strange = [row for row in rows if row.get("extractors") not in (None, own)]
+    if own is None or not strange:
+        return []
+    named = ", ".join(f"{SETS[row['set']]} ({inline(row['labels'])} labels)" for row in strange)
+    return [Ready(f"Chosen, made or labelled by other extractors than those this set was made with: {named}.")]
+
+
 def _not_beaten(rows: list[Row], baseline: str) -> list[tuple[Row, Row]]:
     """(distilled row, baseline row) where the baseline's mean is not below; same labels, else the best of each."""
     ours, others = ([row for row in rows if row["set"] == name] for name in ("distilled", baseline))

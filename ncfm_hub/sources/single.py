@@ -65,7 +65,7 @@ def load_labelled_images(
             decode_rows(table, images, rows, out, bar, image_roots(place))
     except BadImage as bad:
         raise SourceError(f"{where}, row {rows[bad.index]}: the image cannot be used: {bad}") from bad
-    soft = _probabilities(table, order, where)[rows] if _SOFT in columns else None
+    soft = _probabilities(table, _order_of_columns(classes, order), where)[rows] if _SOFT in columns else None
     missing = sorted(set(range(len(source.class_names))) - set(found.tolist()))
     if missing:
         raise SourceError(f"{where}: no image of class {source.class_names[missing[0]]!r} of {source.dataset}")
@@ -97,6 +97,14 @@ def _order(classes: Classes, source: SourceInfo, dataset: str) -> np.ndarray:
     strange = next((name for name in classes.names if name not in known), None)
     what = f"class {strange!r} is not in it" if strange else f"{len(classes.names)} of its {len(known)} are here"
     raise SourceError(f"{dataset} does not have the classes of {source.dataset}: {what}")
+
+
+def _order_of_columns(classes: Classes, order: np.ndarray) -> np.ndarray:
+    """int64: the source's position of each column of soft labels. Texts of numbers, which stand in the order of texts
+    among the classes ("10" before "2"), are columns in the order of numbers."""
+    if all(isinstance(value, str) and value.isdecimal() for value in classes.values):
+        return order[np.argsort([int(value) for value in classes.values])]
+    return order
 
 
 def _probabilities(table: Any, order: np.ndarray, where: str) -> np.ndarray:

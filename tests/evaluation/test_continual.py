@@ -123,6 +123,7 @@ def test_soft_labels_of_real_images_are_those_of_the_extractors(trained: Trained
         torch.testing.assert_close(training.targets, expected, atol=1e-5, rtol=0)
     assert all(memory["labels"] == "soft" for memory in results["memories"])
     assert any("teacher that gave them has seen all classes" in note for note in results["protocol"]["notes"])
+    assert "the distilled images were made with all classes at hand" in results["protocol"]["notes"]
     assert not any("teacher" in note for note in study(None, steps=1, orders=1)["protocol"]["notes"])
 
 
@@ -226,6 +227,15 @@ def check(figure: dict[str, Any], values: np.ndarray) -> None:
     assert figure["values"] == pytest.approx(values.tolist(), abs=0.006)
     assert figure["mean"] == pytest.approx(values.mean(), abs=0.006)
     assert figure["std"] == pytest.approx(values.std(ddof=1), abs=0.006)
+
+
+def test_what_is_not_known_of_a_set_is_not_said(trained: Trained) -> None:
+    grown = study(None, steps=1, orders=1, subject=replace(SUBJECT, parts=2))["protocol"]["notes"]
+    assert "the distilled images were made in 2 parts, each with the classes of its own at hand" in grown
+    fewer = replace(SUBJECT, parts=None, images=SUBJECT.images[:-3], labels=SUBJECT.labels[:-3])
+    theirs = study(None, steps=1, orders=1, subject=fewer, memories=["distilled", "random"])["protocol"]["notes"]
+    assert "which classes were at hand when the distilled images were made is not known" in theirs
+    assert "except distilled, which has from 5 to 8 images of a class" in theirs
 
 
 def test_pairs_have_their_mean_standard_error_and_spread() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.protocol import Row, measure, summarise, updates_of
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet, one_hot
@@ -162,6 +163,29 @@ def test_a_student_of_other_conditions_is_trained_again(
         engine = replace(engine, precision="bf16")
     measure([one], test, Students(architecture, plan, engine), range(1), engine, tmp_path)
     assert len(trained) == 2
+
+
+def test_where_a_student_of_another_process_diverged_all_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After they have met: a process that went on alone would take another table's students for its own."""
+    engine = plain_engine()
+    monkeypatch.setattr(type(engine.accelerator), "num_processes", 2)
+    met: list[Any] = []
+
+    def gather(mine: list[Any]) -> list[Any]:
+        met.extend(mine)
+        return [*mine, ({}, "a student has weights that are not finite")]
+
+    monkeypatch.setattr("accelerate.utils.gather_object", gather)
+    with pytest.raises(Diverged, match="a student has weights that are not finite"):
+        measure(ROWS[:2], SOURCE.test, Students(ARCHITECTURE, PLAN, engine), range(1), engine)
+    ((done, problem),) = met
+    assert (list(done), problem) == ([(("random", "hard"), 0)], None)
+    met.clear()
+    wild = Students(ARCHITECTURE, replace(PLAN, lr=1e30, cutmix=0.0), engine)
+    with pytest.raises(Diverged, match="rate 1e"):
+        measure(ROWS[:2], SOURCE.test, wild, range(1), engine)
+    assert met[0][0] == {}
+    assert "not finite" in met[0][1]
 
 
 def test_summaries_have_the_sample_standard_deviation() -> None:

@@ -70,6 +70,7 @@ def subject(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         source=SOURCE,
         recipe=recipe,
         engine=engine,
+        parts=1,
     )
     monkeypatch.setattr(search, "open_subject", lambda *_, **__: made)
     monkeypatch.setattr(search, "agreement", partial(agreement, resamples=20))
@@ -179,6 +180,10 @@ def test_a_set_made_on_the_validation_part_is_measured_on_it(subject: Subject, m
     found = search_architectures("mine", architectures=GOOD[:1], budget=BUDGET)
     assert not found["protocol"]["distilled_from_test_images"]
     assert found["protocol"]["test_images"] == 6
+    monkeypatch.setattr(search, "open_subject", lambda *_, **__: replace(subject, parts=None))
+    found = search_architectures("theirs", architectures=GOOD[:1], budget=BUDGET)
+    assert found["protocol"]["distilled_from_test_images"] is None
+    assert any("it may come from images that this is measured on" in line for line in agreement_lines(found))
 
 
 def figure(mean: float, std: float | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import yaml
 from ncfm_hub import run
 from ncfm_hub.errors import DistilledError, PipelineError, PoolError, SourceError
 from ncfm_hub.evaluation.subjects import open_subject
+from ncfm_hub.progress import Silent
 from ncfm_hub.publishing import load_distilled
 from ncfm_hub.sources import packaged_digits
 
@@ -29,6 +30,16 @@ SMALL: dict[str, Any] = {
     "engine.precision": "fp32",
     "engine.compile": "off",
 }
+
+
+class Notes(Silent):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.said.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +156,21 @@ def test_what_is_measured_goes_into_the_folder_only_when_asked(ours: Path, tmp_p
     run.evaluate(folder, overrides={"evaluation.baselines": ["k-center"]}, update=True)
     found = [row["set"] for row in json.loads((folder / "results.json").read_text())["rows"]]
     assert found == ["random", "random", "herding", "k-center", "distilled", "distilled"]
-    run.evaluate(folder, update=True)  # as it was: what other architectures found under the same protocol stays
-    assert "cross_architecture" in json.loads((folder / "results.json").read_text())
-    run.evaluate(folder, overrides={"evaluation.updates": 3, "evaluation.lr": 0.0125}, update=True)
+    wider = {"evaluation.architectures": ["convnet-d1-w32-instance-relu-avg"]}
+    run.evaluate(folder, overrides=wider, update=True)  # what others found under the same protocol stays
+    same_protocol = json.loads((folder / "results.json").read_text())
+    students = list(dict.fromkeys(row["student"] for row in same_protocol["cross_architecture"]))
+    names = ["ncfm_convnet3", "convnet-d2-w32-instance-relu-avg", "convnet-d1-w32-instance-relu-avg"]
+    assert students == names
+    other = {"evaluation.updates": 3, "evaluation.lr": 0.0125}
+    listening = Notes()
+    run.evaluate(folder, overrides=other, update=True, progress=listening)
+    assert f"under another protocol; it is in {folder / 'results-1.json'} now" in "".join(listening.said)
     assert "| evaluation | lr | 0.0125 |" in (folder / "README.md").read_text()
-    assert "cross_architecture" not in json.loads((folder / "results.json").read_text())
+    now = json.loads((folder / "results.json").read_text())
+    assert "cross_architecture" not in now
+    assert now["distillation"] == results["distillation"]
+    assert json.loads((folder / "results-1.json").read_text()) == same_protocol
     for name in ("distilled.safetensors", "pipeline.yaml"):
         assert (folder / name).read_bytes() == before[name]
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from ncfm_hub.distillation import distill_images
+from ncfm_hub.errors import PoolError
 from ncfm_hub.evaluation import table
 from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.evaluation.ranking import ranking
 from ncfm_hub.evaluation.students import Students
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.evaluation.table import evaluate_subject, match_means
-from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.extractors.pool import Pool, weights_digest
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.progress import Silent
 from ncfm_hub.publishing import decode_stored, to_pixels
@@ -154,6 +155,34 @@ def test_an_unfinished_distribution_matching_is_gone_on_with(monkeypatch: pytest
     first = match_means(it, it.pool, Silent())
     monkeypatch.setattr("ncfm_hub.distiller.Distiller.step", lambda *_: pytest.fail("a step was taken again"))
     assert torch.equal(match_means(it, it.pool, Silent()).images, first.images)
+
+
+def test_distribution_matching_by_other_weights_under_the_same_key_is_another() -> None:
+    it = subject()
+    assert it.pool is not None
+    first = match_means(it, it.pool, Silent())
+    changed = [tuple({name: 0.9 * value for name, value in one.items()} for one in pair) for pair in it.pool.members]
+    other = replace(it.pool, members=changed)
+    assert other.key == it.pool.key
+    assert not torch.equal(match_means(it, other, Silent()).images, first.images)
+
+
+def test_rows_name_the_extractors_that_had_a_part_in_them() -> None:
+    it = subject(baselines=["random", "herding", "start", "dm", "whole"])
+    assert it.pool is not None
+    digest = weights_digest(it.pool.members)
+    found = evaluate_subject(it, False, None, Silent())["rows"]
+    named = {(row["set"], row["labels"]) for row in found if "extractors" in row}
+    assert named == {("random", "soft"), ("herding", "hard"), ("dm", "hard")}
+    assert {row["extractors"] for row in found if "extractors" in row} == {digest}
+
+
+def test_extractors_in_a_folder_of_its_maker_are_no_repository_of_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("asked a Hub"))
+    absent = replace(subject(), pool=None, place=Path("runs/pool"))
+    assert not absent.has_extractors()
+    with pytest.raises(PoolError, match="in the folder 'runs/pool', which is not here; name them by --pool"):
+        absent.extractors()
 
 
 def test_each_architecture_measures_the_same_rows(given: list[tuple[Students, list[Row]]]) -> None:

@@ -28,4 +28,5 @@ def tiny_subject(classes: int = 5, ipc: int = 2, factor: int = 2, seed: int = 0,
         source=source,
         recipe=load_pipeline("digits", preset="cpu", overrides=changed).recipe,
         engine=plain_engine(),
+        parts=1,
     )

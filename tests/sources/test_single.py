@@ -73,6 +73,15 @@ def test_texts_of_numbers_are_numbers(build: Build) -> None:
     assert images.labels.tolist() == list(range(12))
 
 
+def test_soft_labels_of_texts_of_numbers_are_in_the_order_of_numbers(build: Build, tmp_path: Path) -> None:
+    rows = [(plain_image(n), n) for n in range(12)]
+    many = inspect_source(recipe(build(rows, rows, names=[f"kind {n}" for n in range(12)], folder="many")))
+    features = Features({"image": Image(), "label": Value("string"), "soft_label": List(Value("float32"))})
+    soft = torch.eye(12).tolist()
+    _, found = read(write(tmp_path / "soft", features, [(data, str(n), soft[n]) for data, n in rows]), many)
+    assert found.argmax(1).tolist() == list(range(12))
+
+
 def test_rows_without_a_label_are_left_out(build: Build, source: SourceInfo) -> None:
     unlabelled = [(plain_image(99), -1), *ONE_EACH, (plain_image(98), -1)]
     images, _ = read(build(unlabelled, ONE_EACH, names=NAMES), source)
