@@ -107,4 +107,4 @@ def _accuracy(figure: Figures) -> str:
 
 
 def _share(seconds: float, whole: float) -> str:
-    return f"{100 * (1 - seconds / whole):.0f} % saved" if whole else "nothing saved"
+    return f"{100 * (1 - seconds / whole):.0f} % saved" if seconds < whole else "nothing saved"
