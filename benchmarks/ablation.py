@@ -6,8 +6,9 @@
 
 A cell is a number of distillations of consecutive seeds, each measured by students with hard labels. Every cell is
 written to benchmarks/results/ablation/ as its distillations end. Cells are compared in pairs of equal seed, which share
-the start, the pool, the draws and the students' weights and batches. The test split is never read. `--table` prints
-Markdown, and `--docs` puts it into docs/engine.md.
+the start, the pool, the draws and the students' weights and batches. A table takes the seeds below `--distillations`
+alone, in means as in differences, though a cell may have more. The test split is never read. `--table` prints Markdown,
+and `--docs` puts it into docs/engine.md.
 """
 
 import argparse
@@ -19,11 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 BASE = "defaults"
+NOT_DISTILLED = ("mixed-tile start", "random images")
 # What a cell changes in the preset `cpu`, by dotted key.
 CELLS: dict[str, dict[str, Any]] = {
     "mixed-tile start": {},
@@ -192,15 +195,42 @@ def run_cells(asked: argparse.Namespace) -> None:
         print(cell, found, file=sys.stderr, flush=True)
 
 
+def students_of(cell: str, asked: argparse.Namespace) -> dict[int, list[float]]:
+    """Accuracies of the students of every distillation that was asked for and has been measured, by its seed."""
+    found = read_cell(cell, asked)["distillations"]
+    return {one["seed"]: one["accuracy"] for one in found if one["seed"] < asked.distillations}
+
+
 def means(cell: str, asked: argparse.Namespace) -> dict[int, float]:
-    """Mean accuracy of the students of every distillation that has been measured, by seed."""
-    return {one["seed"]: statistics.fmean(one["accuracy"]) for one in read_cell(cell, asked)["distillations"]}
+    """Mean accuracy of the students of each distillation, by its seed."""
+    return {seed: statistics.fmean(values) for seed, values in students_of(cell, asked).items()}
 
 
 def base_of(cell: str) -> str:
     """What a cell is compared with: the cell that differs from it in one thing."""
     uncalibrated = CELLS[cell].get("distillation.calibration") == 0 and len(CELLS[cell]) > 1
     return "without calibration" if uncalibrated else BASE
+
+
+def pooled_variance(groups: Iterable[Sequence[float]]) -> float:
+    """Within groups, over all of them; each has a mean of its own."""
+    several = [group for group in groups if len(group) > 1]
+    return sum(statistics.variance(group) * (len(group) - 1) for group in several) / sum(len(g) - 1 for g in several)
+
+
+def spread(asked: argparse.Namespace) -> str:
+    """How much students of one distillation differ, and how much distillations of one cell."""
+    cells = [cell for cell in asked.cells if cell not in NOT_DISTILLED and len(means(cell, asked)) > 1]
+    if not cells or asked.students < 2:
+        return ""
+    students = pooled_variance(values for cell in cells for values in students_of(cell, asked).values())
+    of_means = pooled_variance(list(means(cell, asked).values()) for cell in cells)
+    distillations = max(0.0, of_means - students / asked.students)
+    return (
+        f"Standard deviations pooled over the {len(cells)} cells that distill: {math.sqrt(students):.2f} between "
+        f"students of one distillation, {math.sqrt(distillations):.2f} between distillations, the students' share "
+        "taken off."
+    )
 
 
 def table(asked: argparse.Namespace) -> str:
@@ -221,10 +251,11 @@ def table(asked: argparse.Namespace) -> str:
             missing.append(f"{cell} ({len(found)} of {asked.distillations})")
         if not found:
             continue
-        spread = f" ± {statistics.stdev(found.values()):.1f}" if len(found) > 1 else ""
-        base = means(base_of(cell), asked)
-        pairs = [value - base[seed] for seed, value in found.items() if seed in base and cell != BASE]
-        line = f"| {cell} | {statistics.fmean(found.values()):.1f}{spread} |"
+        base = {} if cell == BASE else means(base_of(cell), asked)
+        found = {seed: value for seed, value in found.items() if seed in base} or found
+        pairs = [value - base[seed] for seed, value in found.items() if seed in base]
+        deviation = f" ± {statistics.stdev(found.values()):.1f}" if len(found) > 1 else ""
+        line = f"| {cell} | {statistics.fmean(found.values()):.1f}{deviation} |"
         if len(pairs) > 1:
             mean, error = statistics.fmean(pairs), statistics.stdev(pairs) / math.sqrt(len(pairs))
             verdict = "no" if abs(mean) <= 2 * error else "better" if mean > 0 else "worse"
@@ -232,6 +263,8 @@ def table(asked: argparse.Namespace) -> str:
             lines.append(f"{line} {mean:+.2f} ± {error:.2f}{beside} | {verdict} |")
         else:
             lines.append(f"{line} | |")
+    if said := spread(asked):
+        lines += ["", said]
     if missing:
         lines += ["", f"Missing: {', '.join(missing)}."]
     return "\n".join(lines)

@@ -71,7 +71,7 @@ def sha256_file(path: Path) -> str:
 
 
 def cache_root() -> Path:
-    """Where pools and decoded images are kept: `NCFM_HUB_CACHE`, else `~/.cache/ncfm_hub`."""
+    """Where all is kept that need not be computed again: `NCFM_HUB_CACHE`, else `~/.cache/ncfm_hub`."""
     named = os.environ.get("NCFM_HUB_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "ncfm_hub"
 

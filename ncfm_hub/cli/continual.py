@@ -8,6 +8,11 @@ from ncfm_hub.cli import options
 from ncfm_hub.cli.output import Output
 
 _MEMORIES = ("distilled", "random", "herding")
+_INSTEAD = {
+    "evaluation.students": "--orders",
+    "evaluation.baselines": "--memories",
+    "evaluation.soft_labels": "--labels",
+}
 
 
 def _split_memories(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -21,7 +26,12 @@ def _split_memories(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.command(short_help="Measure a distilled dataset as the memory of a continual learner.")
 @click.argument("target")
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=5, show_default=True, metavar="N", help="In which the classes come."
+    "--steps",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Steps in which the classes come.",
 )
 @click.option(
     "--orders",
@@ -47,21 +57,29 @@ def _split_memories(ctx: click.Context, parameter: click.Parameter, value: str) 
     help="Soft ones are restricted to the classes seen; their teacher has seen all.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
-@options.output_folder_option
+@options.output_folder("NAME-continual")
 @options.subject_options
+@options.extractors_option
 @options.output_option
 def continual(out: Output, target: str, **request: Any) -> None:
     """Let the classes of the distilled dataset TARGET (a folder, or a repository of the Hub) come in steps, and train a
-    student from scratch after each step on the memory of all classes seen so far (GDumb). Writes continual.json and
-    continual.png into DIR, TARGET-continual without --output, where an earlier study is renamed. After an interruption
-    the same command goes on.
+    student from scratch after each step on the memory of all classes seen so far (GDumb).
+
+    Writes continual.json and continual.png into DIR, where an earlier study is renamed; without --output into
+    NAME-continual in the current folder, NAME being the last part of TARGET. In the folder of the set itself `report`
+    shows the study and `push` takes it along.
+
+    Every step of every order trains a student for each memory. Herding, and soft labels of real images, need
+    extractors: those of --pool, else those that the set names, else those of its recipe, from the cache or trained now.
+    Students are kept in the cache: after an interruption the same command goes on.
 
     \b
     Examples:
-      ncfm-hub continual runs/cifar10
+      ncfm-hub continual runs/cifar10 --output runs/cifar10
       ncfm-hub continual owner/cifar100-ncfm-ipc10 --steps 10 --orders 10
       ncfm-hub continual runs/cifar10 --memories distilled,random --labels soft --set evaluation.updates=300
     """
+    options.refuse(_INSTEAD)
     from ncfm_hub.evaluation import continual as library
     from ncfm_hub.evaluation.continual_table import table_lines
 

@@ -22,7 +22,7 @@ from ncfm_hub.cli.output import Output
 @options.table_options
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of all draws; 0, or that of --append.")
 @options.set_option
-@options.output_folder_option
+@options.output_folder("PIPELINE-ncfm-ipcN (with --append PIPELINE-ncfm-ipcN-M-classes) in the current folder")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same run.")
 @click.option("--validation", is_flag=True, help="Measure on a part cut from the training split instead.")
 @options.publish_options

@@ -13,16 +13,29 @@ from ncfm_hub.cli.output import Output
 @options.subject_options
 @options.students_option
 @options.table_options
-@click.option("--pool", metavar="REPO|DIR", help="Extractors for the baselines, in place of those of the set.")
+@options.extractors_option
 @click.option("--ranking", is_flag=True, help="Also DD-Ranking's figures: HLR, IOR, LRS and ARS.")
 @click.option("--again", is_flag=True, help="Train anew what was measured under the same conditions before.")
-@click.option("--update", is_flag=True, help="Write the result into the folder's results.json and card.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Write the result into the folder's results.json and card; an earlier one of another protocol becomes "
+    "results-1.json.",
+)
 @options.output_option
 def evaluate(out: Output, **request: Any) -> None:
     """Train students on each distilled dataset TARGET (a folder, or a repository of the Hub) and on its baselines, and
     measure them on the test split of its source. Datasets that others made name their source by --source.
 
-    What was measured is kept, student by student: after an interruption the same command goes on.
+    Several sets are measured by the recipe of the first, on one source; --source, --revision and --pool are for all of
+    them. herding, k-center, el2n and dm need extractors: those of --pool, else those that the set names, else those of
+    its recipe, from the cache or trained now. Random images get a row with soft labels where extractors are at hand;
+    only --ranking trains them for it.
+
+    Without --update the result is only printed; --format json > FILE keeps it. With --update, rows that the folder has
+    from the same protocol stay beside the new ones. Another number of students or updates is another protocol.
+
+    Students are kept in the cache: after an interruption the same command goes on.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ from ncfm_hub.cli.output import Output
 @click.option(
     "--to", "benchmark", required=True, type=click.Choice(["dd-ranking", "dc-bench"]), help="Who is going to read it."
 )
-@options.output_folder_option
+@options.output_folder("PIPELINE-ipcN-BENCHMARK in the current folder")
 @mean_option
 @std_option
 @options.revision_option
@@ -23,7 +23,8 @@ from ncfm_hub.cli.output import Output
 @options.output_option
 def export(out: Output, target: str, benchmark: Any, output: Path | None, **request: Any) -> None:
     """Write the distilled dataset TARGET (a folder, or a repository of the Hub) in the format of DD-Ranking or of
-    DC-Bench: torch files of normalised images and labels, and export.json, which says what they are.
+    DC-Bench: torch files of normalised images and labels, and export.json, which says what they are. DD-Ranking itself
+    was run on such files; for DC-Bench only the form of the file is tested.
 
     \b
     Examples:

@@ -24,7 +24,7 @@ _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @std_option
 @click.option("--clip", is_flag=True, help="Cut values that 8-bit pixels cannot hold.")
 @click.option("--made-by", metavar="TEXT", help="Who distilled it, for the card.")
-@options.output_folder_option
+@options.output_folder("PIPELINE-imported-ipcN in the current folder")
 @options.preset_option
 @options.source_options
 @options.set_option

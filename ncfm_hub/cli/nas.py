@@ -8,6 +8,14 @@ import click
 from ncfm_hub.cli import options
 from ncfm_hub.cli.output import Output
 
+_INSTEAD = {
+    "evaluation.updates": "--proxy-updates and --whole-updates",
+    "evaluation.epochs": "--proxy-updates and --whole-updates",
+    "evaluation.students": "--students",
+    "evaluation.baselines": "--baseline",
+    "evaluation.architectures": "--architectures",
+}
+
 
 def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
     if value is None:
@@ -22,15 +30,39 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.argument("target")
 @click.option("--space", type=click.Choice(["convnet"]), help="Space to draw from: 720 ConvNets, the default.")
 @click.option(
-    "--architectures", metavar="A,B,C", callback=_names, help="These in place of a space: short names or timm's."
+    "--architectures",
+    metavar="A,B,C",
+    callback=_names,
+    help="These in place of a space: short names, ConvNets or timm's.",
 )
 @click.option(
     "--sample", type=click.IntRange(min=1), metavar="N", help="How many to draw; 20 of a space, or all named."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of the draw and the intervals.")
-@click.option("--proxy-updates", type=click.IntRange(min=1), default=200, show_default=True, help="On a proxy.")
-@click.option("--whole-updates", type=click.IntRange(min=1), default=800, show_default=True, help="On the whole set.")
-@click.option("--students", type=click.IntRange(min=1), default=1, show_default=True, help="Networks per accuracy.")
+@click.option(
+    "--proxy-updates",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Optimiser updates on the distilled and on the random images.",
+)
+@click.option(
+    "--whole-updates",
+    type=click.IntRange(min=1),
+    default=800,
+    show_default=True,
+    metavar="N",
+    help="Optimiser updates on the whole training set.",
+)
+@click.option(
+    "--students",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Networks per accuracy.",
+)
 @click.option(
     "--baseline",
     type=click.Choice(["random", "none"]),
@@ -39,7 +71,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     help="The same for random images of equal storage.",
 )
 @options.subject_options
-@options.output_folder_option
+@options.output_folder("NAME-nas")
 @options.output_option
 def nas(
     out: Output, target: str, space: str | None, architectures: list[str] | None, output: Path | None, **request: Any
@@ -48,27 +80,36 @@ def nas(
     training set does: each is trained for a short while on both, and measured on a validation part of the training
     split.
 
-    Writes nas.json, nas.md and the scatter plot nas.png into DIR, TARGET-nas without --output, where an earlier search
-    is renamed. Finished students are kept: the same command goes on after an interruption, and a larger --sample adds
-    to a smaller one.
+    Writes nas.json, nas.md and the scatter plot nas.png into DIR, where an earlier search is renamed; without --output
+    into NAME-nas in the current folder, NAME being the last part of TARGET. In the folder of the set itself `report`
+    shows the search and `push` takes it along.
+
+    A ConvNet is named by depth, width, norm (none, batch, layer, instance, group), activation (sigmoid, relu,
+    leakyrelu) and pooling (none, max, avg), as in convnet-d3-w128-instance-relu-avg.
+
+    Students are kept in the cache: after an interruption the same command goes on, and a larger --sample adds to a
+    smaller one. It runs in one process: under a launcher of several, such as torchrun, it is refused.
 
     \b
     Examples:
-      ncfm-hub nas runs/cifar10 --sample 20
+      ncfm-hub nas runs/cifar10 --sample 20 --output runs/cifar10
       ncfm-hub nas owner/cifar10-ncfm-ipc10 --sample 50 --proxy-updates 300 --students 3
       ncfm-hub nas runs/cifar10 --architectures convnet3,alexnet,vgg11,resnet18,mobilenetv3_small_050
       ncfm-hub nas runs/cifar10 --architectures convnet-d2-w64-batch-relu-max,convnet-d3-w128-instance-relu-avg
     """
     if space is not None and architectures is not None:
         raise click.UsageError("--space and --architectures exclude each other")
+    options.refuse(_INSTEAD)
     from ncfm_hub.evaluation import candidates, search, search_report
+    from ncfm_hub.publishing.folders import check_output
 
     budget = candidates.Budget(**{name: request.pop(name) for name in ("proxy_updates", "whole_updates", "students")})
     request["random_baseline"] = request.pop("baseline") == "random"
+    folder = output or Path(f"{Path(target).resolve().name}-nas")
+    check_output(folder)
     found = search.search_architectures(
         target, architectures=architectures, budget=budget, **request, overrides=options.overrides(), progress=out
     )
-    folder = output or Path(f"{Path(target).resolve().name}-nas")
     earlier = search_report.write_search(folder, found)
     if earlier:
         out.note(f"The search that was there is {earlier} now")

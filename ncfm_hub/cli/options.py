@@ -6,7 +6,7 @@ An option that sets a value of the recipe is collected under its dotted key; a c
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,13 @@ _OVERRIDES = "ncfm_hub.overrides"
 def overrides() -> dict[str, Any]:
     """Recipe values given on the command line, by dotted key."""
     return dict(click.get_current_context().meta.get(_OVERRIDES, {}))
+
+
+def refuse(instead: Mapping[str, str]) -> None:
+    """Usage error for a recipe value that the command now running does not read. instead: its own option for each."""
+    for key in overrides():
+        if key in instead:
+            raise click.UsageError(f"--set {key} does nothing here; give {instead[key]}")
 
 
 def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -100,6 +107,16 @@ def _list(flag: str, key: str, help: str) -> Callable[[Command], Command]:
     return click.option(flag, metavar="A,B,C", callback=store, expose_value=False, help=help)
 
 
+def output_folder(default: str) -> Callable[[Command], Command]:
+    """The option --output of a command that writes to the folder `default`, in words, unless it is given."""
+    return click.option(
+        "--output",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help=f"Where the result is written; {default} by default.",
+    )
+
+
 dataset_option = click.option(
     "--dataset", required=True, metavar="NAME", help="A pipeline's name, a Hub id, a local folder or a .yaml file."
 )
@@ -111,9 +128,7 @@ preset_option = click.option(
     type=click.Choice(["paper", "cpu"]),
     help="Values to start from; without it by the device, or as a set was made.",
 )
-output_folder_option = click.option(
-    "--output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where the result is written."
-)
+output_folder_option = output_folder("its own folder in the cache")  # of `pretrain`
 revision_option = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub.")
 students_option = _recipe(
     "--students", "evaluation.students", type=click.IntRange(min=0), metavar="N", help="Networks per accuracy; 0: none."
@@ -125,6 +140,15 @@ set_option = click.option(
     callback=_store_assignments,
     expose_value=False,
     help="Any recipe value, as in distillation.lr=0.01; may be repeated.",
+)
+evaluation_set_option = click.option(
+    "--set",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_store_assignments,
+    expose_value=False,
+    help="A value of the recipe's sections evaluation and engine (for sets of others of any section), as in "
+    "evaluation.updates=200; may be repeated.",
 )
 yes_option = click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
 token_option = click.option(
@@ -148,16 +172,21 @@ source_options = _stack(
 )
 subject_options = _stack(
     preset_option,
-    click.option("--source", metavar="NAME", help="What the set was made from, where it does not say so itself."),
+    click.option("--source", metavar="NAME", help="What the set was made from, or another copy of it."),
     revision_option,
-    set_option,
+    evaluation_set_option,
     token_option,
 )
 table_options = _stack(
     _list("--baselines", "evaluation.baselines", "Compare with: random, herding, k-center, el2n, start, dm, whole."),
     _list(
-        "--architectures", "evaluation.architectures", "Further students: alexnet, vgg11, resnet18, or timm's names."
+        "--architectures",
+        "evaluation.architectures",
+        "Further students: alexnet, vgg11, resnet18, ConvNets as `nas` names them, or timm's names.",
     ),
+)
+extractors_option = click.option(
+    "--pool", metavar="REPO|DIR", help="Extractors for what the set is compared with, in place of its own."
 )
 pool_options = _stack(
     _recipe("--backbone", "pool.backbone", metavar="NAME", help="timm name of the extractors; without it, a ConvNet."),

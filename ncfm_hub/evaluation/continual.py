@@ -21,7 +21,6 @@ from ncfm_hub.evaluation.continual_plot import plot_steps
 from ncfm_hub.evaluation.continual_results import results_of
 from ncfm_hub.evaluation.memories import MEMORIES, Memory, make_memories
 from ncfm_hub.evaluation.protocol import Row, measure, student_journal
-from ncfm_hub.evaluation.search import check_output
 from ncfm_hub.evaluation.seen_classes import (
     ClassOrder,
     class_orders,
@@ -35,6 +34,7 @@ from ncfm_hub.extractors.networks import Architecture
 from ncfm_hub.files import write_study
 from ncfm_hub.planning import announce
 from ncfm_hub.progress import Bar, Progress, Silent
+from ncfm_hub.publishing.folders import check_output
 from ncfm_hub.publishing.names import slug
 from ncfm_hub.sources.types import ImageSet
 

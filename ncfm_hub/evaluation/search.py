@@ -5,15 +5,13 @@ Every architecture is trained on the distilled set, on random images of the same
 many optimiser updates as told, and measured on images of the training split that are kept out of the latter two.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ncfm_hub.errors import DistilledError, PoolError
+from ncfm_hub.errors import PoolError
 from ncfm_hub.evaluation.agreement import agreement
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.candidates import Budget, Sets, measure_candidates
@@ -82,14 +80,6 @@ def search_architectures(
         "architectures": trained,
         "failed": failed,
     }
-
-
-def check_output(folder: Path) -> None:
-    """Raise DistilledError where a study could not be written to `folder`, which is made only once there is one."""
-    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        what = "cannot be written to" if there.is_dir() else "is no folder"
-        raise DistilledError(f"nothing can be written to {str(folder)!r}: {there} {what}; name another by --output")
 
 
 def choose_architectures(names: Sequence[str] | None, sample: int | None, seed: int) -> list[str]:

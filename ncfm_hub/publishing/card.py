@@ -1,14 +1,16 @@
 """The card of a distilled dataset: from `pipeline.yaml` and `results.json` to `README.md`."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing import statements
-from ncfm_hub.publishing.card_text import Card, make_card, update_card
+from ncfm_hub.publishing.card_text import Card, make_card, parse_card, update_card
 from ncfm_hub.publishing.escaping import inline
+from ncfm_hub.publishing.growth import classes_of_losses, growth_of
 from ncfm_hub.publishing.header import LICENSE_KEYS, dataset_header, license_fields
 from ncfm_hub.publishing.layout import CARD, CONFIGS, OWN_POOLS, PIPELINE, PREVIEW, RESULTS, SHARD_PATTERN, Config
 from ncfm_hub.publishing.origin import origin_of
@@ -19,6 +21,8 @@ TEMPLATE = "distilled_dataset.md.j2"
 _NAMES_SHOWN = 100
 _MEASURING = ("evaluation", "engine")
 _SECTIONS = ("pool", "distillation", *_MEASURING)
+# Where the template names the set; a path to a folder is no repository and does not match.
+_REPOSITORY = re.compile(r'^train = load_dataset\("([\w.-]+(?:/[\w.-]+)?)"', re.MULTILINE)
 _STAGES = {
     "pool": "pool",
     "distill": "distillation",
@@ -40,11 +44,16 @@ def render_card(pipeline: dict[str, Any], results: dict[str, Any], *, repo_id: s
 def write_card(folder: Path, *, repo_id: str | None = None) -> None:
     """(Re)write `folder/README.md`; header fields and text that a person added or changed there stay.
 
+    repo_id: where the set will be found; by default the repository that the card there names, if it is of these images.
     Raises DistilledError when the folder's files are missing or contradict each other.
     """
     pipeline, results = read_pipeline(folder), read_results(folder)
     sizes = {config: _sizes(folder, config, _rows(pipeline)[config]) for config in CONFIGS}
-    card = _card(pipeline, results, repo_id=repo_id, sizes=sizes, preview=(folder / PREVIEW).is_file())
+    preview = (folder / PREVIEW).is_file()
+    card = _card(pipeline, results, repo_id=repo_id, sizes=sizes, preview=preview)
+    named = _repository_named(folder / CARD, card.header) if repo_id is None else None
+    if named:
+        card = _card(pipeline, results, repo_id=named, sizes=sizes, preview=preview)
     update_card(folder / CARD, card)
 
 
@@ -78,6 +87,46 @@ def read_results(folder: Path) -> dict[str, Any]:
     return content
 
 
+def recipe_rows(
+    pipeline: Mapping[str, Any], protocol: Mapping[str, Any], shown: Sequence[str]
+) -> list[tuple[str, str, Any]]:
+    """(section, setting, value) of what made the set and of what measured it, from the sections `shown`.
+
+    protocol: that of results.json, which may be of a later evaluation than the recipe's. A pool that was given was
+    trained by another recipe: the section of this one had no part in it, and is left out.
+    """
+    recipe = _as_measured(pipeline["recipe"], protocol)
+    sections = [section for section in shown if not (section == "pool" and _pool_given(pipeline))]
+    return [(s, key, value) for s in sections for key, value in recipe.get(s, {}).items() if value is not None]
+
+
+def _as_measured(recipe: Mapping[str, Any], protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe with the evaluation that the figures beside it come from, which may be a later one."""
+    used = protocol.get("recipe")
+    if not used or "evaluation" not in recipe:
+        return dict(recipe)
+    known = {key: value for key, value in used.items() if key in recipe["evaluation"]}
+    evaluation = {**recipe["evaluation"], **known, "students": protocol["students"]}
+    return {**recipe, "evaluation": {**evaluation, "epochs": None} if used.get("updates") else evaluation}
+
+
+def _pool_given(pipeline: Mapping[str, Any]) -> bool:
+    return pipeline.get("pool", {}).get("origin") not in (None, *OWN_POOLS)
+
+
+def _repository_named(path: Path, header: Mapping[str, Any]) -> str | None:
+    """The repository that the card at `path` names, if that card is of the images that `header` describes."""
+    if not path.is_file():
+        return None
+    card = parse_card(path.read_text(encoding="utf-8"), str(path))
+    there = card.header.get("dataset_info")
+    # `distill --append` copies the card of the smaller set, whose repository does not hold the larger one.
+    if not isinstance(there, list) or any(info not in there for info in header["dataset_info"]):
+        return None
+    found = _REPOSITORY.search(card.block)
+    return found[1] if found else None
+
+
 def _card(
     pipeline: Mapping[str, Any],
     results: Mapping[str, Any],
@@ -107,8 +156,8 @@ def _card(
 
 
 def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
-    source, recipe, pool = pipeline["source"], _as_measured(pipeline["recipe"], results), pipeline.get("pool", {})
-    given = pool.get("origin") not in (None, *OWN_POOLS)
+    source, settings, protocol = pipeline["source"], pipeline["recipe"]["distillation"], results.get("protocol", {})
+    distillation = results.get("distillation", {})
     measured = [row for row in results.get("rows", []) if row.get("accuracy")]
     pool_accuracy = [m["accuracy"] for m in results.get("pool", {}).get("members", []) if m.get("accuracy")]
     return {
@@ -116,47 +165,32 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "source": source,
         "names": inline(", ".join(source["class_names"][:_NAMES_SHOWN]), longest=4000),
         "names_left": max(0, len(source["class_names"]) - _NAMES_SHOWN),
-        "factor": recipe["distillation"]["factor"],
+        "factor": settings["factor"],
         "sets": statements.SETS,
         "imported": origin_of(pipeline["imported"]) if "imported" in pipeline else [],
         "soft": pipeline.get("imported", {}).get("soft_labels", True),
         "measured": measured,
-        "measured_how": statements.measured_how(results.get("protocol", {})),
+        "measured_how": statements.measured_how(protocol),
         "spread": any(row["accuracy"]["n"] > 1 for row in measured),
         "trained": any(row.get("train_accuracy") for row in measured),
-        "comparisons": statements.comparisons(measured),
+        "comparisons": statements.remarks(measured, pipeline.get("pool", {}).get("digest")),
         "architectures": statements.by_architecture(results.get("cross_architecture", [])),
         "ranking": results.get("ranking", {}),
         "ranking_figures": statements.RANKING,
-        "objective": statements.objective(recipe["distillation"]),
-        "distillation": results.get("distillation", {}),
-        "recipe": _recipe_rows(recipe, _MEASURING if "imported" in pipeline else _SECTIONS, given),
+        "objective": statements.objective(settings),
+        "growth": growth_of(pipeline),
+        "distillation": distillation,
+        "classes_of_losses": classes_of_losses(distillation),
+        "recipe": recipe_rows(pipeline, protocol, _MEASURING if "imported" in pipeline else _SECTIONS),
         "licence": statements.licence(source),
-        "pool": pool,
-        "pool_given": given,
+        "pool": pipeline.get("pool", {}),
+        "pool_given": _pool_given(pipeline),
         "pool_accuracy": pool_accuracy,
         "pool_measured_on": results.get("pool", {}).get("measured_on"),
         "machine": pipeline.get("machine", {}),
         "times": [(_STAGES[k], v) for k, v in pipeline.get("wall_time_seconds", {}).items() if k in _STAGES],
         "versions": ", ".join(f"{name} {version}" for name, version in pipeline.get("versions", {}).items() if version),
     }
-
-
-def _as_measured(recipe: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe with the evaluation that the figures beside it come from, which may be a later one."""
-    protocol = results.get("protocol", {})
-    used = protocol.get("recipe")
-    if not used or "evaluation" not in recipe:
-        return dict(recipe)
-    known = {key: value for key, value in used.items() if key in recipe["evaluation"]}
-    evaluation = {**recipe["evaluation"], **known, "students": protocol["students"]}
-    return {**recipe, "evaluation": {**evaluation, "epochs": None} if used.get("updates") else evaluation}
-
-
-def _recipe_rows(recipe: Mapping[str, Any], shown: Sequence[str], pool_given: bool) -> list[tuple[str, str, Any]]:
-    # A pool that was given was trained by another recipe: this one's section had no part in it.
-    sections = [section for section in shown if not (pool_given and section == "pool")]
-    return [(s, key, value) for s in sections for key, value in recipe.get(s, {}).items() if value is not None]
 
 
 def _rows(pipeline: Mapping[str, Any]) -> dict[Config, int]:

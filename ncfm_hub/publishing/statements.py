@@ -57,6 +57,12 @@ def measured_how(protocol: Mapping[str, Any]) -> Ready | None:
     return Ready("".join(parts) + ".")
 
 
+def remarks(rows: Iterable[Row], own_extractors: str | None) -> list[Ready]:
+    """What stands below a table: see `comparisons` and `other_extractors`."""
+    rows = list(rows)
+    return [*comparisons(rows), *other_extractors(rows, own_extractors)]
+
+
 def comparisons(rows: Iterable[Row]) -> list[Ready]:
     """A plain sentence for each baseline that does as well as the distilled set or better."""
     rows = list(rows)
@@ -80,7 +86,7 @@ def other_extractors(rows: Iterable[Row], own: str | None) -> list[Ready]:
     strange = [row for row in rows if row.get("extractors") not in (None, own)]
     if own is None or not strange:
         return []
-    named = ", ".join(f"{SETS[row['set']]} ({inline(row['labels'])} labels)" for row in strange)
+    named = ", ".join(f"{SETS.get(row['set'], inline(row['set']))} ({inline(row['labels'])} labels)" for row in strange)
     return [Ready(f"Chosen, made or labelled by other extractors than those this set was made with: {named}.")]
 
 

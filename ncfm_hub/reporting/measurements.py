@@ -30,7 +30,8 @@ class Accuracy(Summary):
 
 
 class MeasuredRow(BaseModel):
-    """A training set and the accuracy of its students; `student` names their architecture where there are several."""
+    """A training set and the accuracy of its students; `student` names their architecture where there are several,
+    `extractors` is the digest of those that had a part in the set."""
 
     set: str
     labels: str
@@ -38,11 +39,16 @@ class MeasuredRow(BaseModel):
     accuracy: Accuracy | None = None
     per_class: list[Percent | None] = []
     student: str | None = None
+    extractors: str | None = None
 
 
 class Distillation(BaseModel):
-    """The loss over the steps, (step, loss); `first` and `last` have its parts by name, `matching` says of what."""
+    """The loss over the steps, (step, loss); `first` and `last` have its parts by name, `matching` says of what.
 
+    classes: names of those it is of, where they were added to a set that was there; none where it is of all
+    """
+
+    classes: list[str] = []
     matching: str | None = None
     curve: list[tuple[Count, Finite]] = []
     first: dict[str, Finite] = {}

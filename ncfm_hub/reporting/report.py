@@ -10,6 +10,8 @@ from ncfm_hub.reporting.gather import gather
 from ncfm_hub.reporting.html import render_page
 
 FILE = "report.html"
+_BEGINS, _ENDS_IN = b"<!DOCTYPE html>", b"<footer>Made by ncfm-hub."  # a page of ours
+_END = 1000  # bytes, in which the footer stands
 
 
 def write_report(
@@ -28,11 +30,11 @@ def write_report(
     source: a pipeline's name, a Hub id or a folder, in place of the source that each set names
     start: also show what the distillation set out from, which is drawn again from the source; without it the source is
         not read
-    Raises DistilledError, one line, for a target that is no distilled set of ours or whose files are damaged.
+    Raises DistilledError, one line, for a target that is no distilled set of ours or whose files are damaged, and where
+    `path` is there already and is anything but a page of ours, which alone is replaced.
     """
     several = [targets] if isinstance(targets, str | Path) else list(targets)
-    if path.is_dir():
-        raise DistilledError(f"{path} is a folder; name the .html file to write")
+    _check_free(path)
     found = [
         gather(
             str(target), source=source, with_start=start, revision=revision, token=token, progress=progress or Silent()
@@ -41,3 +43,25 @@ def write_report(
     ]
     write_text(path, render_page(found))
     return path
+
+
+def _check_free(path: Path) -> None:
+    if path.is_dir():
+        raise DistilledError(f"{path} is a folder; name the .html file to write")
+    if path.exists() and not _is_page(path):
+        raise DistilledError(
+            f"{path} is there already and is no report of ncfm-hub, so it stays; move it away or name another file"
+        )
+
+
+def _is_page(path: Path) -> bool:
+    """Whether `path` is a file that `write_report` wrote. What is no ordinary file is not even opened."""
+    if not path.is_file():
+        return False
+    try:
+        with open(path, "rb") as file:
+            begins = file.read(len(_BEGINS)) == _BEGINS
+            file.seek(max(0, path.stat().st_size - _END))
+            return begins and _ENDS_IN in file.read()
+    except OSError:  # a file that cannot be read is anyone's
+        return False

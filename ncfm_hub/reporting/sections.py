@@ -9,6 +9,8 @@ from typing import Any
 
 from ncfm_hub.evaluation.ranking import label_robust_score
 from ncfm_hub.publishing import statements
+from ncfm_hub.publishing.card import recipe_rows
+from ncfm_hub.publishing.growth import classes_of_losses, growth_of
 from ncfm_hub.publishing.header import LICENSE_KEYS
 from ncfm_hub.publishing.origin import origin_of
 from ncfm_hub.reporting.charts import Axis, Bar, Line, Plot, make_axis, make_bar, make_plot
@@ -47,9 +49,12 @@ def sections_of(it: Gathered, sets_on_page: int = 1) -> dict[str, Any]:
         "start_note": it.start_note,
         "bars": _bars(rows),
         "measured_how": statements.measured_how(it.measured.protocol),
-        "comparisons": statements.comparisons(row.model_dump() for row in rows),
+        "comparisons": statements.remarks(
+            (row.model_dump() for row in rows), it.described.get("pool", {}).get("digest")
+        ),
         "loss": _loss(it.measured.distillation),
         "distillation": it.measured.distillation,
+        "classes_of_losses": classes_of_losses(it.measured.distillation.model_dump()),
         "heat": _heat(it.measured.cross_architecture),
         "by_class": _by_class(rows, it.distilled.class_names),
         "ranking": _ranking(it.measured.ranking),
@@ -59,7 +64,8 @@ def sections_of(it: Gathered, sets_on_page: int = 1) -> dict[str, Any]:
         "search": it.search,
         "search_plot": search_plot(it.search, _TONES) if it.search else None,
         "objective": statements.objective(recipe["distillation"]),
-        "recipe": [(section, key, value) for section, values in recipe.items() for key, value in values.items()],
+        "growth": growth_of(it.described),
+        "recipe": recipe_rows(it.described, it.measured.protocol, tuple(recipe)),
     }
 
 

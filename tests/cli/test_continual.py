@@ -43,12 +43,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def test_the_library_is_asked_once_and_the_table_shown(invoke, asked):
     result = invoke(
-        "continual", "runs/x", "--steps", "3", "--memories", "distilled, random", "--set", "evaluation.lr=0.1"
+        *("continual", "runs/x", "--steps", "3", "--memories", "distilled, random", "--set", "evaluation.lr=0.1"),
+        *("--pool", "ada/pool"),
     )
     (((target,), named),) = asked
     assert target == "runs/x"
     assert (named["steps"], named["orders"], named["memories"]) == (3, 5, ("distilled", "random"))
     assert (named["labels"], named["seed"], named["output"], named["source"]) == ("hard", 0, None, None)
+    assert named["pool"] == "ada/pool"
     assert named["overrides"] == {"evaluation.lr": 0.1}
     assert "| 5            | 63.0 ± 1.4 | 53.0 ± 1.4 | 20.0   | +10.0 ± 1.0 (+9.0 to +11.0) |" in result.stdout
     assert "The first note" in result.stdout
@@ -67,6 +69,9 @@ def test_scripts_get_all_of_it_or_the_folder(invoke, asked):
         (["--memories", "distilled,coreset"], "'coreset' is none of"),
         (["--steps", "0"], "0 is not"),
         (["--labels", "x"], "x"),
+        (["--set", "evaluation.students=0"], "--set evaluation.students does nothing here; give --orders"),
+        (["--set", "evaluation.baselines=[random]"], "give --memories"),
+        (["--set", "evaluation.soft_labels=false"], "give --labels"),
     ],
 )
 def test_wrong_usage_is_named(invoke, asked, arguments, says):
@@ -82,3 +87,14 @@ def test_what_cannot_be_measured_is_one_line(invoke, monkeypatch):
     result = invoke("continual", "runs/x", "--steps", "9")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "5 classes cannot come in 9 steps; give 1 to 5 by --steps" in result.stderr
+
+
+def test_where_nothing_can_be_written_is_known_before_anything_is_read(invoke, monkeypatch, tmp_path):
+    monkeypatch.setattr(library, "open_subject", lambda *_, **__: pytest.fail("the set was read"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "junk.pt").touch()
+    (tmp_path / "x-continual").touch()
+    for arguments in (["--output", "junk.pt/x"], []):
+        result = invoke("continual", "runs/x", *arguments)
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert "is no folder; name another by --output" in result.stderr

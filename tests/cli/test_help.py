@@ -53,6 +53,21 @@ def test_help_is_quick_and_imports_nothing_heavy(path):
     assert min(times) < 0.5
 
 
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_what_is_written_without_output_is_said(name):
+    for param in main.commands[name].params:
+        if isinstance(param, click.Option) and param.name in ("output", "path"):
+            assert param.show_default or str(param.help).endswith(" by default."), name
+
+
+@pytest.mark.parametrize("name", ["evaluate", "continual", "nas"])
+def test_what_can_be_set_of_a_finished_set_is_said(name):
+    (help_,) = [
+        param.help for param in main.commands[name].params if isinstance(param, click.Option) and "--set" in param.opts
+    ]
+    assert "evaluation and engine" in str(help_)
+
+
 def test_version():
     found = subprocess.run([sys.executable, "-m", "ncfm_hub", "--version"], capture_output=True, text=True, check=True)
     import ncfm_hub

@@ -57,6 +57,9 @@ def test_without_options_it_searches_the_space_against_random_images(invoke, sea
         (("--architectures", "vgg11,,x"), "expected names between commas"),
         (("--space", "darts"), "'darts' is not 'convnet'"),
         (("--proxy-updates", "0"), "0 is not in the range"),
+        (("--set", "evaluation.updates=7"), "evaluation.updates does nothing here; give --proxy-updates and --whole-"),
+        (("--set", "evaluation.students=9"), "--set evaluation.students does nothing here; give --students"),
+        (("--set", "evaluation.architectures=[vgg11]"), "give --architectures"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_starts(invoke, searched, arguments, message):
@@ -79,3 +82,13 @@ def test_it_says_where_an_earlier_search_went(invoke, searched, monkeypatch):
 
     monkeypatch.setattr(search_report, "write_search", lambda folder, found: folder / "nas-1.json")
     assert "The search that was there is o/nas-1.json now" in invoke("nas", "runs/x", "--output", "o").stderr
+
+
+def test_where_nothing_can_be_written_is_known_before_anything_starts(invoke, searched, tmp_path):
+    (tmp_path / "junk.pt").touch()
+    (tmp_path / "x-nas").touch()
+    for arguments in (["--output", "junk.pt/x"], []):
+        result = invoke("nas", "runs/x", *arguments)
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert "is no folder; name another by --output" in result.stderr
+    assert not searched

@@ -53,6 +53,18 @@ def test_what_is_no_set_or_damaged_is_one_line(invoke, tmp_path, results, said):
     assert not (tmp_path / "p.html").exists()
 
 
+def test_a_file_of_another_kind_is_not_written_over(invoke, tmp_path):
+    folder, precious = write_folder(tmp_path / "set", noise_set()), tmp_path / "precious.txt"
+    precious.write_text("years of work\n")
+    result = invoke("report", folder, "--no-start", "--output", precious)
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: {precious} is there already and is no report of ncfm-hub")
+    assert precious.read_text() == "years of work\n"
+    for _ in range(2):
+        assert invoke("report", folder, "--no-start", "--output", tmp_path / "p.html").exit_code == 0
+
+
 def test_wrong_usage(invoke, tmp_path):
     assert invoke("report").exit_code == 2
     assert invoke("report", "a", "--output", tmp_path).exit_code == 2

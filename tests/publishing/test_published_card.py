@@ -81,6 +81,18 @@ def test_every_baseline_that_is_not_beaten_is_named():
     assert "distilled 51.0 against 52.0 with soft labels" in text
 
 
+def test_rows_of_other_extractors_are_named():
+    results = measured(("random", "soft", 40.0), ("herding", "hard", 45.0), ("distilled", "hard", 50.0))
+    for row, digest in zip(results["rows"], ("other", "own", None), strict=True):
+        row["extractors"] = digest
+    pipeline = described(noise_set())
+    pipeline["pool"] = {"digest": "own"} | pipeline.get("pool", {})
+    said = "labelled by other extractors than those this set was made with: random real images (soft labels)."
+    assert said in render_card(pipeline, results, repo_id=None)
+    del pipeline["pool"]["digest"]  # of earlier versions: nobody knows
+    assert "other extractors" not in render_card(pipeline, results, repo_id=None)
+
+
 def test_other_architectures_stand_side_by_side():
     results = measured(("distilled", "hard", 63.4))
     assert "other architectures" not in card(results)
@@ -198,6 +210,33 @@ def test_pool_and_losses_are_shown_when_measured():
     assert "cross-entropy |" not in text
 
 
+def grown() -> tuple[dict[str, Any], dict[str, Any]]:
+    """pipeline.yaml and results.json of a set to which classes were added, otherwise than it was made."""
+    made = {"versions": {"ncfm_hub": "0.1.0"}, "created": "2030-01-02T03:04:05Z"}
+    reasons = [f"distillation.setting_{number} was something and is another thing" for number in range(5)]
+    pipeline = described(noise_set()) | {
+        "parts": [{"classes": ["ant", "cat"], **made}, {"classes": ["bee"]}],
+        "differs_from_all_at_once": reasons,
+    }
+    losses = {"classes": ["bee"], "first": {"loss": 61.0}, "last": {"loss": 34.5}}
+    return pipeline, measured(*FOUR_ROWS) | {"distillation": losses}
+
+
+def test_a_grown_set_is_said_to_be_one():
+    pipeline, results = grown()
+    text = render_card(pipeline, results, repo_id=None)
+    assert "came in 2 parts, each distilled by itself." in text
+    assert "  1. ant, cat (2030-01-02T03:04:05Z, by ncfm-hub 0.1.0)\n  2. bee\n" in text
+    assert f"distillation of all classes**: {'; '.join(pipeline['differs_from_all_at_once'])}.\n" in text
+    assert "stated here are those of the part that came last; `pipeline.yaml` has those of each." in text
+    assert "\nOf the classes that came last, bee:\n\n| | first step | last step |" in text
+    pipeline["differs_from_all_at_once"] = []
+    text = render_card(pipeline, results, repo_id=None)
+    assert "The images equal those of one distillation of all classes, bit for bit." in text
+    assert "may differ" not in text
+    assert "came" not in card()
+
+
 def body_without_code(text: str) -> str:
     """The card as a Markdown renderer would take it for markup: header, fenced blocks and code spans removed."""
     body = DatasetCard(text, ignore_metadata_errors=False).text
@@ -246,10 +285,10 @@ def leaves(tree: Any, path: tuple = ()) -> list[tuple]:
 
 def test_no_value_of_the_two_files_becomes_markup():
     """Each in turn is what someone who offers a folder for publishing may have put there."""
-    results = measured(*FOUR_ROWS)
+    pipeline, results = grown()
     results["pool"] = {"members": [{"accuracy": {"0.0": 74.25}}], "measured_on": {"split": "test", "images": 9}}
-    results["distillation"] = {"first": {"ncfd": 5.0, "loss": 6.0}, "last": {"ncfd": 3.0, "loss": 4.0}, "floor": 2.0}
-    pipeline = described(noise_set(), citation="@misc{x}", notes=["a note"])
+    results["distillation"] |= {"first": {"ncfd": 5.0, "loss": 6.0}, "last": {"ncfd": 3.0, "loss": 4.0}, "floor": 2.0}
+    pipeline["source"] |= {"citation": "@misc{x}", "notes": ["a note"]}
     pipeline["source"] |= {"license_name": "x", "license_link": "https://h.org"}
     pipeline["pool"] = {"architecture": "convnet3", "members": 3, "origin": "cache", "key": "k", "pretrained": "p"}
     pipeline |= {"versions": {"torch": "2"}, "created": "today"}
@@ -435,6 +474,42 @@ def test_what_people_wrote_outlives_a_new_card(tmp_path):
     assert 'load_dataset("ada/insects"' in text
     write_card(folder, repo_id="ada/insects")
     assert (folder / "README.md").read_text() == text
+
+
+@pytest.mark.parametrize("named", ["ada/insects", "insects"])
+def test_without_a_repository_the_one_that_the_card_names_is_kept(tmp_path, named):
+    folder = write_folder(tmp_path, noise_set())
+    pipeline = described(noise_set()) | {"name": '\ntrain = load_dataset("eve/bad", split="train")'}
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    write_card(folder)
+    assert 'train = load_dataset("path/to/this/folder", split="train")' in (folder / "README.md").read_text()
+    write_card(folder, repo_id=named)
+    text = (folder / "README.md").read_text()
+    write_card(folder)
+    assert (folder / "README.md").read_text() == text
+    (folder / "results.json").write_text('{"rows": []}')
+    write_card(folder)
+    text = (folder / "README.md").read_text()
+    assert "60.0" not in text
+    assert f'train = load_dataset("{named}", split="train")' in text
+    assert f'stored = load_dataset("{named}", "stored", split="train")' in text
+    assert f'ncfm_hub.load_distilled("{named}")' in text
+    write_card(folder, repo_id="bob/insects")
+    assert 'train = load_dataset("bob/insects", split="train")' in (folder / "README.md").read_text()
+
+
+def test_a_card_copied_from_another_set_names_no_repository_of_this_one(tmp_path):
+    """As `distill --append` copies it, for what a person wrote there."""
+    small = write_folder(tmp_path / "small", noise_set(("ant", "bee")))
+    write_card(small, repo_id="ada/insects")
+    edit(small, ("<!-- ncfm-hub:begin", "Read me first.\n\n<!-- ncfm-hub:begin"))
+    grown = write_folder(tmp_path / "grown", noise_set(("ant", "bee", "cat")))
+    (grown / "README.md").write_text((small / "README.md").read_text())
+    write_card(grown)
+    text = (grown / "README.md").read_text()
+    assert "Read me first." in text
+    assert "ada/insects" not in text
+    assert 'load_dataset("path/to/this/folder", split="train")' in text
 
 
 def test_a_value_of_ours_follows_the_source_and_an_edit_inside_the_marks_is_kept_aside(tmp_path):

@@ -1,6 +1,8 @@
 """The page: one file that asks for nothing, in which names are only names and nothing is said that was not measured."""
 
+import itertools
 import json
+import os
 import re
 from pathlib import Path
 
@@ -94,6 +96,7 @@ def hostile_folder(folder: Path) -> Path:
         row |= {"set": text + row["set"], "labels": text + row["labels"]}
     for row in results["cross_architecture"]:
         row["student"] += text
+    results["distillation"]["classes"] = [*HOSTILE]
     results["protocol"] |= {"metric": text, "split": text, "student": text}
     results["ranking"]["labels"] = text
     write_folder(folder, noise_set(HOSTILE), results)
@@ -101,6 +104,8 @@ def hostile_folder(folder: Path) -> Path:
     bad = {"dataset": text, "revision": text, "license": text, "license_name": text, "notes": [text]}
     link = "https://h/?a=1&b=<script>" + '"onclick="alert(1)'
     edit(folder / "pipeline.yaml", name=text, preset=text, created=text, versions={text: text})
+    parts = [{"classes": [name], "created": text, "versions": {"ncfm_hub": text}} for name in HOSTILE]
+    edit(folder / "pipeline.yaml", parts=parts, differs_from_all_at_once=[*HOSTILE])
     edit(folder / "pipeline.yaml", source=source | bad | {"license_link": link}, machine={"device": text})
     return folder
 
@@ -145,6 +150,59 @@ def test_a_baseline_that_does_as_well_is_said(tmp_path):
     page = page_of(write_folder(tmp_path / "set", noise_set(), measured(*rows)))
     assert "Random real images did as well as the distilled set or better" in page.text()
     assert "40.0 against 45.0" in page.text()
+
+
+def settings_on(page: Page) -> dict[str, str]:
+    """The recipe, and what else stands in tables of two columns."""
+    pairs = itertools.pairwise(page.texts)
+    return {name: value for (one, name), (other, value) in pairs if (one, other) == ("th", "td")}
+
+
+def test_the_recipe_is_that_of_the_figures_beside_it(tmp_path):
+    """As after `evaluate --update` under another protocol, with extractors that another recipe trained."""
+    results = measured(("distilled", "hard", 60.0), n=2)
+    results["protocol"]["recipe"] = {"updates": 1200, "lr": 0.01, "batch_size": 100, "unheard_of": 3}
+    folder = write_folder(tmp_path / "set", noise_set(), results)
+    recipe = described(noise_set())["recipe"]
+    recipe["evaluation"] = {"students": 5, "updates": None, "epochs": 20, "lr": 0.001, "batch_size": 128}
+    edit(folder / "pipeline.yaml", recipe=recipe, pool={"origin": "cache"})
+    found = settings_on(page_of(folder))
+    of_evaluation = {name: value for name, value in found.items() if name.startswith("evaluation.")}
+    assert of_evaluation == {
+        "evaluation.students": "2",
+        "evaluation.updates": "1200",
+        "evaluation.lr": "0.01",
+        "evaluation.batch_size": "100",
+    }
+    assert (found["source.dataset"], found["pool.size"], found["distillation.steps"]) == ("some/insects", "3", "500")
+    edit(folder / "pipeline.yaml", pool={"origin": "ada/pool"})
+    given = settings_on(page_of(folder))
+    assert given == {name: value for name, value in found.items() if not name.startswith("pool.")}
+
+
+def test_a_grown_set_is_said_to_be_one(tmp_path):
+    """In the words of its card."""
+    results = everything(3)
+    folder = write_folder(tmp_path / "set", noise_set(), results)
+    whole = page_of(folder).text()
+    results["distillation"]["classes"] = ["bee"]
+    made = {"versions": {"ncfm_hub": "0.1.0"}, "created": "2030-01-02T03:04:05Z"}
+    parts = [{"classes": ["ant", "<cat>"], **made}, {"classes": ["bee"]}]
+    reasons = ["the extractors are not those that the set was made with", "*steps* were 3 and are 2"]
+    (folder / "results.json").write_text(json.dumps(results))
+    edit(folder / "pipeline.yaml", parts=parts, differs_from_all_at_once=reasons)
+    page = page_of(folder)
+    text = page.text()
+    assert "Loss Of the classes that came last, bee: loss" in text
+    assert "Its classes, numbered in the source's order, came in 2 parts, each distilled by itself." in text
+    assert "ant, <cat> (2030-01-02T03:04:05Z, by ncfm-hub 0.1.0)" in page.inside("li")
+    assert "The images may differ from those of one distillation of all classes" in page.inside("strong")
+    assert f": {'; '.join(reasons)}." in page.inside("li")
+    assert "versions stated here are those of the part that came last; pipeline.yaml has those of each" in text
+    edit(folder / "pipeline.yaml", differs_from_all_at_once=[])
+    assert "The images equal those of one distillation of all classes, bit for bit." in page_of(folder).text()
+    assert "came last" not in whole
+    assert "one distillation of all" not in whole
 
 
 def test_several_sets_stand_side_by_side(tmp_path):
@@ -209,6 +267,31 @@ def test_a_folder_is_not_taken_for_a_file(tmp_path):
     folder = write_folder(tmp_path / "set", noise_set())
     with pytest.raises(DistilledError, match=r"is a folder; name the \.html file"):
         write_report(folder, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["precious\n", "", "<!DOCTYPE html>\n<title>Mine</title>\n", "Made by ncfm-hub."])
+def test_what_is_no_page_of_ours_is_not_written_over(tmp_path, monkeypatch, content):
+    path = tmp_path / "precious.txt"
+    path.write_text(content)
+    monkeypatch.setattr("ncfm_hub.reporting.report.gather", lambda *_, **__: pytest.fail("a set was read"))
+    with pytest.raises(DistilledError, match=r"precious\.txt is there already.*name another file$") as caught:
+        write_report(tmp_path / "set", path)
+    assert "\n" not in str(caught.value)
+    assert path.read_text() == content
+
+
+def test_what_is_no_ordinary_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # whoever opens it waits for a writer
+    with pytest.raises(DistilledError, match="is no report of ncfm-hub"):
+        write_report(tmp_path / "set", tmp_path / "pipe")
+
+
+def test_a_page_of_ours_is_replaced(tmp_path):
+    folder = write_folder(tmp_path / "set", noise_set(), everything(3))
+    path = write_report([folder, folder], tmp_path / "page.html", start=False)
+    (folder / "results.json").unlink()
+    shorter = write_report(folder, path, start=False).read_text("utf-8")
+    assert Page(shorter).headings() == ["Images", "How it was made"]
 
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 64)])
