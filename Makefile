@@ -39,7 +39,7 @@ check:
 	@echo "==> mypy"
 	@$(BIN)/python -m mypy
 	@echo "==> pytest"
-	@$(RUN) pytest --numprocesses 2 --dist loadfile
+	@$(RUN) pytest
 
 docs: $(STAMP) ## write docs/commands.md anew
 	@$(RUN) ncfm_hub.cli.reference

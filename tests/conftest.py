@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 DATA = "NCFM_HUB_TEST_DATA"
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# Before torch is imported: the tensors of tests are small, and more threads only wait for each other. Where several
-# processes share the tests, each has one.
-_THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1)
-os.environ.setdefault("OMP_NUM_THREADS", str(_THREADS))
+# Before torch is imported: the tensors of tests are small, and more threads only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
 
 @pytest.fixture(scope="session")
