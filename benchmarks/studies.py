@@ -145,7 +145,8 @@ def architectures(results: dict[str, Any]) -> list[str]:
 def continual(results: dict[str, Any]) -> list[str]:
     from ncfm_hub.evaluation.continual_table import table_lines
 
-    return [*table_lines(results["results"]), "", "![Accuracy after every step](continual.png)"]
+    lines = [line if line.startswith("|") or not line else f"- {line}" for line in table_lines(results["results"])]
+    return [*lines, "", "![Accuracy after every step](continual.png)"]
 
 
 def nas(results: dict[str, Any]) -> list[str]:
