@@ -17,6 +17,7 @@ from ncfm_hub.extractors.networks import (
     channel_statistics,
     check_network,
     convnet_for,
+    name_of,
     normalise,
     pretrained_name,
 )
@@ -153,7 +154,7 @@ def _describe(source: Source, name: str, weights: str | None) -> Architecture:
     config = network.pretrained_cfg
     matches = len(config["mean"]) == info.channels
     return Architecture(
-        config["architecture"].split(".")[0],
+        name_of(network),
         architecture.classes,
         info.channels,
         info.resolution,

@@ -91,6 +91,7 @@ class ConvNet(FlatNetwork):
             layers += [ACTIVATIONS[activation](), POOLINGS[pooling]()]
             channels, size = width, size // 2 if halvings else size
         super().__init__(nn.Sequential(*layers), width * map_size * map_size, num_classes, in_chans, img_size)
+        self.form = (depth, width, norm, activation, pooling)
         self.is_standard = (norm, activation, pooling) == ("instance", "relu", "avg")
         self.native = False
 

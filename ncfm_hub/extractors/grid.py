@@ -20,8 +20,12 @@ _FORM = re.compile(
 
 def convnet_grid() -> list[str]:
     """Names of all 720, in a fixed order."""
-    every = itertools.product(DEPTHS, WIDTHS, NORMS, ACTIVATIONS, POOLINGS)
-    return [f"convnet-d{depth}-w{width}-" + "-".join(rest) for depth, width, *rest in every]
+    return [convnet_name(*form) for form in itertools.product(DEPTHS, WIDTHS, NORMS, ACTIVATIONS, POOLINGS)]
+
+
+def convnet_name(depth: int, width: int, norm: str, activation: str, pooling: str) -> str:
+    """Inverse of `convnet_options`."""
+    return f"convnet-d{depth}-w{width}-{norm}-{activation}-{pooling}"
 
 
 def convnet_options(name: str) -> dict[str, Any] | None:

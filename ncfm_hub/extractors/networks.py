@@ -13,7 +13,9 @@ from torch import nn
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import small_images as small_images  # registers AlexNet, VGG-11 and ResNet-18
-from ncfm_hub.extractors.grid import convnet_options  # registers ConvNets
+from ncfm_hub.extractors.grid import convnet_name, convnet_options  # registers ConvNets
+
+_ANY_CONVNET = "ncfm_convnet"  # by which timm makes ConvNets of all forms
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,13 @@ def backbone_of(weights: str) -> str:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PoolError(f"the weights {weights!r} cannot be had: {reason}") from error
-    return str(network.pretrained_cfg["architecture"]).split(".")[0]
+    return name_of(network)
+
+
+def name_of(network: Any) -> str:
+    """The architecture's name, of a network that timm made by the configuration beside weights."""
+    name = str(network.pretrained_cfg["architecture"]).split(".")[0]
+    return convnet_name(*network.form) if name == _ANY_CONVNET else name
 
 
 def build_network(architecture: Architecture, pretrained: str | None = None) -> nn.Module:
@@ -97,7 +105,7 @@ def timm_call(architecture: Architecture) -> tuple[str, dict[str, Any]]:
     arguments: dict[str, Any] = {"num_classes": architecture.classes, "in_chans": architecture.channels}
     options = convnet_options(architecture.name)
     if options is not None:
-        return "ncfm_convnet", arguments | {"img_size": architecture.resolution} | options
+        return _ANY_CONVNET, arguments | {"img_size": architecture.resolution} | options
     if architecture.name.startswith("ncfm_convnet") or _made_for_one_size(architecture):
         arguments["img_size"] = architecture.resolution
     return architecture.name, arguments

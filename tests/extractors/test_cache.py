@@ -23,6 +23,7 @@ from tests.matching.tiny import tiny_source
 from tests.stopping import StopAfter, Stopped
 
 VALUES: dict[str, Any] = {
+    "backbone": "convnet-d3-w32-instance-relu-avg",  # narrow: it is trained dozens of times here
     "size": 2,
     "epochs": 3,
     "optimizer": "adamw",
@@ -76,7 +77,7 @@ def test_every_value_of_the_recipe_is_in_the_key(engine: Engine) -> None:
 
 
 def test_the_backbone_follows_the_resolution_unless_named() -> None:
-    assert architecture_name(recipe(), 64) == "ncfm_convnet4"
+    assert architecture_name(recipe(backbone=None), 64) == "ncfm_convnet4"
     assert architecture_name(recipe(backbone="resnet10t"), 64) == "resnet10t"
 
 
@@ -222,19 +223,21 @@ def test_a_member_does_not_depend_on_the_others(source: Source, engine: Engine) 
             assert torch.equal(tensor, two.members[0][which][name])
 
 
-def test_pretrained_weights_are_fine_tuned_to_the_classes(source: Source, engine: Engine) -> None:
+@pytest.mark.parametrize("backbone", ["ncfm_convnet3", VALUES["backbone"]])
+def test_pretrained_weights_are_fine_tuned_to_the_classes(source: Source, engine: Engine, backbone: str) -> None:
     """init: the same weights with a fresh head, or all fresh; the body of both differs from trained's."""
-    body = get_pool(source, False, recipe(size=1, epochs=1), engine)
+    body = get_pool(source, False, recipe(size=1, epochs=1, backbone=backbone), engine)
     weights = f"local-dir:{pool_folder(body.key)}"
-    pool = get_pool(source, False, recipe(size=1, epochs=1, pretrained=weights), engine)
+    values: dict[str, Any] = {"size": 1, "epochs": 1, "pretrained": weights, "backbone": None}
+    pool = get_pool(source, False, recipe(**values), engine)
     init, trained = pool.members[0]
     given = body.members[0][1]
-    assert pool.architecture.name == "ncfm_convnet3"
+    assert pool.architecture.name == backbone
     assert pool.pretrained == weights
     assert torch.equal(init["blocks.0.weight"], given["blocks.0.weight"])
     assert not torch.equal(trained["blocks.0.weight"], given["blocks.0.weight"])
     assert not torch.equal(init["head.weight"], given["head.weight"])  # though the number of classes is the same
-    fresh = get_pool(source, False, recipe(size=1, epochs=1, pretrained=weights, init_head_only=False), engine)
+    fresh = get_pool(source, False, recipe(**values, init_head_only=False), engine)
     assert not torch.equal(fresh.members[0][0]["blocks.0.weight"], given["blocks.0.weight"])
     torch.testing.assert_close(fresh.members[0][1]["blocks.0.weight"], trained["blocks.0.weight"])
 
