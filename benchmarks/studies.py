@@ -57,7 +57,8 @@ def run(study: str, folder: Path) -> dict[str, Any]:
         if study in PLOTTED:
             shutil.copyfile(Path(scratch) / f"{study}.png", PLOTS / f"{study}.png")
     printed: dict[str, Any] = json.loads(done.stdout)
-    return {key: value for key, value in printed.items() if key not in ("folder", "plot", "target")}
+    # Places on this machine are nobody's business.
+    return {key: value for key, value in printed.items() if key not in ("folder", "plot", "target", "source")}
 
 
 def keep(study: str, results: dict[str, Any]) -> None:
