@@ -106,7 +106,6 @@ class Bench:
         """One distillation of a cell and its students, in percent."""
         from ncfm_hub.evaluation.protocol import Row, measure
         from ncfm_hub.evaluation.students import TrainingSet, one_hot
-        from ncfm_hub.extractors.pool import weights_digest
 
         pool = self.pool_of(cell)
         began = time.perf_counter()
@@ -118,7 +117,7 @@ class Bench:
         seeds = range(seed * self.asked.students, (seed + 1) * self.asked.students)
         (measured,) = measure([row], self.source.test, self.students, seeds, self.engine)
         accuracy = measured["accuracy"]["values"]
-        digest = weights_digest(pool.members)[:16]
+        digest = pool.digest[:16]
         return {"seed": seed, "accuracy": accuracy, "distillation_seconds": round(spent, 1), "pool": digest}
 
     def _images(self, cell: str, seed: int, pool: Any) -> tuple[Any, Any]:

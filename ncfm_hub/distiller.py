@@ -17,7 +17,7 @@ from ncfm_hub.draws import Draws
 from ncfm_hub.engine import Engine
 from ncfm_hub.extractors.functional import FrozenNetwork
 from ncfm_hub.extractors.networks import FeaturesAndLogits, build_network, normalise
-from ncfm_hub.extractors.pool import Pool, Weights, blend, weights_digest
+from ncfm_hub.extractors.pool import Pool, Weights, blend
 from ncfm_hub.matching.frequencies import SamplingNetwork, make_sampling_network, normal_frequencies
 from ncfm_hub.matching.objective import make_objective
 from ncfm_hub.matching.schedule import pixel_rate
@@ -208,7 +208,7 @@ class Distiller:
         names = ("real_batch", "frequencies", "frequency_scale", "orthogonal", "matching", "normalize_features")
         conditions = conditions_of(self.source, self.pool, self.engine)
         # A pool's key says how it was made; two that were made alike on two machines differ in their last digits.
-        conditions["pool"] = weights_digest(self.pool.members)
+        conditions["pool"] = self.pool.digest
         return {name: values[name] for name in (*names, "flip", "cutout", "images_at_once")} | conditions
 
     def _feature_count(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from ncfm_hub._version import __version__
 from ncfm_hub.engine import Engine
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.extractors.pool import Pool, weights_digest
+from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.pipeline import ResolvedPipeline, preset_section
 from ncfm_hub.publishing.layout import OWN_POOLS
 from ncfm_hub.recipe import EngineRecipe, EvaluationRecipe, Recipe
@@ -42,7 +42,7 @@ def describe_run(
         "pool": {
             "key": pool.key,
             # The key says how a pool was made; two made alike on two machines differ in their last digits.
-            "digest": weights_digest(pool.members),
+            "digest": pool.digest,
             "classes": pool.architecture.classes,
             "architecture": pool.architecture.name,
             "members": len(pool.members),

@@ -25,22 +25,8 @@ def _split_memories(ctx: click.Context, parameter: click.Parameter, value: str) 
 
 @click.command(short_help="Measure a distilled dataset as the memory of a continual learner.")
 @click.argument("target")
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    metavar="N",
-    help="Steps in which the classes come.",
-)
-@click.option(
-    "--orders",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    metavar="N",
-    help="Random orders of the classes.",
-)
+@options.count("--steps", 5, "Steps in which the classes come.")
+@options.count("--orders", 5, "Random orders of the classes.")
 @click.option(
     "--memories",
     metavar="A,B,C",

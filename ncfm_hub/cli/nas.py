@@ -39,30 +39,9 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     "--sample", type=click.IntRange(min=1), metavar="N", help="How many to draw; 20 of a space, or all named."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of the draw and the intervals.")
-@click.option(
-    "--proxy-updates",
-    type=click.IntRange(min=1),
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Optimiser updates on the distilled and on the random images.",
-)
-@click.option(
-    "--whole-updates",
-    type=click.IntRange(min=1),
-    default=800,
-    show_default=True,
-    metavar="N",
-    help="Optimiser updates on the whole training set.",
-)
-@click.option(
-    "--students",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Networks per accuracy.",
-)
+@options.count("--proxy-updates", 200, "Optimiser updates on the distilled and on the random images.")
+@options.count("--whole-updates", 800, "Optimiser updates on the whole training set.")
+@options.count("--students", 1, "Networks per accuracy.")
 @click.option(
     "--baseline",
     type=click.Choice(["random", "none"]),

@@ -107,6 +107,11 @@ def _list(flag: str, key: str, help: str) -> Callable[[Command], Command]:
     return click.option(flag, metavar="A,B,C", callback=store, expose_value=False, help=help)
 
 
+def count(flag: str, default: int, help: str) -> Callable[[Command], Command]:
+    """An option of a number of things, of which there is one at least."""
+    return click.option(flag, type=click.IntRange(min=1), default=default, show_default=True, metavar="N", help=help)
+
+
 def output_folder(default: str) -> Callable[[Command], Command]:
     """The option --output of a command that writes to the folder `default`, in words, unless it is given."""
     return click.option(

@@ -118,12 +118,13 @@ def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
         for table in ("rows", "cross_architecture"):
             if table in before and table in result:
                 result = result | {table: _merged(before[table], result[table])}
-    elif before.get("rows"):
+    if before.get("protocol") == result["protocol"] or not before.get("rows"):
+        write_json(folder / RESULTS, before | result)
+    else:
         # What is known of the run itself, its loss for example, is of no protocol.
         before = {key: value for key, value in before.items() if key not in ("cross_architecture", "ranking")}
         earlier = write_study(folder, (RESULTS,), before | result)
         progress.note(f"what was measured before was under another protocol; it is in {earlier} now")
-    write_json(folder / RESULTS, before | result)
     write_card(folder)
 
 

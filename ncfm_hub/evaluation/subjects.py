@@ -17,7 +17,7 @@ from ncfm_hub.evaluation.students import StudentPlan, TrainingSet, one_hot
 from ncfm_hub.extractors.cache import is_cached, pinned
 from ncfm_hub.extractors.names import resolve_student
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
-from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool, weights_digest
+from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
 from ncfm_hub.matching.start import make_start
 from ncfm_hub.pipeline import change_evaluation
 from ncfm_hub.planning import announce_pool, resolve
@@ -114,7 +114,7 @@ class Subject:
         if place is None:
             announce_pool(self.recipe, source.info, len(source.train.labels), self.engine, progress)
         found = get_extractors(source, self.recipe, place, self.engine, self.token, progress)
-        if self.teachers and weights_digest(found.members) != self.teachers:
+        if self.teachers and found.digest != self.teachers:
             progress.note("the extractors at hand are not those that this set's soft labels come from")
         return found
 

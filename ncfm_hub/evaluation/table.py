@@ -17,7 +17,7 @@ from ncfm_hub.evaluation.protocol import Row, measure
 from ncfm_hub.evaluation.ranking import ranking
 from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet, one_hot
 from ncfm_hub.evaluation.subjects import Subject
-from ncfm_hub.extractors.pool import Pool, weights_digest
+from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.files import cache_root
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.progress import Progress
@@ -135,13 +135,13 @@ def _baseline(name: str, subject: Subject, pool: Pool | None, progress: Progress
     if name == "random" and own_labels(subject) == "soft" and pool is not None:
         labelled = soft_labels(chosen.images, pool, subject.engine, progress=progress, classes=subject.class_names)
         labelled_set = TrainingSet(chosen.images, chosen.labels, labelled)
-        rows.append(Row(name, "soft", labelled_set, stored, weights_digest(pool.members)))
+        rows.append(Row(name, "soft", labelled_set, stored, pool.digest))
     return rows
 
 
 def _hard(subject: Subject, name: str, images: ImageSet, stored: int, pool: Pool | None = None) -> Row:
     targets = one_hot(images.labels, len(subject.class_names))
-    digest = weights_digest(pool.members) if pool else None
+    digest = pool.digest if pool else None
     return Row(name, "hard", TrainingSet(images.images, images.labels, targets), stored, digest)
 
 
@@ -156,7 +156,7 @@ def match_means(subject: Subject, pool: Pool, progress: Progress) -> ImageSet:
     info, engine = subject.source.info, subject.engine
     settings = settings_of(recipe, info, subject.recipe.source.flip, subject.ipc, subject.seed, engine.device.type)
     # Pools of one key may have other weights, of another machine for example.
-    shared = checkpoint_settings(subject.source, pool, settings, engine) | {"weights": weights_digest(pool.members)}
+    shared = checkpoint_settings(subject.source, pool, settings, engine) | {"weights": pool.digest}
     digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:32]
     checkpoint = cache_root() / "baselines" / f"dm-{digest}.safetensors"
     progress.note("distilling by feature means alone, to compare with (DM)")

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ class Pool:
     pretrained: str | None
     measured_on: dict[str, Any] | None = None
 
+    @cached_property
+    def digest(self) -> str:
+        """Hex digest of the bits of all weights, which pools of one key may differ in."""
+        digest = hashlib.sha256()
+        for weights in itertools.chain.from_iterable(self.members):
+            for name, tensor in sorted(weights.items()):
+                digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
     def positions(self, class_names: Sequence[str]) -> list[int]:
         """Where its networks' outputs have these classes; all must be among its own, see `check_pool_fits`."""
         return [self.class_names.index(name) for name in class_names]
@@ -60,16 +71,6 @@ def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
         name: init[name] * beta + value * (1 - beta) if value.is_floating_point() else value
         for name, value in trained.items()
     }
-
-
-def weights_digest(members: Sequence[tuple[Weights, Weights]]) -> str:
-    """Hex digest of the bits of all weights."""
-    digest = hashlib.sha256()
-    for weights in itertools.chain.from_iterable(members):
-        for name, tensor in sorted(weights.items()):
-            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def member_file(folder: Path, member: int, which: str) -> Path:

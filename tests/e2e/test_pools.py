@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ncfm_hub.extractors.pool import read_pool, weights_digest
+from ncfm_hub.extractors.pool import read_pool
 from ncfm_hub.sources import packaged_digits
 from tests.conftest import LiveHub
 from tests.e2e.conftest import READING, WRITING
@@ -127,7 +127,7 @@ def test_a_pool_of_the_hub_is_used_as_it_is(story: Story) -> None:
     described = yaml.safe_load((story.guest.folder / "digits-ncfm-ipc1" / "pipeline.yaml").read_text())
     assert described["pool"] == {
         "key": story.json("pretrain")["key"],
-        "digest": weights_digest(read_pool(Path(story.json("pretrain")["folder"]), "the cache").members),
+        "digest": read_pool(Path(story.json("pretrain")["folder"]), "the cache").digest,
         "classes": 10,
         "architecture": "ncfm_convnet3",
         "members": 2,

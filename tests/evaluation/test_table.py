@@ -15,7 +15,7 @@ from ncfm_hub.evaluation.ranking import ranking
 from ncfm_hub.evaluation.students import Students
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.evaluation.table import evaluate_subject, match_means
-from ncfm_hub.extractors.pool import Pool, weights_digest
+from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.progress import Silent
 from ncfm_hub.publishing import decode_stored, to_pixels
@@ -170,7 +170,7 @@ def test_distribution_matching_by_other_weights_under_the_same_key_is_another() 
 def test_rows_name_the_extractors_that_had_a_part_in_them() -> None:
     it = subject(baselines=["random", "herding", "start", "dm", "whole"])
     assert it.pool is not None
-    digest = weights_digest(it.pool.members)
+    digest = it.pool.digest
     found = evaluate_subject(it, False, None, Silent())["rows"]
     named = {(row["set"], row["labels"]) for row in found if "extractors" in row}
     assert named == {("random", "soft"), ("herding", "hard"), ("dm", "hard")}
