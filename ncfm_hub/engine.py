@@ -5,8 +5,8 @@
 
 import ctypes
 import datetime
+import importlib.util
 import os
-import platform
 import shutil
 import sys
 import sysconfig
@@ -20,6 +20,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from ncfm_hub.cpu import cpu_features, cpu_name
 from ncfm_hub.native import cpp_compiler
 from ncfm_hub.progress import Progress, Silent
 
@@ -52,7 +53,7 @@ class Engine:
 
     def describe(self) -> dict[str, Any]:
         """What a distilled dataset's `pipeline.yaml` states about the machine."""
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _cpu_name()
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
         return {
             "device": self.device.type,
             "description": name,
@@ -123,33 +124,29 @@ def images_within(at_32_px: int, resolution: int) -> int:
 
 def compiler_found(device: torch.device) -> bool:
     """Whether torch.compile has what it needs: a compiler and Python's headers, and triton on a GPU."""
-    if device.type == "cuda" and not torch.utils._triton.has_triton():
-        return False
     if device.type == "cuda":
         named = os.environ.get("CC")
-        found = any(shutil.which(name) for name in ([named] if named else ["gcc", "clang", "cc"]))
+        found = _triton_works(device) and any(
+            shutil.which(name) for name in ([named] if named else ["gcc", "clang", "cc"])
+        )
     else:
         found = cpp_compiler() is not None
     return found and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
 
 
+def _triton_works(device: torch.device) -> bool:
+    """Whether triton is there and has code for the GPU: from Volta (compute capability 7) on."""
+    return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device)[0] >= 7
+
+
 def _bf16_works(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" or "bf16" in cpu_features()
 
 
 def _bf16_pays(device: torch.device) -> bool:
     """On CPUs only tile units (AMX) make bf16 faster; with AVX-512 alone convolutions take 1.7x as long as in fp32."""
-    if device.type == "cpu":
-        return torch.cpu._is_amx_tile_supported()
-    return _bf16_works(device)
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+    return _bf16_works(device) and (device.type != "cpu" or "amx_tile" in cpu_features())

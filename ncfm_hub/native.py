@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ncfm_hub.cpu import cpu_features
 from ncfm_hub.files import cache_root
 
 FLAGS = ["-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"]
@@ -36,7 +37,9 @@ def native_library(source: Path) -> ctypes.CDLL | None:
     if compiler is None:
         return None
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
-    made_of = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, version, platform.machine(), _cpu_features()])
+    # A cache can be shared by machines that differ in what a library may use.
+    machine = [platform.machine(), platform.processor(), *sorted(cpu_features())]
+    made_of = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, version, *machine])
     library = cache_root() / "native" / f"{source.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so"
     try:
         library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,12 +85,3 @@ def _is_own(folder: Path) -> bool:
         return True
     found = folder.stat()
     return found.st_uid == os.getuid() and not found.st_mode & 0o022
-
-
-def _cpu_features() -> str:
-    """What a library made for this machine may use: a cache can be shared by machines that differ."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        return platform.processor()

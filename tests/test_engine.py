@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ncfm_hub.cpu import cpu_features, cpu_name
 from ncfm_hub.engine import compiler_found, open_engine
 from ncfm_hub.progress import Silent
 
@@ -67,3 +68,29 @@ def test_code_of_our_own_takes_fp32_and_a_compiler(
         monkeypatch.setenv("CXX", "no-such-compiler")
     engine = open_engine(precision, compile_)
     assert (engine.compiled, engine.native) == (False, native)
+
+
+@pytest.mark.parametrize(
+    ("capability", "features", "auto", "asked_for"),
+    [
+        ("AVX512", {"avx512_bf16", "amx_tile"}, "bf16", "bf16"),
+        ("AVX512", {"avx512_bf16"}, "fp32", "bf16"),
+        ("AVX2", {"avx2"}, "fp32", "fp32"),
+        ("DEFAULT", {"asimd", "bf16"}, "fp32", "bf16"),
+    ],
+)
+def test_bf16_on_a_cpu_takes_tile_units_to_pay(
+    capability: str, features: set[str], auto: str, asked_for: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("ncfm_hub.engine.cpu_features", lambda: frozenset(features))
+    assert open_engine("auto", "off").precision == auto
+    assert open_engine("bf16", "off").precision == asked_for
+
+
+def test_features_of_the_processor_are_words() -> None:
+    lines = Path("/proc/cpuinfo")
+    if lines.is_file():
+        assert cpu_features()
+    assert all(name == name.strip() and " " not in name for name in cpu_features())
+    assert cpu_name() == cpu_name().strip() != ""
