@@ -66,6 +66,7 @@ def continual(out: Output, target: str, **request: Any) -> None:
       ncfm-hub continual runs/cifar10 --memories distilled,random --labels soft --set evaluation.updates=300
     """
     options.refuse(_INSTEAD)
+    options.refuse_with_pool(request["pool"])
     from ncfm_hub.evaluation import continual as library
     from ncfm_hub.evaluation.continual_table import table_lines
 

@@ -42,6 +42,7 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, **request: Any)
       ncfm-hub distill --dataset cifar10 --ipc 10 --classes bird --pool me/cifar10-ncfm-pool --append me/pets --push
     """
     options.check_publishing(request["push"], request["repo_id"])
+    options.refuse_with_pool(request["pool"])
     from ncfm_hub import run
 
     request["overrides"] = options.overrides()

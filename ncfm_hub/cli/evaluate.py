@@ -45,6 +45,7 @@ def evaluate(out: Output, **request: Any) -> None:
       ncfm-hub evaluate runs/cifar10 --architectures alexnet,vgg11,resnet18
       ncfm-hub evaluate runs/mine owner/theirs --source cifar10 --ranking
     """
+    options.refuse_with_pool(request["pool"])
     from ncfm_hub import run
 
     results = run.evaluate(**request, overrides=options.overrides(), progress=out)

@@ -32,6 +32,15 @@ def refuse(instead: Mapping[str, str]) -> None:
             raise click.UsageError(f"--set {key} does nothing here; give {instead[key]}")
 
 
+def refuse_with_pool(pool: str | None) -> None:
+    """Usage error for values of the recipe's pool beside extractors that are there already."""
+    for key in overrides():
+        if pool is not None and key.startswith("pool."):
+            raise click.UsageError(
+                f"{key} does nothing beside --pool {pool}: those extractors are trained; leave out one of the two"
+            )
+
+
 def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Several options as one decorator, in the order in which help shows them."""
 

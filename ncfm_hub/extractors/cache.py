@@ -15,6 +15,7 @@ from ncfm_hub.extractors.networks import (
     Architecture,
     build_network,
     channel_statistics,
+    check_backbone,
     check_network,
     convnet_for,
     name_of,
@@ -62,7 +63,9 @@ def _folder_digest(folder: Path) -> list[tuple[str, str]]:
 
 
 def architecture_name(recipe: PoolRecipe, resolution: int) -> str:
-    """The backbone a recipe means at a resolution."""
+    """The backbone a recipe means at a resolution. Raises PoolError where its weights are of another."""
+    if recipe.backbone and recipe.pretrained:
+        check_backbone(recipe.backbone, recipe.pretrained)
     if recipe.backbone:
         return recipe.backbone
     return recipe.pretrained if recipe.pretrained else convnet_for(resolution)

@@ -47,11 +47,15 @@ def convnet_for(resolution: int) -> str:
 
 def pretrained_name(backbone: str | None, weights: str) -> str:
     """The name under which timm finds `weights`: itself if it names a place (`hf-hub:`, `local-dir:`), else a tag."""
-    if weights.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+    if _is_place(weights):
         return weights
     if backbone is None:
         raise PoolError(f"weights {weights!r} are a tag of a backbone; name the backbone too (--backbone)")
     return f"{backbone}.{weights}"
+
+
+def _is_place(weights: str) -> bool:
+    return weights.startswith(("hf-hub:", "hf_hub:", "local-dir:"))
 
 
 def backbone_of(weights: str) -> str:
@@ -67,6 +71,21 @@ def backbone_of(weights: str) -> str:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PoolError(f"the weights {weights!r} cannot be had: {reason}") from error
     return name_of(network)
+
+
+def check_backbone(backbone: str, weights: str) -> None:
+    """Raise PoolError where `backbone` and the place of `weights` name two architectures, of which one would be used.
+
+    A tag of timm's is one of the backbone's own, and so fits.
+    """
+    if not _is_place(weights):
+        return
+    found = backbone_of(weights)
+    if found != backbone.split(".")[0]:
+        raise PoolError(
+            f"backbone {backbone!r} and the weights {weights!r}, which are of {found!r}, are two architectures; leave "
+            f"out one of pool.backbone (--backbone) and pool.pretrained (--pretrained), or name weights of {backbone!r}"
+        )
 
 
 def name_of(network: Any) -> str:

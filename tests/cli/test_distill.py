@@ -169,3 +169,14 @@ def test_only_the_first_of_several_processes_prints(invoke, library, monkeypatch
     result = invoke(*BASE)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     assert library.call("plan")["ipc"] == 10
+
+
+@pytest.mark.parametrize("setting", [("--backbone", "resnet18"), ("--pretrained", "x"), ("--set", "pool.size=2")])
+@pytest.mark.parametrize("command", [BASE, ("evaluate", "runs/x"), ("continual", "runs/x")])
+def test_values_of_the_pool_beside_extractors_that_are_there_are_refused(invoke, library, command, setting):
+    if command != BASE and setting[0] != "--set":
+        setting = ("--set", f"pool.{setting[0].removeprefix('--')}={setting[1]}")
+    result = invoke(*command, "--pool", "me/pool", *setting)
+    assert result.exit_code == 2
+    assert "does nothing beside --pool me/pool" in result.stderr
+    assert library.calls == []
