@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ class Distillation:
     seconds: float = 0.0
 
 
-def floor_of(real_batch: int, images_per_class: int) -> float:
+@lru_cache  # classes are many, and their sizes often few
+def floor_of(real_batch: int, images_per_class: int, alpha: float) -> float:
     """300 NCFD that two samples of one distribution would have at these counts; read beside the loss."""
-    return NCFD_WEIGHT * ncfd_floor(real_batch, images_per_class)
+    return NCFD_WEIGHT * ncfd_floor(real_batch, images_per_class, alpha)
 
 
 def choose_classes_at_once(classes: int, images_per_class: int, limit: int) -> int:

@@ -144,7 +144,7 @@ def results_of(
     every = max(1, len(curve) // 100)
     # A class smaller than the batch gives what it has; the loss is a mean over classes, and so is its floor.
     real = [min(values.real_batch, len(rows)) for rows in source.class_indices()]
-    floors = [floor_of(count, ipc * values.factor**2) for count in real]
+    floors = [floor_of(count, ipc * values.factor**2, values.alpha) for count in real]
     return measured | {
         "pool": {"members": [{"accuracy": accuracy} for accuracy in pool.accuracy]}
         | ({"measured_on": pool.measured_on} if pool.measured_on else {}),

@@ -394,7 +394,8 @@ def test_optimiser_of_the_images(source: Source, engine: Engine, idle: Record, n
 
 
 def test_floor_and_units() -> None:
-    assert floor_of(128, 40) == pytest.approx(300 * math.sqrt(math.pi) / 2 * math.sqrt((1 / 128 + 1 / 40) / 2))
+    closed = 300 * math.sqrt(math.pi) / 2 * math.sqrt((1 / 128 + 1 / 40) / 2)
+    assert floor_of(128, 40, 0.5) == pytest.approx(closed, rel=1e-4)
     assert choose_classes_at_once(10, 40, 64) == 1
     assert choose_classes_at_once(100, 40, 4096) == 100
     assert choose_classes_at_once(100, 200, 4096) == 20

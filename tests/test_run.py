@@ -20,6 +20,7 @@ from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.extractors.pool import find_pool
 from ncfm_hub.labels import soft_labels
+from ncfm_hub.matching.characteristic import ncfd_floor
 from ncfm_hub.matching.start import make_start
 from ncfm_hub.pipeline import change_evaluation, load_pipeline
 from ncfm_hub.progress import Bar, Silent
@@ -321,6 +322,10 @@ def test_the_floor_is_that_of_the_images_there_are(distill: Distill, finished: r
     typical = described["source"]["train_count"] / 4
     expected = 300 * 0.886227 * ((1 / typical + 1 / 8) / 2) ** 0.5
     assert made.results["distillation"]["floor"] == pytest.approx(expected, abs=0.05)
+    changes = {"distillation.real_batch": 1000, "distillation.steps": 1, "distillation.alpha": 1.0}
+    amplitudes = distill(tmp_path / "amplitudes", changes).results["distillation"]["floor"]
+    assert amplitudes == pytest.approx(300 * ncfd_floor(round(typical), 8, 1.0), abs=0.05)
+    assert amplitudes > 1.05 * expected  # at these counts
 
 
 def test_a_pool_given_by_place_must_fit(distill: Distill, finished: run.Run, home: Path, tmp_path: Path) -> None:

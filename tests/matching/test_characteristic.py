@@ -1,5 +1,8 @@
 """Characteristic functions and NCFD against complex numbers and angles in float64."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
@@ -139,18 +142,34 @@ def test_debiased_distance_is_what_it_would_be_without_sampling(scale: float) ->
         assert error < 0.01
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize(("real_count", "synthetic_count"), [(64, 20), (128, 40), (30, 30)])
-def test_floor_is_what_two_samples_of_one_distribution_give(real_count: int, synthetic_count: int) -> None:
+def test_floor_is_what_two_samples_of_one_distribution_give(
+    real_count: int, synthetic_count: int, alpha: float
+) -> None:
     """At high frequencies, by simulation: normal features and frequencies of ten deviations."""
     draws = torch.Generator().manual_seed(0)
     t = 10 * torch.randn(512, 16, generator=draws)
     values = []
     for _ in range(10):
         both = torch.randn(real_count + synthetic_count, 16, generator=draws).split([real_count, synthetic_count])
-        values.append(ncfd(characteristic_function(both[0], t), characteristic_function(both[1], t), 0.5))
+        values.append(ncfd(characteristic_function(both[0], t), characteristic_function(both[1], t), alpha))
     simulated = float(torch.stack(values).mean())
-    assert ncfd_floor(real_count, synthetic_count) == pytest.approx(simulated, rel=0.02)
+    assert ncfd_floor(real_count, synthetic_count, alpha) == pytest.approx(simulated, rel=0.02)
 
 
-def test_floor_of_the_documentation() -> None:
-    assert 300 * ncfd_floor(128, 40) == pytest.approx(34.0, abs=0.1)
+@pytest.mark.parametrize(("alpha", "expected"), [(0.1, 37.1), (0.5, 34.1), (0.9, 27.9), (1.0, 24.6)])
+def test_floor_by_the_angles_of_phasors(alpha: float, expected: float) -> None:
+    """By moduli and angles, as the paper writes Chf, of means of unit phasors; and in round figures."""
+    draws = np.random.default_rng(7)
+    real, synthetic = (np.exp(2j * np.pi * draws.random((40_000, n))).mean(1) for n in (128, 40))
+    moduli, angle = (np.abs(real), np.abs(synthetic)), np.angle(real) - np.angle(synthetic)
+    chf = alpha * (moduli[0] - moduli[1]) ** 2 + (1 - alpha) * 2 * moduli[0] * moduli[1] * (1 - np.cos(angle))
+    assert 300 * ncfd_floor(128, 40, alpha) == pytest.approx(300 * np.sqrt(chf).mean(), rel=0.01)
+    assert 300 * ncfd_floor(128, 40, alpha) == pytest.approx(expected, abs=0.1)
+
+
+def test_floor_is_exact_where_it_has_a_closed_form() -> None:
+    for counts in ((128, 40), (5000, 4), (1, 1)):
+        closed = math.sqrt(math.pi) / 2 * math.sqrt((1 / counts[0] + 1 / counts[1]) / 2)
+        assert ncfd_floor(*counts, 0.5) == pytest.approx(closed, rel=1e-4)
