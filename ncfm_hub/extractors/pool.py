@@ -61,7 +61,8 @@ class Pool:
 
     def positions(self, class_names: Sequence[str]) -> list[int]:
         """Where its networks' outputs have these classes; all must be among its own, see `check_pool_fits`."""
-        return [self.class_names.index(name) for name in class_names]
+        place = {name: position for position, name in enumerate(self.class_names)}
+        return [place[name] for name in class_names]
 
 
 def blend(member: tuple[Weights, Weights], beta: float) -> Weights:

@@ -52,7 +52,9 @@ def contact_sheet(
     """
     from PIL import Image, ImageDraw
 
-    rows = [(labels == c).nonzero().flatten() for c in range(len(class_names))]
+    from ncfm_hub.sources.rows import rows_by_class
+
+    rows = rows_by_class(labels, len(class_names))
     layout = _layout(len(rows), min(max_columns, max(map(len, rows))), stored.shape[-1], class_names)
     sheet = Image.new("RGB", layout.size, _PAPER)
     draw, font = ImageDraw.Draw(sheet), _font(_text_size(layout.cell))

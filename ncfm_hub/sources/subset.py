@@ -4,15 +4,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
+from ncfm_hub.sources.rows import rows_of
 from ncfm_hub.sources.types import ImageSet, Source
 
 
 def only_classes(source: Source, names: Sequence[str]) -> Source:
     """The source with only these classes, in this order; a single one is enough. Row order is kept."""
     info = source.info
-    positions = [info.class_names.index(name) for name in names]
+    place = {name: position for position, name in enumerate(info.class_names)}
+    positions = [place[name] for name in names]
     ids = tuple(info.class_ids[position] for position in positions)
     fingerprint = hashlib.sha256(f"{source.fingerprint}/only {ids}".encode()).hexdigest()
     new_info = replace(info, class_names=tuple(names), class_ids=ids, fingerprint=fingerprint)
@@ -20,6 +20,5 @@ def only_classes(source: Source, names: Sequence[str]) -> Source:
 
 
 def _only(images: ImageSet, positions: list[int]) -> ImageSet:
-    is_class = images.labels[:, None] == torch.tensor(positions)  # (N, classes)
-    rows = is_class.any(1).nonzero().flatten()
-    return ImageSet(images.images[rows], is_class[rows].int().argmax(1))
+    rows, labels = rows_of(images.labels, positions)
+    return ImageSet(images.images[rows], labels)

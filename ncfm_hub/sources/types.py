@@ -1,6 +1,7 @@
 """What a source dataset is once it has been read: uint8 tensors and where they come from."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,5 +62,11 @@ class Source:
     notes: tuple[str, ...] = ()
 
     def class_indices(self) -> "list[torch.Tensor]":
-        """Row numbers (int64) of every class in `train`."""
-        return [(self.train.labels == c).nonzero().flatten() for c in range(len(self.info.class_names))]
+        """Row numbers (int64) of every class in `train`, in its order."""
+        return self._rows_by_class
+
+    @cached_property
+    def _rows_by_class(self) -> "list[torch.Tensor]":
+        from ncfm_hub.sources.rows import rows_by_class
+
+        return rows_by_class(self.train.labels, len(self.info.class_names))
