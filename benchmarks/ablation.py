@@ -105,14 +105,14 @@ class Bench:
     def measure(self, cell: str, seed: int) -> dict[str, Any]:
         """One distillation of a cell and its students, in percent."""
         from ncfm_hub.evaluation.protocol import Row, measure
-        from ncfm_hub.evaluation.students import TrainingSet, one_hot
+        from ncfm_hub.evaluation.students import TrainingSet
 
         pool = self.pool_of(cell)
         began = time.perf_counter()
         images, labels = self._images(cell, seed, pool)
         spent = time.perf_counter() - began
         classes = len(self.source.info.class_names)
-        row = Row(cell, "hard", TrainingSet(images, labels, one_hot(labels, classes)), self.asked.ipc * classes)
+        row = Row(cell, "hard", TrainingSet(images, labels), self.asked.ipc * classes)
         # Students of their own for every distillation, the same for every cell.
         seeds = range(seed * self.asked.students, (seed + 1) * self.asked.students)
         (measured,) = measure([row], self.source.test, self.students, seeds, self.engine)

@@ -127,7 +127,7 @@ class Stages:
         from safetensors.torch import load_file
 
         from ncfm_hub.evaluation.protocol import Row, measure
-        from ncfm_hub.evaluation.students import Students, TrainingSet, one_hot
+        from ncfm_hub.evaluation.students import Students, TrainingSet
         from ncfm_hub.labels import soft_labels
         from ncfm_hub.publishing import decode_stored, to_pixels
         from ncfm_hub.settings import student_plan
@@ -137,7 +137,7 @@ class Stages:
         classes, factor = len(source.info.class_names), self.recipe.distillation.factor
         images = decode_stored(to_pixels(stored), factor)
         labels = torch.arange(classes).repeat_interleave(self.asked.ipc * factor**2)
-        targets = {"hard": one_hot(labels, classes), "soft": soft_labels(images, pool, engine)}
+        targets = {"hard": None, "soft": soft_labels(images, pool, engine)}
         rows = [
             Row("distilled", kind, TrainingSet(images, labels, target), len(stored)) for kind, target in targets.items()
         ]

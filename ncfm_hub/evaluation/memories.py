@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ncfm_hub.evaluation.baselines import CHOSEN_BY_EXTRACTORS, select
-from ncfm_hub.evaluation.students import TrainingSet, one_hot
+from ncfm_hub.evaluation.students import TrainingSet
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.progress import Progress
@@ -21,19 +21,20 @@ MEMORIES = (DISTILLED, "random", "herding")
 class Memory:
     """A memory over all classes.
 
-    labels: "hard" or "soft"; stored_per_class: full images that it costs to keep
+    labels: "hard" or "soft"; classes: how many; stored_per_class: full images that it costs to keep
     sets: one for every order of the classes, often the same
     """
 
     name: str
     labels: str
+    classes: int
     stored_per_class: int
     sets: tuple[TrainingSet, ...]
 
     @property
     def images_per_class(self) -> int:
         """Images that students are trained on; of unequal classes the mean, rounded up."""
-        return -(-len(self.sets[0].labels) // self.sets[0].targets.shape[1])
+        return -(-len(self.sets[0].labels) // self.classes)
 
 
 def make_memories(
@@ -50,11 +51,10 @@ def make_memories(
     pool = subject.extractors(progress) if needed else None
 
     def labelled(chosen: ImageSet) -> TrainingSet:
+        targets = None
         if labels == "soft":
             assert pool is not None
             targets = soft_labels(chosen.images, pool, subject.engine, progress=progress, classes=subject.class_names)
-        else:
-            targets = one_hot(chosen.labels, len(subject.class_names))
         return TrainingSet(chosen.images, chosen.labels, targets)
 
     def sets_of(name: str) -> tuple[TrainingSet, ...]:
@@ -65,4 +65,4 @@ def make_memories(
         sets = tuple(labelled(chosen) for chosen in found)
         return sets if name == "random" else sets * len(seeds)
 
-    return [Memory(name, labels, subject.ipc, sets_of(name)) for name in names]
+    return [Memory(name, labels, len(subject.class_names), subject.ipc, sets_of(name)) for name in names]

@@ -166,7 +166,8 @@ def _condition(row: Row, test: ImageSet, students: Students, engine: Engine) -> 
     }
     digest.update(json.dumps(described, sort_keys=True).encode())
     training = row.training
-    for tensor in (training.images, training.labels, training.targets, test.images, test.labels):
+    targets = () if training.targets is None else (training.targets,)
+    for tensor in (training.images, training.labels, *targets, test.images, test.labels):
         digest.update(json.dumps([str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()

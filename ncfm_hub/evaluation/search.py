@@ -16,7 +16,7 @@ from ncfm_hub.evaluation.agreement import agreement
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.candidates import Budget, Sets, measure_candidates
 from ncfm_hub.evaluation.protocol import Row
-from ncfm_hub.evaluation.students import TrainingSet, one_hot
+from ncfm_hub.evaluation.students import TrainingSet
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.extractors.grid import convnet_grid
 from ncfm_hub.progress import Progress, Silent
@@ -103,10 +103,9 @@ def _validation_of(source: Source) -> Source:
 
 def _sets(subject: Subject, part: Source, random_baseline: bool) -> Sets:
     """The proxies and the whole set, all with hard labels; part: the source with its validation part cut out."""
-    classes = len(subject.class_names)
 
     def hard(name: str, images: torch.Tensor, labels: torch.Tensor, stored: int) -> Row:
-        return Row(name, "hard", TrainingSet(images, labels, one_hot(labels, classes)), stored)
+        return Row(name, "hard", TrainingSet(images, labels), stored)
 
     proxies = [hard("distilled", subject.images, subject.labels, subject.stored)]
     if random_baseline:

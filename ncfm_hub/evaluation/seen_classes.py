@@ -11,6 +11,7 @@ import torch
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.evaluation.students import TrainingSet, one_hot
 from ncfm_hub.randomness import generator
+from ncfm_hub.sources.rows import rows_of
 from ncfm_hub.sources.types import ImageSet
 
 
@@ -46,10 +47,12 @@ def classes_after(classes: int, steps: int) -> list[int]:
 def training_of_seen(training: TrainingSet, seen: Sequence[int]) -> TrainingSet:
     """What of a set over all classes (targets (N, C)) belongs to the seen ones, in its own order.
 
-    Labels become 0..k-1 in the order seen. Targets (n, k) are those of the seen classes made to sum to 1, which changes
-    soft labels only; a row that gives no seen class anything becomes its label alone.
+    Labels become 0..k-1 in the order seen. Soft targets (n, k) are those of the seen classes made to sum to 1; a row
+    that gives no seen class anything becomes its label alone.
     """
-    rows, labels = _rows_of_seen(training.labels, seen)
+    rows, labels = rows_of(training.labels, seen)
+    if training.targets is None:
+        return TrainingSet(training.images[rows], labels)
     kept = training.targets[rows][:, list(seen)].double()
     total = kept.sum(1, keepdim=True)
     alone = one_hot(labels, len(seen)).double()
@@ -58,12 +61,5 @@ def training_of_seen(training: TrainingSet, seen: Sequence[int]) -> TrainingSet:
 
 def images_of_seen(images: ImageSet, seen: Sequence[int]) -> ImageSet:
     """The images of the seen classes, in their own order; labels become 0..k-1 in the order seen."""
-    rows, labels = _rows_of_seen(images.labels, seen)
+    rows, labels = rows_of(images.labels, seen)
     return ImageSet(images.images[rows], labels)
-
-
-def _rows_of_seen(labels: torch.Tensor, seen: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Row numbers (n,) of the seen classes among labels (N,), and their new labels (n,)."""
-    is_class = labels[:, None] == torch.tensor(seen)  # (N, k)
-    rows = is_class.any(1).nonzero().flatten()
-    return rows, is_class[rows].int().argmax(1)

@@ -37,12 +37,17 @@ class StudentPlan:
 class TrainingSet:
     """What a student is given.
 
-    images: uint8 (N, c, H, W); labels: int64 (N,); targets: float32 (N, C), one-hot or soft
+    images: uint8 (N, c, H, W); labels: int64 (N,); targets: float32 (N, C), soft; None: the labels alone, which for a
+        whole split of many classes are a thousandth of the memory
     """
 
     images: torch.Tensor
     labels: torch.Tensor
-    targets: torch.Tensor
+    targets: torch.Tensor | None = None
+
+    def targets_of(self, rows: torch.Tensor, classes: int) -> torch.Tensor:
+        """What a network should say of these rows: float32 (B, C), one-hot where there are labels alone."""
+        return one_hot(self.labels[rows], classes) if self.targets is None else self.targets[rows]
 
 
 @dataclass(frozen=True)
@@ -112,14 +117,20 @@ class Students:
                 f"updates at the rate {self.plan.lr:g}; try a lower one (--set evaluation.lr=...)"
             )
         right = self.trainer.logits(test_images, self._prepare, at_once=128).argmax(1) == test_labels
-        of_class = [right[test_labels == c].double() for c in range(self.architecture.classes)]
         rows = _evenly(len(training.labels), len(test_labels))
         train = self.trainer.accuracy(training.images[rows], training.labels[rows], self._prepare, at_once=128)
         return StudentResult(
             100 * float(right.double().mean()),
             train,
-            tuple(100 * float(found.mean()) if len(found) else None for found in of_class),
+            self._by_class(right, test_labels),
         )
+
+    def _by_class(self, right: torch.Tensor, labels: torch.Tensor) -> tuple[float | None, ...]:
+        """Percent of each class's images that are right; None for a class without any."""
+        classes = self.architecture.classes
+        count = labels.bincount(minlength=classes).tolist()
+        known = labels[right].bincount(minlength=classes).tolist()
+        return tuple(100 * (k / n) if n else None for k, n in zip(known, count, strict=True))
 
     def _prepare(self, images: torch.Tensor) -> torch.Tensor:
         return normalise(images, self.architecture)
@@ -141,7 +152,7 @@ class Students:
                 geometry = draw_geometry(draws)
                 draw = draw_augmentation(len(rows), size, draws, geometry=geometry, flip=plan.flip, cutout=False)
                 x = augment(x, draw.to(device))
-            targets = training.targets[rows].to(device)
+            targets = training.targets_of(rows, self.architecture.classes).to(device)
             yield cutmix(x, targets, plan.cutmix, draws)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from ncfm_hub.engine import Engine, open_engine
 from ncfm_hub.errors import DistilledError, PoolError
-from ncfm_hub.evaluation.students import StudentPlan, TrainingSet, one_hot
+from ncfm_hub.evaluation.students import StudentPlan, TrainingSet
 from ncfm_hub.extractors.cache import is_cached, pinned
 from ncfm_hub.extractors.names import resolve_student
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
@@ -92,7 +92,7 @@ class Subject:
     def training(self, labels: str) -> TrainingSet:
         """The set as students get it, with "hard" or "soft" labels. Raises DistilledError where it has none."""
         if labels == "hard":
-            return TrainingSet(self.images, self.labels, one_hot(self.labels, len(self.class_names)))
+            return TrainingSet(self.images, self.labels)
         if self.soft_labels is None:
             raise DistilledError(f"{self.name} has no soft labels; measure it with hard ones")
         return TrainingSet(self.images, self.labels, self.soft_labels)
@@ -104,7 +104,7 @@ class Subject:
         stored = make_start(self.source, self.ipc, self.factor, self.seed)
         images = decode_stored(to_pixels(stored), self.factor)
         labels = torch.arange(len(self.class_names)).repeat_interleave(self.ipc * self.factor**2)
-        return TrainingSet(images, labels, one_hot(labels, len(self.class_names)))
+        return TrainingSet(images, labels)
 
     def extractors(self, progress: Progress | None = None) -> Pool:
         """The pool it was made with, or one by the recipe: from where it was, the cache, or trained now."""
@@ -259,7 +259,9 @@ def _other_copy(source: SourceRecipe, named: Recipe) -> SourceRecipe:
 
 def _one_hot(distilled: Distilled) -> bool:
     """Whether soft labels say no more than the hard ones, as those of an import without any."""
-    return torch.equal(distilled.soft_labels, one_hot(distilled.labels, len(distilled.class_names)))
+    soft = distilled.soft_labels
+    sure = bool((soft.gather(1, distilled.labels[:, None]) == 1).all())
+    return sure and int(soft.count_nonzero()) == len(soft)
 
 
 def _ours(target: str, revision: str | None, token: str | None) -> Path | None:

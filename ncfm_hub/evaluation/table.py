@@ -15,7 +15,7 @@ from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation.baselines import CHOSEN_BY_EXTRACTORS, select
 from ncfm_hub.evaluation.protocol import Row, measure
 from ncfm_hub.evaluation.ranking import ranking
-from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet, one_hot
+from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.files import cache_root
@@ -140,9 +140,8 @@ def _baseline(name: str, subject: Subject, pool: Pool | None, progress: Progress
 
 
 def _hard(subject: Subject, name: str, images: ImageSet, stored: int, pool: Pool | None = None) -> Row:
-    targets = one_hot(images.labels, len(subject.class_names))
     digest = pool.digest if pool else None
-    return Row(name, "hard", TrainingSet(images.images, images.labels, targets), stored, digest)
+    return Row(name, "hard", TrainingSet(images.images, images.labels), stored, digest)
 
 
 def match_means(subject: Subject, pool: Pool, progress: Progress) -> ImageSet:

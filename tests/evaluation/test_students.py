@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from ncfm_hub.errors import Diverged
+from ncfm_hub.evaluation import students as students_module
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet, cutmix, one_hot
 from ncfm_hub.extractors.networks import Architecture, channel_statistics, normalise
 from ncfm_hub.progress import Silent
 from ncfm_hub.randomness import generator
+from tests.evaluation.tiny_subject import tiny_subject
 from tests.matching.tiny import plain_engine, tiny_source
 
 PLAN = StudentPlan(updates=5, batch_size=8, lr=2e-3, weight_decay=5e-4, schedule="one-cycle", cutmix=0.5, flip=False)
@@ -211,3 +213,39 @@ def test_without_augmentation_students_see_the_images_as_they_are() -> None:
     for x, targets in batches:
         assert all(image.contiguous().numpy().tobytes() in known for image in x)
         assert torch.equal(targets.sort(1).values, torch.tensor([0.0, 0.0, 1.0]).expand_as(targets))
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_labels_alone_train_the_same_student_as_one_hot_targets(together: bool) -> None:
+    """To the bit: a whole split of many classes has no room for its one-hot floats."""
+    full = training_set()
+    labels_alone = TrainingSet(full.images, full.labels)
+    students = Students(ARCHITECTURE, PLAN, plain_engine(), at_once=2 if together else 1)
+    if together:
+        with Silent().bar(1, "") as bar:
+            one, other = students.train_and_test_together(
+                [(full, 4), (labels_alone, 4)], SOURCE.test.images, SOURCE.test.labels, bar
+            )
+    else:
+        one, other = (train(students, 4, some) for some in (full, labels_alone))
+    assert one == other
+
+
+def test_of_a_whole_split_only_batches_become_one_hot(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def count(labels: torch.Tensor, classes: int) -> torch.Tensor:
+        made.append(len(labels))
+        return one_hot(labels, classes)
+
+    monkeypatch.setattr(students_module, "one_hot", count)
+    subject = tiny_subject(size=16)
+    whole = TrainingSet(subject.source.train.images, subject.source.train.labels)
+    students = Students(subject.architecture(), subject.plan(), subject.engine)
+    with Silent().bar(1, "") as bar:
+        students.train_and_test(whole, subject.source.test.images, subject.source.test.labels, 0, bar)
+    assert made == [subject.plan().batch_size] * subject.plan().updates
+    assert subject.training("hard").targets is None
+    start = subject.start()
+    assert start is not None
+    assert start.targets is None
