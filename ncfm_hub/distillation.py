@@ -1,5 +1,6 @@
 """A whole distillation: its steps in a row, with a checkpoint now and then."""
 
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -39,8 +40,16 @@ def floor_of(real_batch: int, images_per_class: int, alpha: float) -> float:
 
 
 def choose_classes_at_once(classes: int, images_per_class: int, limit: int) -> int:
-    """The largest divisor of `classes` whose decoded images stay within `limit`, so that all units have one shape."""
-    return max(d for d in range(1, classes + 1) if classes % d == 0 and (d == 1 or d * images_per_class <= limit))
+    """How many classes make a unit of work, so that their decoded images stay within `limit`.
+
+    The largest divisor of `classes` within it gives all units one shape, for which networks are compiled once. Where
+    that leaves more than half of the limit unused, as for primes, units are as equal as can be and the last is smaller.
+    """
+    most = min(classes, max(1, limit // images_per_class))
+    divisor = max(d for d in range(1, most + 1) if classes % d == 0)
+    if 2 * divisor >= most:
+        return divisor
+    return math.ceil(classes / math.ceil(classes / most))
 
 
 def distill_images(

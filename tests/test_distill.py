@@ -399,5 +399,21 @@ def test_floor_and_units() -> None:
     assert choose_classes_at_once(10, 40, 64) == 1
     assert choose_classes_at_once(100, 40, 4096) == 100
     assert choose_classes_at_once(100, 200, 4096) == 20
-    assert choose_classes_at_once(7, 4, 24) == 1
     assert choose_classes_at_once(6, 1000, 64) == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "images", "limit", "at_once"),
+    [
+        (101, 40, 1024, 21),  # at 64 px on a GPU: five units, the last of 17
+        (101, 4, 64, 15),
+        (7, 4, 24, 4),
+        (10, 40, 256, 5),  # a divisor nearly as large as the limit gives units of one shape
+        (100, 40, 256, 5),
+        (102, 4, 64, 15),
+        (2, 40, 256, 2),
+        (1, 40, 4096, 1),
+    ],
+)
+def test_units_are_full_for_any_number_of_classes(classes: int, images: int, limit: int, at_once: int) -> None:
+    assert choose_classes_at_once(classes, images, limit) == at_once
