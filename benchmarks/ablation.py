@@ -83,7 +83,7 @@ class Bench:
             self.recipe = self._recipe({})
             self.of_cell = {cell: self._recipe(changes) for cell, changes in CELLS.items()}
         self.engine = open_engine(self.recipe.engine.precision, self.recipe.engine.compile)
-        self.source = stages.read_source(self.recipe, asked.ipc, True, None, self.quiet)
+        self.source = stages.read_source(self.recipe, asked.ipc, "unread", None, self.quiet)
         images = asked.ipc * len(self.source.info.class_names) * self.recipe.distillation.factor**2
         plan = stages.student_plan(self.recipe.evaluation, self.recipe.source.flip, images)
         self.students = Students(self.pool_of(BASE).architecture, plan, self.engine)

@@ -15,7 +15,7 @@ from ncfm_hub.pipeline import ResolvedPipeline, change_recipe
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.publishing.loading import load_distilled, locate
 from ncfm_hub.recipe import Recipe, SourceRecipe
-from ncfm_hub.sources import SourceInfo, inspect_source, is_validation
+from ncfm_hub.sources import SourceInfo, inspect_source, is_validation, test_split_needed
 
 if TYPE_CHECKING:
     import torch
@@ -108,8 +108,10 @@ def plan_addition(
     _check_alike(target, "seed", described["seed"], described["seed"] if seed is None else seed)
     _check_alike(target, "distillation.factor", there.factor, changed.distillation.factor)
     spec = _source_asked(asked.recipe.source, changed.source, described["source"])
-    came = inspect_source(spec, token=token, least_classes=1)
-    was = inspect_source(spec.model_copy(update={"classes": list(there.class_names)}), token=token, least_classes=1)
+    needed = test_split_needed(changed.evaluation.students, False)
+    came = inspect_source(spec, token=token, least_classes=1, test=needed)
+    old = spec.model_copy(update={"classes": list(there.class_names)})
+    was = inspect_source(old, token=token, least_classes=1, test=needed)
     source_changed = _check_source(target, described["source"], was)
     _check_classes(target, there.class_names, was, came)
     label = dict(zip(came.class_names + was.class_names, came.class_ids + was.class_ids, strict=True))

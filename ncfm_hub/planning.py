@@ -11,7 +11,7 @@ from ncfm_hub.pipeline import ResolvedPipeline, load_pipeline
 from ncfm_hub.progress import Progress
 from ncfm_hub.publishing.names import default_repo_name
 from ncfm_hub.recipe import Recipe
-from ncfm_hub.sources import SourceInfo, inspect_source, planned_validation
+from ncfm_hub.sources import SourceInfo, TestSplit, inspect_source, planned_validation, test_split_needed
 
 if TYPE_CHECKING:
     from ncfm_hub.engine import Engine
@@ -47,6 +47,11 @@ class Plan:
     validation: bool
     addition: Addition | None = None
 
+    @property
+    def test(self) -> TestSplit:
+        """What the run asks of the source's test split."""
+        return test_split_needed(self.pipeline.recipe.evaluation.students, self.validation)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `--format json` prints it."""
         return {
@@ -69,10 +74,11 @@ class Plan:
         """For people."""
         source, names = self.source, self.source.class_names
         place = source.dataset if source.is_local else f"{source.dataset} @ {(source.revision or '')[:12]}"
+        measured = source.test_split or "nothing is measured"
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         return [
             f"pipeline   {self.pipeline.name} (preset {self.pipeline.preset})",
-            f"source     {place}, config {source.config}, {source.train_split} -> {source.test_split}",
+            f"source     {place}, config {source.config}, {source.train_split} -> {measured}",
             f"columns    {source.image_column} (images), {source.label_column} (labels)",
             f"classes    {len(names)}: {shown}",
             *([f"adding     {', '.join(self.addition.new)} to {self.addition.target}"] if self.addition else []),
@@ -128,7 +134,8 @@ def plan(
         addition = plan_addition(append, ipc, seed, output, pipeline, overrides, token)
         pipeline = addition.pipeline
     _check(pipeline.recipe, ipc)
-    source = inspect_source(pipeline.recipe.source, token=token)
+    needed = test_split_needed(pipeline.recipe.evaluation.students, validation)
+    source = inspect_source(pipeline.recipe.source, token=token, test=needed)
     pipeline = _at_revision(pipeline, source.revision)
     if validation:
         source = planned_validation(source)
@@ -272,10 +279,11 @@ def _cost(
 ) -> dict[str, float | None]:
     from ncfm_hub.cost import estimate
 
-    if source.train_examples is None or source.test_examples is None:
+    tested = source.test_examples if source.test_split else 0
+    if source.train_examples is None or tested is None:
         return dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
     share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
-    train, test = int(source.train_examples * share), int(source.test_examples * share)
+    train, test = int(source.train_examples * share), int(tested * share)
     new = len(addition.new) if addition else len(source.class_names)
     cost = estimate(recipe, extractor, _student(source), ipc, train, test, pool_ready, engine, new)
     return {**asdict(cost), "total_minutes": cost.total_minutes}

@@ -130,6 +130,6 @@ def _describe_source(source: Source, notes: tuple[str, ...]) -> dict[str, Any]:
         "citation": info.citation,
         "fingerprint": source.fingerprint,
         "train_count": len(source.train.labels),
-        "test_count": len(source.test.labels),
+        "test_count": len(source.test.labels) if source.test else None,
         "notes": list(notes),
     }

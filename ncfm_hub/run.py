@@ -129,7 +129,7 @@ def carry_out(
         (folder / WORK_FOLDER).mkdir(exist_ok=True)
     watch = _Stopwatch()
     with watch.measure("source"):
-        source = stages.read_source(pipeline.recipe, ipc, settled.validation, token, progress)
+        source = stages.read_source(pipeline.recipe, ipc, settled.test, token, progress)
     with watch.measure("pool"):
         extractors = stages.get_extractors(source, pipeline.recipe, settled.extractors, engine, token, progress)
     new = stages.part_to_make(source, extractors, settled, engine, progress)
@@ -186,7 +186,7 @@ def pretrain(
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     if output is not None and engine.accelerator.is_main_process:
         _claim(output, resume=False)
-    source = stages.read_source(pipeline.recipe, 1, False, token, progress)
+    source = stages.read_source(pipeline.recipe, 1, "if there", token, progress)
     announce_pool(pipeline.recipe, source.info, len(source.train.labels), engine, progress)
     pool = stages.get_extractors(source, pipeline.recipe, None, engine, token, progress)
     folder = pool_folder(pool.key)

@@ -25,16 +25,17 @@ from ncfm_hub.publishing.layout import CARD
 from ncfm_hub.recipe import Recipe
 from ncfm_hub.sameness import differences
 from ncfm_hub.settings import settings_of
-from ncfm_hub.sources import Source, cut_validation, load_source, too_small_notes
+from ncfm_hub.sources import Source, TestSplit, cut_validation, load_source, too_small_notes
 from ncfm_hub.sources.subset import only_classes
 
 CHECKPOINT = "distillation.safetensors"
 
 
-def read_source(recipe: Recipe, ipc: int, validation: bool, token: str | None, progress: Progress) -> Source:
-    """The source, its validation part cut off if wanted; says what a user should know of it."""
-    source = load_source(recipe.source, token=token, progress=progress)
-    if validation:
+def read_source(recipe: Recipe, ipc: int, test: TestSplit, token: str | None, progress: Progress) -> Source:
+    """The source, with a validation part in place of a test split that is not to be read; says what a user should know
+    of it."""
+    source = load_source(recipe.source, token=token, progress=progress, test=test)
+    if test == "unread":
         source = cut_validation(source)
     for note in (*source.notes, *too_small_notes(source, ipc * recipe.distillation.factor**2)):
         progress.note(note)

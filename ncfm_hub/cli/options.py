@@ -173,8 +173,12 @@ source_options = _stack(
     _recipe("--revision", "source.revision", metavar="REV", help="Branch, tag or commit of the source."),
     _recipe("--image-column", "source.image_column", metavar="NAME", help="Column of the images."),
     _recipe("--label-column", "source.label_column", metavar="NAME", help="Column of the labels."),
-    _recipe("--train-split", "source.train_split", metavar="NAME", help="Split to distill."),
-    _recipe("--test-split", "source.test_split", metavar="NAME", help="Split to measure on."),
+    _recipe(
+        "--train-split", "source.train_split", metavar="NAME", help="Split to distill, or a slice like train[:80%]."
+    ),
+    _recipe(
+        "--test-split", "source.test_split", metavar="NAME", help="Split to measure on, or a slice like train[80%:]."
+    ),
     click.option(
         "--classes",
         metavar="A,B,C",

@@ -118,7 +118,7 @@ def class_incremental(
         kept,
         drawn,
         sizes,
-        subject.source.test,
+        subject.source.tested_on(),
         subject.architecture(),
         subject.plan(),
         subject.engine,
@@ -160,7 +160,7 @@ def measure_steps(
 
 def _check_test_images(subject: Subject) -> None:
     """Raise DistilledError where a class cannot be tested once it has come."""
-    untested = set(range(len(subject.class_names))) - set(subject.source.test.labels.tolist())
+    untested = set(range(len(subject.class_names))) - set(subject.source.tested_on().labels.tolist())
     if untested:
         info = subject.source.info
         raise DistilledError(
@@ -174,7 +174,7 @@ def _announce(subject: Subject, students: int, progress: Progress) -> None:
     only = {"students": students, "baselines": [], "soft_labels": False, "architectures": []}
     evaluation = subject.recipe.evaluation.model_copy(update=only)
     recipe = subject.recipe.model_copy(update={"evaluation": evaluation})
-    images = (len(subject.source.train.labels), len(subject.source.test.labels))
+    images = (len(subject.source.train.labels), len(subject.source.tested_on().labels))
     minutes = evaluate_minutes(recipe, subject.architecture(), len(subject.labels), *images, subject.engine)
     announce(minutes, "--orders N, --memories distilled,random, --set evaluation.updates=N", progress)
 

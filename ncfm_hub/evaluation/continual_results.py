@@ -38,7 +38,7 @@ def results_of(
         "protocol": {
             "metric": METRIC,
             "split": subject.source.info.test_split,
-            "test_images": len(subject.source.test.labels),
+            "test_images": len(subject.source.tested_on().labels),
             "labels": memories[0].labels,
             "steps": len(sizes),
             "orders": len(orders),

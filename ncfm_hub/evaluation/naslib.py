@@ -53,7 +53,7 @@ def naslib_datasets(
     subject = open_subject(target, source=source, revision=revision, token=token)
     order = torch.randperm(len(subject.labels), generator=generator(seed, "naslib"))
     train = ImageSet(subject.images[order], subject.labels[order])
-    test = subject.source.test
+    test = subject.source.tested_on()
     return (
         LabelledImages(train.images, train.labels, train_transform),
         LabelledImages(test.images, test.labels, test_transform),

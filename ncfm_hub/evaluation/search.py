@@ -60,6 +60,7 @@ def search_architectures(
         revision=revision,
         token=token,
         progress=progress,
+        test="if there",  # measured on a part of the training split in any case
     )
     if subject.engine.accelerator.num_processes > 1:
         raise PoolError("an architecture search runs in one process; start it without a launcher")
@@ -112,7 +113,7 @@ def _sets(subject: Subject, part: Source, random_baseline: bool) -> Sets:
         chosen = random_images(part, subject.ipc, subject.seed)
         proxies.append(hard("random", chosen.images, chosen.labels, len(chosen.labels)))
     whole = hard("whole", part.train.images, part.train.labels, len(part.train.labels))
-    return Sets(tuple(proxies), whole, part.test)
+    return Sets(tuple(proxies), whole, part.tested_on())
 
 
 def _protocol(subject: Subject, part: Source, budget: Budget) -> Figures:
@@ -121,7 +122,7 @@ def _protocol(subject: Subject, part: Source, budget: Budget) -> Figures:
     return {
         "metric": "top-1 accuracy in percent at the last update",
         "split": part.info.test_split,
-        "test_images": len(part.test.labels),
+        "test_images": len(part.tested_on().labels),
         # Such a set may know something of them, though nothing is trained on them as they are.
         "distilled_from_test_images": None if subject.parts is None else subject.source is not part,
         "labels": "hard",

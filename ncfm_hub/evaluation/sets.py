@@ -54,7 +54,7 @@ def evaluate_sets(
             subject.recipe,
             subject.source.info,
             len(subject.labels),
-            (len(subject.source.train.labels), len(subject.source.test.labels)),
+            (len(subject.source.train.labels), len(subject.source.tested_on().labels)),
             subject.engine,
             progress,
             with_ranking,

@@ -29,7 +29,7 @@ from ncfm_hub.publishing.layout import OWN_POOLS, PIPELINE, TENSORS
 from ncfm_hub.publishing.loading import load_distilled, locate
 from ncfm_hub.recipe import Recipe, SourceRecipe
 from ncfm_hub.settings import student_plan
-from ncfm_hub.sources import Source, cut_validation, is_validation, load_source
+from ncfm_hub.sources import Source, TestSplit, cut_validation, is_validation, load_source
 from ncfm_hub.sources.single import load_labelled_images
 from ncfm_hub.stages import get_extractors
 
@@ -175,6 +175,7 @@ def open_subject(
     revision: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
+    test: TestSplit = "required",
 ) -> Subject:
     """Read a distilled set, of ours or of others, and the source that it is measured on.
 
@@ -185,22 +186,29 @@ def open_subject(
     preset, overrides: for a set of ours of the sections `evaluation` and `engine` only, over the recipe that it was
         made with; any for others
     pool: folder or Hub repository of extractors, in place of those that it was made with
+    test: what is asked of the source's test split
     Raises DistilledError if the target cannot be used or its source has other classes, PipelineError for values that
     cannot be changed.
     """
     progress = progress or Silent()
     folder = _ours(target, revision, token)
     if folder is None:
-        return _open_foreign(target, source, preset, overrides, pool, revision, token, progress)
+        return _open_foreign(target, source, preset, overrides, pool, revision, token, progress, test)
     described, distilled = read_pipeline(folder), load_distilled(folder)
     recipe = recipe_of(described, folder)
     if source is not None:
         recipe = recipe.model_copy(update={"source": _other_copy(recipe.source, resolve(source, None, None).recipe)})
     recipe = change_evaluation(recipe, preset, overrides)
     engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
-    found = load_source(recipe.source, token=token, progress=progress)
     named = described.get("source", {})
-    if is_validation(str(named.get("test_split", ""))):
+    if source is None and "test_split" in named and named["test_split"] is None and test == "required":
+        raise DistilledError(
+            f"{target} was distilled from {named.get('dataset')}, which had no test split; name a source that has one "
+            "by --source"
+        )
+    unread = is_validation(str(named.get("test_split")))
+    found = load_source(recipe.source, token=token, progress=progress, test="unread" if unread else test)
+    if unread:  # what a set is measured on was cut from the training split when it was made
         found = cut_validation(found)
     _check_fits(target, distilled, found)
     imported = "imported" in described
@@ -280,6 +288,7 @@ def _open_foreign(
     revision: str | None,
     token: str | None,
     progress: Progress,
+    test: TestSplit,
 ) -> Subject:
     if source is None:
         raise DistilledError(
@@ -287,7 +296,7 @@ def _open_foreign(
         )
     recipe = resolve(source, preset, overrides).recipe
     engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
-    found = load_source(recipe.source, token=token, progress=progress)
+    found = load_source(recipe.source, token=token, progress=progress, test=test)
     images, soft_labels = load_labelled_images(target, revision, found.info, token=token, progress=progress)
     classes = len(found.info.class_names)
     counts, ipc = torch.bincount(images.labels, minlength=classes), -(-len(images.labels) // classes)

@@ -45,12 +45,12 @@ def evaluate_subject(
     if not seeds:
         return result
     wanted = {*evaluation.baselines, *(("random", "whole") if with_ranking else ())}
-    rows = _rows(subject, wanted, with_ranking, progress)
+    rows, test = _rows(subject, wanted, with_ranking, progress), subject.source.tested_on()
 
     def table(some: Sequence[Row], name: str | None = None, plan: StudentPlan = plan) -> list[dict[str, Any]]:
         students = Students(subject.architecture(name), plan, subject.engine)
         what = f"evaluating by {name}" if name else "evaluating"
-        return measure(some, subject.source.test, students, seeds, subject.engine, journal, progress, what, again)
+        return measure(some, test, students, seeds, subject.engine, journal, progress, what, again)
 
     result["rows"] = table(rows)
     if evaluation.architectures:
@@ -67,10 +67,10 @@ def evaluate_subject(
 
 
 def _protocol(subject: Subject, plan: StudentPlan, student: str) -> dict[str, Any]:
+    source = subject.source
     return {
         "metric": "top-1 accuracy in percent at the last epoch",
-        "split": subject.source.info.test_split,
-        "test_images": len(subject.source.test.labels),
+        **({"split": source.info.test_split, "test_images": len(source.test.labels)} if source.test else {}),
         "distillations": 1,
         "students": subject.recipe.evaluation.students,
         "student": student,

@@ -238,11 +238,18 @@ def _measure(
     pair: tuple[Weights, Weights],
 ) -> str:
     """Write down how accurate a member's blends are; says how accurate the trained one is."""
-    test = source.test
-    rows = torch.linspace(0, len(test.labels) - 1, min(MEASURED_IMAGES, len(test.labels))).long()
-    accuracy = measure_blends(trainer, pair, test.images[rows], test.labels[rows], lambda x: normalise(x, architecture))
+    split, known = _measured_on(source)
+    rows = torch.linspace(0, len(known.labels) - 1, min(MEASURED_IMAGES, len(known.labels))).long()
+    images, labels = known.images[rows], known.labels[rows]
+    accuracy = measure_blends(trainer, pair, images, labels, lambda x: normalise(x, architecture))
     write_json(_measured_file(folder, member), accuracy)
-    return f"{accuracy['0.0']:.1f} % on {len(rows)} images of {source.info.test_split}"
+    return f"{accuracy['0.0']:.1f} % on {len(rows)} images of {split}"
+
+
+def _measured_on(source: Source) -> tuple[str | None, ImageSet]:
+    """What a pool's accuracy is measured on: the test split, or what it was trained on where there is none."""
+    info = source.info
+    return (info.train_split, source.train) if source.test is None else (info.test_split, source.test)
 
 
 def _measured_file(folder: Path, member: int) -> Path:
@@ -258,13 +265,14 @@ def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architectur
     pool = Pool(
         architecture, source.info.class_names, (first,), tuple(accuracy), key, "trained here", recipe.pretrained
     )
+    split, known = _measured_on(source)
     description = {
         "recipe": recipe.model_dump(),
         "source": {
             name: getattr(source.info, name)
             for name in ("dataset", "is_local", "revision", "license", "license_name", "license_link", "fingerprint")
         },
-        "measured_on": {"split": source.info.test_split, "images": min(MEASURED_IMAGES, len(source.test.labels))},
+        "measured_on": {"split": split, "images": min(MEASURED_IMAGES, len(known.labels))},
     }
     write_pool_files(folder, pool, description)
     for member in range(recipe.size):  # pool.json says it now

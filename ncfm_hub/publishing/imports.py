@@ -71,7 +71,7 @@ def import_set(
     progress = progress or Silent()
     pipeline = resolve(dataset, preset, overrides)
     images, labels = _read(file, labels_file)
-    source = load_source(pipeline.recipe.source, token=token, progress=progress)
+    source = load_source(pipeline.recipe.source, token=token, progress=progress, test="if there")
     check_images(images, source.info.channels, source.info.resolution)
     hard, soft = check_labels(labels, len(images), source.info.class_names)
     figures = _figures(pipeline.name, source, normalised, mean, std)

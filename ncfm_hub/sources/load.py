@@ -18,6 +18,7 @@ from ncfm_hub.sources.decode import DECODER_VERSION
 from ncfm_hub.sources.place import locate
 from ncfm_hub.sources.read import (
     BadImage,
+    NoImages,
     Only,
     Opened,
     decode_rows,
@@ -25,38 +26,45 @@ from ncfm_hub.sources.read import (
     image_roots,
     labels_of,
     load_splits,
-    no_images,
     open_dataset,
     source_row,
 )
+from ncfm_hub.sources.splits import TestSplit, check_apart, choose_parts, count_of, is_slice, rows_of, split_of
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_DEFAULT_TEST = "test"
-_OTHER_TESTS = ("validation", "valid", "val", "dev")
 
-
-def inspect_source(spec: SourceRecipe, *, token: str | None = None, least_classes: int = 2) -> SourceInfo:
+def inspect_source(
+    spec: SourceRecipe, *, token: str | None = None, least_classes: int = 2, test: TestSplit = "required"
+) -> SourceInfo:
     """Find a source, pin its revision, and settle columns, splits and classes; no image is read or decoded.
 
+    test: what is asked of the test split
     On the Hub a handful of small requests. Raises SourceError, one line that says what to do, also where fewer classes
     are left than a classifier needs.
     """
-    return _inspect(spec, token, least_classes)[0]
+    return _inspect(spec, token, test, least_classes)[0]
 
 
-def load_source(spec: SourceRecipe, *, token: str | None = None, progress: Progress | None = None) -> Source:
+def load_source(
+    spec: SourceRecipe,
+    *,
+    token: str | None = None,
+    progress: Progress | None = None,
+    test: TestSplit = "required",
+) -> Source:
     """Read a source whole: uint8 images of train and test split, from the cache of decoded sources where it can be.
 
+    test: what is asked of the test split; one that is not required may also be without a labelled image
     Raises SourceError, one line, naming split, row and class of an image that cannot be used, and any class that has
     no image in the training split.
     """
     from filelock import FileLock
 
     progress = progress or Silent()
-    info, opened, classes = _inspect(spec, token)
+    info, opened, classes = _inspect(spec, token, test)
     path = cache.cache_path(info.fingerprint)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):  # of several processes one decodes, the others read what it wrote
@@ -67,27 +75,35 @@ def load_source(spec: SourceRecipe, *, token: str | None = None, progress: Progr
             found = _read(info, opened, classes, progress)
             cache.save(path, *found)
     tensors, facts = found
+    sets = {
+        role: ImageSet(tensors[f"{role}_images"], tensors[f"{role}_labels"])
+        for role in ("train", "test")
+        if f"{role}_images" in tensors
+    }
+    if info.test_split and "test" not in sets and test == "required":
+        raise NoImages(info.dataset, info.test_split)
     info = dataclasses.replace(
         info,
+        test_split=info.test_split if "test" in sets else None,
         train_examples=facts["rows"].get("train", info.train_examples),
-        test_examples=facts["rows"].get("test", info.test_examples),
+        test_examples=facts["rows"].get("test", info.test_examples) if "test" in sets else None,
     )
-    train = ImageSet(tensors["train_images"], tensors["train_labels"])
-    test = ImageSet(tensors["test_images"], tensors["test_labels"])
-    return Source(info, train, test, info.fingerprint, (*info.notes, *facts["notes"]))
+    return Source(info, sets["train"], sets.get("test"), info.fingerprint, (*info.notes, *facts["notes"]))
 
 
-def _inspect(spec: SourceRecipe, token: str | None, least_classes: int = 2) -> tuple[SourceInfo, Opened, Classes]:
+def _inspect(
+    spec: SourceRecipe, token: str | None, test_needed: TestSplit, least_classes: int = 2
+) -> tuple[SourceInfo, Opened, Classes]:
     place = locate(spec, token)
     opened = open_dataset(place, spec.config)
     images = image_column(opened.features, spec.image_column, place.dataset)
     labels = label_column(opened.features, spec.label_column, place.dataset)
-    train, test, notes = _splits(opened, spec)
+    train, test, notes = choose_parts(opened.splits, spec, test_needed, place.dataset)
     feature: Any = opened.features[labels]
     if hasattr(feature, "names"):
         every = classes_of_feature(feature.names)
     else:
-        every = classes_of_values(distinct_labels(opened, train, labels))
+        every = classes_of_values(distinct_labels(opened, split_of(train), labels))
     classes = every.choose(spec.classes, place.dataset, least_classes)
     info = SourceInfo(
         dataset=place.dataset,
@@ -104,8 +120,8 @@ def _inspect(spec: SourceRecipe, token: str | None, least_classes: int = 2) -> t
         channels=spec.channels,
         **place.license_terms,
         citation=place.citation,
-        train_examples=opened.splits[train],
-        test_examples=opened.splits[test],
+        train_examples=count_of(train, opened.splits),
+        test_examples=count_of(test, opened.splits),
         notes=(*place.notes, *notes),
         classes_in_source=len(every.names),
     )
@@ -135,48 +151,50 @@ def _fingerprint(info: SourceInfo, identity: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _splits(opened: Opened, spec: SourceRecipe) -> tuple[str, str, list[str]]:
-    """(train, test, notes). Where `test` is the default and missing, the only split named like a validation serves."""
-    have, notes = list(opened.splits), []
-    train, test = spec.train_split, spec.test_split
-    others = [name for name in _OTHER_TESTS if name in have]
-    if test == _DEFAULT_TEST and test not in have and len(others) == 1 and train in have:
-        test = others[0]
-        notes.append(f"{opened.place.dataset} has no split 'test': accuracy is measured on its split {test!r}")
-    for flag, name in (("--train-split", train), ("--test-split", test)):
-        if name not in have:
-            listed = ", ".join(have) or "none"
-            raise SourceError(f"{opened.place.dataset} has no split {name!r}; it has: {listed}; name one with {flag}")
-    if train == test:
-        raise SourceError(f"{opened.place.dataset}: split {train!r} cannot be both training and test split")
-    return train, test, notes
-
-
 def _read(
     info: SourceInfo, opened: Opened, classes: Classes, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(tensors, facts) of both splits."""
-    only = _only(info, classes)
+    """(tensors, facts) of both parts; of a test part without a labelled image only a note."""
+    parts = {"train": info.train_split} | ({"test": info.test_split} if info.test_split else {})
     at = f" at {info.revision[:12]}" if info.revision else ""
-    progress.note(f"reading {info.dataset}{at}: splits {info.train_split} and {info.test_split}")
-    splits = load_splits(opened, (info.train_split, info.test_split), (info.image_column, info.label_column), only)
+    progress.note(f"reading {info.dataset}{at}: {' and '.join(parts.values())}")
+    # The rows of a slice are counted before those of other classes are left out.
+    only = None if any(map(is_slice, parts.values())) else _only(info, classes)
     tensors: dict[str, Any] = {}
     facts: dict[str, Any] = {"notes": [], "rows": {}}
     remarks: Counter[str] = Counter()
     known = {"train": info.train_examples, "test": info.test_examples}
-    for role, name in (("train", info.train_split), ("test", info.test_split)):
-        split = splits[name]
+    for role, name in parts.items():
+        try:
+            split, first = _load_part(info, opened, name, only)
+            images, labels, dropped = _read_split(info, opened, classes, split, (name, first), remarks, progress)
+            facts["notes"] += _check_counts(info, labels, role, name)
+        except NoImages as error:
+            if role == "train":
+                raise
+            facts["notes"].append(str(error))
+            continue
         if only is None:
             facts["rows"][role] = len(split)
             if known[role] not in (None, len(split)):
                 facts["notes"].append(f"split {name!r} has {len(split)} rows; its card says {known[role]}")
-        images, labels, dropped = _read_split(info, opened, classes, split, name, remarks, progress)
         if dropped:
             facts["notes"].append(f"{dropped} rows of split {name!r} have no label (-1) and are left out")
-        facts["notes"] += _check_counts(info, labels, role, name)
         tensors |= {f"{role}_images": images, f"{role}_labels": labels}
     facts["notes"] += _remark_notes(remarks, info.channels)
     return tensors, facts
+
+
+def _load_part(info: SourceInfo, opened: Opened, part: str, only: Only | None) -> tuple["Dataset", int]:
+    """The rows of a part, and the number of its first row in the split."""
+    split = split_of(part)
+    whole = load_splits(opened, (split,), (info.image_column, info.label_column), only)[split]
+    if not is_slice(part):
+        return whole, 0
+    if info.test_split:
+        check_apart(info.train_split, info.test_split, len(whole), info.dataset)
+    rows = rows_of(part, len(whole))
+    return whole.select(rows), rows.start
 
 
 def _only(info: SourceInfo, classes: Classes) -> Only | None:
@@ -189,13 +207,17 @@ def _read_split(
     opened: Opened,
     classes: Classes,
     split: "Dataset",
-    name: str,
+    part: tuple[str, int],
     remarks: Counter[str],
     progress: Progress,
 ) -> tuple[Any, Any, int]:
-    """(images, labels, rows without a label) of one split; the images of classes left out are not even decoded."""
+    """(images, labels, rows without a label) of one part; the images of classes left out are not even decoded.
+
+    part: its name, and the number that its first row has in the split
+    """
     import torch
 
+    name, first = part
     where = f"{info.dataset}, split {name!r}"
     stored = labels_of(split, info.label_column)
     positions = classes.positions(stored, where)
@@ -207,7 +229,8 @@ def _read_split(
         with progress.bar(len(rows), f"decode {name}") as bar:
             remarks.update(decode_rows(split, info.image_column, rows, out, bar, image_roots(opened.place)))
     except BadImage as bad:
-        row = source_row(opened, name, _only(info, classes), int(rows[bad.index]), len(split))
+        only = None if is_slice(name) else _only(info, classes)
+        row = first + source_row(opened, name, only, int(rows[bad.index]), len(split))
         label = info.class_names[positions[bad.index]]
         raise SourceError(f"{where}, row {row} (class {label!r}): the image cannot be used: {bad}") from bad
     return torch.from_numpy(out), torch.from_numpy(positions), dropped
@@ -216,15 +239,17 @@ def _read_split(
 def _check_counts(info: SourceInfo, labels: Any, role: str, split: str) -> list[str]:
     """Notes on classes without an image. SourceError if the split is empty, or a class of the training split."""
     if len(labels) == 0:
-        raise no_images(info.dataset, split)
+        raise NoImages(info.dataset, split)
     counts = np.bincount(labels.numpy(), minlength=len(info.class_names))
     empty = [repr(info.class_names[c]) for c in np.flatnonzero(counts == 0)]
     if not empty:
         return []
     listed = ", ".join(empty[:10]) + (", ..." if len(empty) > 10 else "")
     if role == "train":
+        sorted_rows = " (rows may be sorted by class: --validation takes some of every class)"
         raise SourceError(
             f"{info.dataset}, split {split!r}: no image of class {listed}; name the others with --classes"
+            f"{sorted_rows if is_slice(split) else ''}"
         )
     return [f"split {split!r} has no image of class {listed}"]
 

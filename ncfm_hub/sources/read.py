@@ -135,7 +135,7 @@ def load_splits(
         builder.download_and_prepare(verification_mode="no_checks")
         for split in splits:
             if not (builder.info.splits or {})[split].num_examples:
-                raise no_images(opened.place.dataset, split)
+                raise NoImages(opened.place.dataset, split)
         return {split: builder.as_dataset(split=split) for split in splits}
 
 
@@ -158,9 +158,11 @@ def _narrowed(opened: Opened, splits: Sequence[str], columns: Sequence[str], onl
     )
 
 
-def no_images(dataset: str, split: str) -> SourceError:
-    """The error for a split from which nothing can be used."""
-    return SourceError(f"{dataset}, split {split!r}: there is no labelled image of the classes wanted")
+class NoImages(SourceError):
+    """A split from which nothing can be used."""
+
+    def __init__(self, dataset: str, split: str) -> None:
+        super().__init__(f"{dataset}, split {split!r}: there is no labelled image of the classes wanted")
 
 
 def labels_of(split: "Dataset", column: str) -> "pa.ChunkedArray":

@@ -16,7 +16,8 @@ def only_classes(source: Source, names: Sequence[str]) -> Source:
     ids = tuple(info.class_ids[position] for position in positions)
     fingerprint = hashlib.sha256(f"{source.fingerprint}/only {ids}".encode()).hexdigest()
     new_info = replace(info, class_names=tuple(names), class_ids=ids, fingerprint=fingerprint)
-    return Source(new_info, _only(source.train, positions), _only(source.test, positions), fingerprint, source.notes)
+    test = None if source.test is None else _only(source.test, positions)
+    return Source(new_info, _only(source.train, positions), test, fingerprint, source.notes)
 
 
 def _only(images: ImageSet, positions: list[int]) -> ImageSet:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ncfm_hub.errors import SourceError
+
 if TYPE_CHECKING:
     import torch
 
@@ -30,8 +32,8 @@ class SourceInfo:
     revision: str | None  # the Hub commit (40 hex digits); None for folders
     image_column: str
     label_column: str
-    train_split: str
-    test_split: str
+    train_split: str  # a split, or a slice of one (`train[:80%]`); so is the next
+    test_split: str | None  # None where nothing is measured, or nothing was found to measure on
     class_names: tuple[str, ...]  # of the classes used, in order
     class_ids: tuple[int, ...]  # their labels in the source
     resolution: int
@@ -51,15 +53,22 @@ class SourceInfo:
 class Source:
     """A source read whole.
 
+    test: None where nothing is measured, or there is nothing to measure on
     fingerprint: hex digest of everything that determines the tensors (content, columns, classes, resolution)
     notes: lines a user should see (for example: a class smaller than asked, grey images repeated)
     """
 
     info: SourceInfo
     train: ImageSet
-    test: ImageSet
+    test: ImageSet | None
     fingerprint: str
     notes: tuple[str, ...] = ()
+
+    def tested_on(self) -> ImageSet:
+        """The images that are measured on. SourceError where there are none."""
+        if self.test is None:
+            raise SourceError(f"{self.info.dataset} was read without a test split, so nothing can be measured on it")
+        return self.test
 
     def class_indices(self) -> "list[torch.Tensor]":
         """Row numbers (int64) of every class in `train`, in its order."""

@@ -37,9 +37,9 @@ def planned_validation(info: SourceInfo, seed: int = 0) -> SourceInfo:
     return dataclasses.replace(_named(info, seed), train_examples=left, test_examples=cut)
 
 
-def is_validation(split: str) -> bool:
+def is_validation(split: str | None) -> bool:
     """Whether a split's name is that of a part cut off here."""
-    return split.startswith(_PART)
+    return split is not None and split.startswith(_PART)
 
 
 def _named(info: SourceInfo, seed: int) -> SourceInfo:

@@ -1,0 +1,113 @@
+"""Which rows of a source are trained on and which are measured on: splits, or slices of them as `datasets` has them."""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.recipe import SourceRecipe
+
+# Whether images to measure on must be there, may be, or are not even looked for.
+TestSplit = Literal["required", "if there", "unread"]
+
+_DEFAULT_TEST = "test"
+_OTHER_TESTS = ("validation", "valid", "val", "dev")
+_SLICE = re.compile(r"[^\[\]+]+\[(-?\d+%?)?:(-?\d+%?)?\]")
+
+
+def test_split_needed(students: int, validation: bool) -> TestSplit:
+    """What a run asks of the test split: nothing is measured without students, and on no test split by `validation`."""
+    if validation:
+        return "unread"
+    return "required" if students else "if there"
+
+
+def split_of(part: str) -> str:
+    """The split that a part is of: itself, or what a slice like `train[:80%]` is cut from."""
+    return part.partition("[")[0]
+
+
+def is_slice(part: str) -> bool:
+    """Whether a part is some rows of its split only."""
+    return "[" in part
+
+
+def rows_of(part: str, rows: int) -> range:
+    """The rows of a part whose split has so many. SourceError for a slice that has none of them."""
+    from datasets import ReadInstruction
+
+    if not is_slice(part):
+        return range(rows)
+    try:
+        (found,) = ReadInstruction.from_spec(part).to_absolute({split_of(part): rows})
+        chosen = range(rows)[found.from_ : found.to]
+    except (AssertionError, ValueError):
+        chosen = range(0)
+    if not chosen:
+        raise SourceError(f"the slice {part!r} has no rows: its split has {rows}; expected from and to within them")
+    return chosen
+
+
+def count_of(part: str | None, splits: Mapping[str, int | None]) -> int | None:
+    """The number of rows of a part, None where that of its split is not known."""
+    rows = splits[split_of(part)] if part else None
+    return None if part is None or rows is None else len(rows_of(part, rows))
+
+
+def choose_parts(
+    splits: Mapping[str, int | None], spec: SourceRecipe, needed: TestSplit, dataset: str
+) -> tuple[str, str | None, list[str]]:
+    """(part to train on, part to measure on if any, notes), as the recipe names them.
+
+    splits: those there are, with their rows where known. Where the recipe's test split is the default and missing, the
+    only one named like a validation serves. SourceError names what there is, and what to do without a test split.
+    """
+    train, test, notes = spec.train_split, spec.test_split, []
+    others = [name for name in _OTHER_TESTS if name in splits]
+    _must_exist(train, "--train-split", splits, dataset)
+    if needed == "unread":
+        return train, None, []
+    if test == _DEFAULT_TEST and test not in splits and len(others) == 1 and split_of(train) != others[0]:
+        test = others[0]
+        notes.append(f"{dataset} has no split 'test': accuracy is measured on its split {test!r}")
+    if test == _DEFAULT_TEST and test not in splits and needed == "if there":
+        return train, None, []
+    _must_exist(test, "--test-split", splits, dataset)
+    check_apart(train, test, splits[split_of(train)], dataset)
+    return train, test, notes
+
+
+def check_apart(train: str, test: str, rows: int | None, dataset: str) -> None:
+    """SourceError where an image would be both trained on and measured on. rows: of the split, where known."""
+    if split_of(train) != split_of(test):
+        return
+    if not (is_slice(train) and is_slice(test)):
+        shared = True
+    elif rows is None:
+        return
+    else:
+        ours, theirs = rows_of(train, rows), rows_of(test, rows)
+        shared = max(ours.start, theirs.start) < min(ours.stop, theirs.stop)
+    if shared:
+        cut = f"--train-split '{split_of(train)}[:80%]' --test-split '{split_of(train)}[80%:]'"
+        raise SourceError(
+            f"{dataset}: no image can be in both training and test split, as some would with {train!r} and {test!r}; "
+            f"for example {cut}"
+        )
+
+
+def _must_exist(part: str, flag: str, splits: Mapping[str, int | None], dataset: str) -> None:
+    if is_slice(part) and not _SLICE.fullmatch(part):
+        raise SourceError(
+            f"{dataset}: {flag} {part!r} is no slice of a split; expected NAME[from:to], for example train[:80%]"
+        )
+    if split_of(part) in splits:
+        return
+    remedy = f"name one with {flag}"
+    if flag == "--test-split" and splits:
+        first = next(iter(splits))
+        remedy += (
+            f", or slices of one (--train-split '{first}[:80%]' --test-split '{first}[80%:]'); `distill` needs none "
+            "with --validation, or with --students 0"
+        )
+    raise SourceError(f"{dataset} has no split {split_of(part)!r}; it has: {', '.join(splits) or 'none'}; {remedy}")
