@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
 from ncfm_hub.engine import Engine
-from ncfm_hub.errors import CheckpointError
-from ncfm_hub.files import cache_root, whole_file
+from ncfm_hub.errors import CheckpointError, Damaged
+from ncfm_hub.files import cache_root
 from ncfm_hub.progress import Progress
 from ncfm_hub.randomness import generator
+from ncfm_hub.sealed import discard_damaged, load_tensors, save_tensors
+
+FORMAT = 2
 
 
 class Bank:
@@ -31,7 +32,8 @@ class Bank:
 
     def __init__(self, entries: int, seed: int, made_of: dict[str, Any], engine: Engine):
         self.entries, self.seed, self.engine = entries, seed, engine
-        key = hashlib.sha256(json.dumps(made_of | {"seed": seed}, sort_keys=True).encode()).hexdigest()[:32]
+        described = made_of | {"seed": seed, "format": FORMAT}
+        key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
         self.folder = cache_root() / "banks" / key
 
     def entry(self, run_seed: int, step: int) -> int:
@@ -45,31 +47,26 @@ class Bank:
         process, processes = self.engine.accelerator.process_index, self.engine.accelerator.num_processes
         visited = sorted({self.entry(run_seed, step) for step in range(min(steps, self.entries))})
         # By number and not by what is missing, which another process may be changing just now.
-        mine = [entry for entry in visited[process::processes] if not self._is_whole(entry)]
+        mine = visited[process::processes]
+        for entry in mine:
+            discard_damaged(self._path(entry), progress)
+        mine = [entry for entry in mine if not self._path(entry).is_file()]
         with progress.bar(len(mine), "filling the bank") as bar:
             for entry in mine:
-                with whole_file(self._path(entry)) as path:
-                    save_file({"statistics": compute(entry).to(torch.float16).cpu()}, path)
+                save_tensors(self._path(entry), {"statistics": compute(entry).to(torch.float16)})
                 bar.advance()
         self.engine.accelerator.wait_for_everyone()
 
     def statistics(self, entry: int) -> torch.Tensor:
         """(C, S) float32 on the engine's device."""
         try:
-            found = load_file(self._path(entry))["statistics"]
-        except (OSError, SafetensorError) as error:
+            found = load_tensors(self._path(entry))[0]["statistics"]
+        except (OSError, Damaged) as error:
             raise CheckpointError(
-                f"{self._path(entry)}, an entry of the bank, is gone or not readable ({error}); go on with --resume, "
+                f"{self._path(entry)}, an entry of the bank, is gone or damaged ({error}); go on with --resume, "
                 "which makes it again"
             ) from None
         return found.to(self.engine.device, torch.float32)
-
-    def _is_whole(self, entry: int) -> bool:
-        try:
-            with safe_open(self._path(entry), "pt") as stored:  # reads the header, and that all of the file is there
-                return "statistics" in stored.keys()  # noqa: SIM118 (not a mapping)
-        except (OSError, SafetensorError):
-            return False
 
     def _path(self, entry: int) -> Path:
         return self.folder / f"{entry:05d}.safetensors"

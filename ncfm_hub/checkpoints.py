@@ -1,36 +1,29 @@
-"""State of an unfinished distillation on disk: one safetensors file, written whole or not at all."""
+"""State of an unfinished distillation on disk: one safetensors file, written whole or not at all, with its digest."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from ncfm_hub.errors import CheckpointError
-from ncfm_hub.files import whole_file
+from ncfm_hub.errors import CheckpointError, Damaged
+from ncfm_hub.sealed import load_tensors, save_tensors
 
 
 def save_checkpoint(
     path: Path, tensors: dict[str, torch.Tensor], step: int, seconds: float, settings: dict[str, Any]
 ) -> None:
     """Write the state after `step` steps, which took `seconds`; a resumed run must share all of `settings`."""
-    placed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"step": str(step), "seconds": str(seconds), "settings": json.dumps(settings)}
-    with whole_file(path) as temporary:
-        save_file(placed, temporary, metadata)
+    save_tensors(path, tensors, {"step": str(step), "seconds": str(seconds), "settings": json.dumps(settings)})
 
 
 def load_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, torch.Tensor], int, float]:
     """Tensors, steps done, seconds they took. Raises CheckpointError naming the first setting that differs."""
     try:
-        with safe_open(path, "pt") as stored:
-            metadata = stored.metadata()
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
+        tensors, metadata = load_tensors(path)
         found = json.loads(metadata["settings"])
         step, seconds = int(metadata["step"]), float(metadata["seconds"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, Damaged, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a readable checkpoint ({error}); start again without --resume") from None
     difference = _first_difference(found, json.loads(json.dumps(settings)))
     if difference:

@@ -25,6 +25,10 @@ class CheckpointError(NcfmHubError):
     """A checkpoint cannot be resumed under the present settings."""
 
 
+class Damaged(NcfmHubError):
+    """A file is there and not as it was written; the message says why, whoever caught it names the file."""
+
+
 class DistilledError(NcfmHubError):
     """A folder or repository is not a distilled dataset of the format in the documentation."""
 

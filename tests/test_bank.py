@@ -19,6 +19,7 @@ from ncfm_hub.matching.step import real_statistics
 from ncfm_hub.progress import Silent
 from ncfm_hub.sources.types import Source
 from tests import oracle
+from tests.damage import Notes, flip
 from tests.matching.tiny import tiny_pool, tiny_settings
 
 
@@ -212,3 +213,16 @@ def test_an_entry_that_is_gone_is_named(source: Source, engine: Engine, cache: P
 def test_a_sampling_network_is_refused(source: Source, engine: Engine) -> None:
     with pytest.raises(ValueError, match="no bank"):
         Distiller(source, tiny_pool(source), tiny_settings(bank=2, sampling_network=True), engine)
+
+
+def test_a_wrong_bit_in_an_entry_is_found_said_and_mended(source: Source, engine: Engine, cache: Path) -> None:
+    settings = tiny_settings(bank=2)
+    distiller = Distiller(source, tiny_pool(source), settings, engine)
+    path, _ = sorted(cache.rglob("*.safetensors"))
+    whole, notes = path.read_bytes(), Notes()
+    flip(path)
+    with pytest.raises(CheckpointError, match="an entry of the bank, is gone or damaged"):
+        distiller.bank.statistics(0)  # type: ignore[union-attr]
+    Distiller(source, tiny_pool(source), settings, engine, notes)
+    assert path.read_bytes() == whole
+    assert notes.said == [f"{path} is damaged (its content is not what was written); it is made anew"]

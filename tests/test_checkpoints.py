@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from ncfm_hub.checkpoints import load_checkpoint, save_checkpoint
 from ncfm_hub.errors import CheckpointError
+from tests.damage import flip
 
 SETTINGS = {"distillation": {"seed": 0, "lr": 1e-3, "steps": 5}, "source": "abc", "threads": 2}
 
@@ -83,8 +84,19 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path, monkeypat
         Path(filename).write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("ncfm_hub.checkpoints.save_file", breaks)
+    monkeypatch.setattr("safetensors.torch.save_file", breaks)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, {"a": torch.ones(1)}, 2, 4.0, SETTINGS)
     assert load_checkpoint(path, SETTINGS)[1] == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["state"]
+
+
+@pytest.mark.parametrize("place", [-4, '"step":"'])
+def test_a_wrong_bit_in_images_or_facts_is_refused(tmp_path: Path, place: int | str) -> None:
+    """As numbers, both are as good as the right ones."""
+    path = tmp_path / "state"
+    save_checkpoint(path, {"stored": torch.rand(2, 3, 4, 4)}, 1, 2.0, SETTINGS)
+    assert load_checkpoint(path, SETTINGS)[1] == 1
+    flip(path, path.read_bytes().index(place.encode()) + len(place) if isinstance(place, str) else place)
+    with pytest.raises(CheckpointError, match=r"not a readable checkpoint \(its content is not what was written\)"):
+        load_checkpoint(path, SETTINGS)

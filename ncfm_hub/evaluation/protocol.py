@@ -18,13 +18,14 @@ import torch
 
 from ncfm_hub._version import __version__
 from ncfm_hub.engine import Engine
-from ncfm_hub.errors import Diverged
+from ncfm_hub.errors import Damaged, Diverged
 from ncfm_hub.evaluation.students import StudentResult, Students, TrainingSet
-from ncfm_hub.files import cache_root, write_json
+from ncfm_hub.files import cache_root
 from ncfm_hub.progress import Bar, Progress, Silent
+from ncfm_hub.sealed import load_record, save_record
 from ncfm_hub.sources.types import ImageSet
 
-FORMAT = 1  # of the journal; raised whenever students, their augmentation or their networks change
+FORMAT = 2  # of the journal; raised whenever students, their augmentation or their networks change
 Job = tuple[tuple[str, str], int]  # a row's key and a seed
 Kept = dict[str, Any]  # a student's result and the seconds it took, as the journal has it
 _KEPT = {*(field.name for field in fields(StudentResult)), "seconds"}
@@ -86,7 +87,7 @@ def measure(
         condition_of = {row.key: condition for row, condition in zip(rows, conditions, strict=True)}
         missing: list[tuple[Row, int]] = []
         for row, seed in mine:
-            result = None if again else _kept_result(journal, condition_of[row.key], seed)
+            result = None if again else _kept_result(journal, condition_of[row.key], seed, progress)
             if result is None:
                 missing.append((row, seed))
             else:
@@ -178,19 +179,22 @@ def _place(journal: Path, condition: str, seed: int) -> Path:
 
 
 def _keep(journal: Path, condition: str, seed: int, result: Kept) -> None:
-    write_json(_place(journal, condition, seed), {"condition": condition, **result})
+    save_record(_place(journal, condition, seed), {"condition": condition, **result})
 
 
-def _kept_result(journal: Path | None, condition: str, seed: int) -> Kept | None:
+def _kept_result(journal: Path | None, condition: str, seed: int, progress: Progress) -> Kept | None:
     """What was kept; None where there is nothing, or nothing that can be used."""
     if journal is None:
         return None
+    place = _place(journal, condition, seed)
     try:
-        kept = json.loads(_place(journal, condition, seed).read_text(encoding="utf-8"))
-        usable = kept.pop("condition") == condition and kept.keys() == _KEPT
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = load_record(place)
+    except FileNotFoundError:
         return None
-    return kept if usable else None
+    except Damaged as damage:
+        progress.note(f"{place}, the result of a student, is damaged ({damage}); it is trained anew")
+        return None
+    return kept if kept.pop("condition", None) == condition and kept.keys() == _KEPT else None
 
 
 def _gather(done: dict[Job, Kept], diverged: str | None, engine: Engine) -> dict[Job, Kept]:

@@ -15,6 +15,7 @@ from ncfm_hub.evaluation.protocol import Row, measure, summarise, updates_of
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet, one_hot
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
 from ncfm_hub.sources.types import ImageSet
+from tests.damage import Notes, flip_digit
 from tests.matching.tiny import plain_engine, tiny_source
 
 SOURCE = tiny_source(per_class=10)
@@ -121,6 +122,19 @@ def test_a_damaged_journal_is_measured_over(trained: list[tuple[int, int]], tmp_
     assert len(trained) == 2
     assert second[0]["accuracy"] == first[0]["accuracy"]
     assert json.loads(kept.read_text())["accuracy"] == pytest.approx(first[0]["accuracy"]["values"][0], abs=0.006)
+
+
+def test_a_wrong_digit_in_a_kept_accuracy_is_found_and_said(trained: list[tuple[int, int]], tmp_path: Path) -> None:
+    students, engine, notes = Students(ARCHITECTURE, PLAN, plain_engine()), plain_engine(), Notes()
+    first = measure(ROWS[:1], SOURCE.test, students, range(1), engine, tmp_path)
+    (kept,) = tmp_path.rglob("*.json")
+    flip_digit(kept, '"accuracy"')
+    second = measure(ROWS[:1], SOURCE.test, students, range(1), engine, tmp_path, notes)
+    assert len(trained) == 2
+    assert second[0]["accuracy"] == first[0]["accuracy"]
+    assert notes.said == [
+        f"{kept}, the result of a student, is damaged (its content is not what was written); it is trained anew"
+    ]
 
 
 def test_what_is_asked_for_again_is_trained_again(trained: list[tuple[int, int]], tmp_path: Path) -> None:
