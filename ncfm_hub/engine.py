@@ -14,15 +14,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from ncfm_hub.cpu import cpu_features, cpu_name
-from ncfm_hub.native import cpp_compiler
+from ncfm_hub.errors import NcfmHubError
+from ncfm_hub.native import cpp_compiler, damaged_libraries
 from ncfm_hub.progress import Progress, Silent
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,26 @@ class Engine:
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function compiled for the shapes it will see, or itself."""
         return torch.compile(function, dynamic=False) if self.compiled else function
+
+    def decide_once(self, decide: Callable[[], T]) -> T:
+        """What the main process decides, in every process: each for itself may find the files of a cache otherwise.
+
+        What it refuses by an NcfmHubError is refused in all of them.
+        """
+        if self.accelerator.num_processes == 1:
+            return decide()
+        from accelerate.utils import broadcast_object_list
+
+        told: list[Any] = [None, None]
+        if self.accelerator.is_main_process:
+            try:
+                told[0] = decide()
+            except NcfmHubError as error:
+                told[1] = error
+        answer, refused = broadcast_object_list(told)
+        if refused is not None:
+            raise refused
+        return cast(T, answer)
 
     def describe(self) -> dict[str, Any]:
         """What a distilled dataset's `pipeline.yaml` states about the machine."""
@@ -93,6 +116,8 @@ def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progr
     if native:
         from ncfm_hub.extractors.convnet import native_works
 
+        for library in damaged_libraries():
+            progress.note(f"{library} is damaged; it is built anew")
         native = native_works()
         if not native:
             progress.note("the C++ of ConvNets cannot be built or kept here; they run about a third as fast")

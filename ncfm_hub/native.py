@@ -7,16 +7,16 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from ncfm_hub.cpu import cpu_features
-from ncfm_hub.files import cache_root
+from ncfm_hub.files import cache_root, sha256_file
 
 FLAGS = ["-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"]
+_DIGITS = 16  # of a digest, in a name
 
 
 def cpp_compiler() -> str | None:
@@ -31,7 +31,8 @@ def cpp_compiler() -> str | None:
 def native_library(source: Path) -> ctypes.CDLL | None:
     """A file of C++ as a library; None if it cannot be had here: no compiler, one without OpenMP, or no place for it.
 
-    It is code: a folder that others could write to is not used.
+    It is code: a folder that others could write to is not used. Its name ends with its digest, and one that is damaged
+    is made again.
     """
     compiler = cpp_compiler()
     if compiler is None:
@@ -40,17 +41,33 @@ def native_library(source: Path) -> ctypes.CDLL | None:
     # A cache can be shared by machines that differ in what a library may use.
     machine = [platform.machine(), platform.processor(), *sorted(cpu_features())]
     made_of = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, version, *machine])
-    library = cache_root() / "native" / f"{source.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so"
+    key = f"{source.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:_DIGITS]}"
+    folder = _folder()
     try:
-        library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_own(library.parent):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_own(folder):
             return None
-        if library.is_file():
-            with suppress(OSError):  # a damaged one is made again
+        for library in folder.glob(f"{key}-*.so"):
+            if _is_sound(library):
                 return ctypes.CDLL(str(library))
-        return ctypes.CDLL(str(library)) if _build(compiler, source, library) else None
+            library.unlink(missing_ok=True)
+        built = _build(compiler, source, folder / key)
+        return ctypes.CDLL(str(built)) if built else None
     except OSError:
         return None
+
+
+def damaged_libraries() -> list[Path]:
+    """Libraries in the cache that are not as they were built, which are going to be built again."""
+    return [library for library in sorted(_folder().glob("*-*-*.so")) if not _is_sound(library)]
+
+
+def _folder() -> Path:
+    return cache_root() / "native"
+
+
+def _is_sound(library: Path) -> bool:
+    return library.stem.rpartition("-")[2] == sha256_file(library)[:_DIGITS]
 
 
 def call(library: ctypes.CDLL | None, function: str, *arguments: torch.Tensor | int | float | None) -> None:
@@ -69,14 +86,14 @@ def _as_c(value: torch.Tensor | int | float | None) -> object:
     return ctypes.c_void_p(None if value is None else value.data_ptr())
 
 
-def _build(compiler: str, source: Path, library: Path) -> bool:
+def _build(compiler: str, source: Path, stem: Path) -> Path | None:
     """Under a name of its own and renamed, so that two processes may do it at once."""
-    with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-        made = Path(scratch) / library.name
+    with tempfile.TemporaryDirectory(dir=stem.parent) as scratch:
+        made = Path(scratch) / "library.so"
         built = subprocess.run([compiler, *FLAGS, str(source), "-o", str(made)], capture_output=True, check=False)
-        if built.returncode == 0:
-            made.replace(library)
-        return built.returncode == 0
+        if built.returncode != 0:
+            return None
+        return made.replace(stem.with_name(f"{stem.name}-{sha256_file(made)[:_DIGITS]}.so"))
 
 
 def _is_own(folder: Path) -> bool:

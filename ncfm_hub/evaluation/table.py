@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from ncfm_hub.distillation import checkpoint_settings, distill_images
-from ncfm_hub.engine import Engine
 from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation.baselines import CHOSEN_BY_EXTRACTORS, select
 from ncfm_hub.evaluation.protocol import Row, measure
@@ -20,11 +19,14 @@ from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.files import cache_root
 from ncfm_hub.labels import soft_labels
+from ncfm_hub.locks import one_run
 from ncfm_hub.progress import Progress
 from ncfm_hub.publishing.dataset import decode_stored, to_pixels
+from ncfm_hub.sealed import discard_damaged
 from ncfm_hub.settings import settings_of
 from ncfm_hub.sources.types import ImageSet
 
+FORMAT = 2  # of the checkpoints of DM in the cache
 # In the order of the table, the set itself between them.
 _BEFORE, _AFTER = ("random", *CHOSEN_BY_EXTRACTORS, "start", "dm"), ("whole",)
 SETS_IN_ORDER = (*_BEFORE, "distilled", *_AFTER)
@@ -89,7 +91,8 @@ def _rows(subject: Subject, wanted: set[str], with_ranking: bool, progress: Prog
         pool = subject.extractors(progress)
     elif "random" in wanted and len(own) > 1:
         # A row that nobody asked for by name is no reason to train extractors for hours.
-        if with_ranking or _agreed(subject.has_extractors(), subject.engine):
+        # Rows are shared out by number, so that all processes need the same.
+        if with_ranking or subject.engine.decide_once(subject.has_extractors):
             pool = subject.extractors(progress)
         else:
             progress.note("random images get no row with soft labels: the teachers are not here; name them by --pool")
@@ -99,15 +102,6 @@ def _rows(subject: Subject, wanted: set[str], with_ranking: bool, progress: Prog
         for names in (_BEFORE, _AFTER)
     )
     return [*before, *own, *after]
-
-
-def _agreed(answer: bool, engine: Engine) -> bool:
-    """The main process's answer, in all of them: rows are shared out by number."""
-    if engine.accelerator.num_processes == 1:
-        return answer
-    from accelerate.utils import broadcast_object_list
-
-    return bool(broadcast_object_list([answer])[0])
 
 
 def own_labels(subject: Subject) -> str:
@@ -155,12 +149,14 @@ def match_means(subject: Subject, pool: Pool, progress: Progress) -> ImageSet:
     info, engine = subject.source.info, subject.engine
     settings = settings_of(recipe, info, subject.recipe.source.flip, subject.ipc, subject.seed, engine.device.type)
     # Pools of one key may have other weights, of another machine for example.
-    shared = checkpoint_settings(subject.source, pool, settings, engine) | {"weights": pool.digest}
+    shared = checkpoint_settings(subject.source, pool, settings, engine) | {"weights": pool.digest, "format": FORMAT}
     digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:32]
     checkpoint = cache_root() / "baselines" / f"dm-{digest}.safetensors"
     progress.note("distilling by feature means alone, to compare with (DM)")
     every = recipe.checkpoint_every
-    made = distill_images(subject.source, pool, settings, engine, checkpoint, every, True, progress)
+    with one_run(checkpoint.with_suffix(".lock"), engine, progress, "distilling the same by feature means"):
+        engine.decide_once(lambda: discard_damaged(checkpoint, progress))
+        made = distill_images(subject.source, pool, settings, engine, checkpoint, every, True, progress)
     images = decode_stored(to_pixels(made.stored), recipe.factor)
     return ImageSet(images, torch.arange(len(info.class_names)).repeat_interleave(subject.ipc * recipe.factor**2))
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import timm
 import torch
-from filelock import FileLock, Timeout
 
 from ncfm_hub.engine import Engine
-from ncfm_hub.errors import PoolError
+from ncfm_hub.errors import Damaged, PoolError
 from ncfm_hub.extractors.networks import (
     Architecture,
     build_network,
@@ -22,7 +21,15 @@ from ncfm_hub.extractors.networks import (
     normalise,
     pretrained_name,
 )
-from ncfm_hub.extractors.pool import POOL_FILE, Pool, Weights, member_file, read_pool, save_weights, write_pool_files
+from ncfm_hub.extractors.pool import (
+    POOL_FILE,
+    Pool,
+    Weights,
+    member_file,
+    read_pool,
+    timm_files_are_sound,
+    write_pool_files,
+)
 from ncfm_hub.extractors.pretraining import (
     TrainingPlan,
     initial_weights,
@@ -32,9 +39,11 @@ from ncfm_hub.extractors.pretraining import (
 )
 from ncfm_hub.extractors.together import TogetherTrainer, networks_at_once
 from ncfm_hub.extractors.training import Trainer
-from ncfm_hub.files import cache_root, sha256_file, write_json
+from ncfm_hub.files import cache_root, sha256_file
+from ncfm_hub.locks import one_run
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.recipe import PoolRecipe
+from ncfm_hub.sealed import discard_damaged, load_record, load_tensors, save_record, save_tensors
 from ncfm_hub.sources.types import ImageSet, Source
 
 # The blends' accuracy describes a pool, it decides nothing: this many test images give it to within a point.
@@ -44,7 +53,7 @@ MEASURED_IMAGES = 2000
 def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str, engine: Engine) -> str:
     """Hex key of everything that determines a pool's bytes on one machine."""
     described = {
-        "format": 3,
+        "format": 4,
         "source": fingerprint,
         "flip": flip,
         "recipe": recipe.model_dump(),
@@ -105,45 +114,60 @@ def pinned(recipe: PoolRecipe) -> PoolRecipe:
 def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, progress: Progress | None = None) -> Pool:
     """The pool for a source, trained now where the cache has none; several processes share the members."""
     progress = progress or Silent()
-    recipe = pinned(recipe)
+    unpinned = recipe
+    recipe = engine.decide_once(lambda: pinned(unpinned))
     name = architecture_name(recipe, source.info.resolution)
     key = pool_key(source.fingerprint, flip, recipe, name, engine)
     folder = pool_folder(key)
-    if (folder / POOL_FILE).is_file():
-        return _from_cache(folder)
+    found = _from_cache(folder, engine)
+    if found is not None:
+        return found
     weights = pretrained_name(recipe.backbone, recipe.pretrained) if recipe.pretrained else None
     architecture = _describe(source, name, weights)
     check_network(architecture)
-    folder.mkdir(parents=True, exist_ok=True)
-    process, processes = engine.accelerator.process_index, engine.accelerator.num_processes
-    mine = [member for member in range(recipe.size) if member % processes == process]
     # Held until the pool is whole: a second run that waits here must find all of it, or nothing.
-    with _locked(folder / f".lock-{process}", progress):
-        if not (folder / POOL_FILE).is_file():
-            _train(source, flip, recipe, architecture, weights, engine, folder, mine, progress)
+    with one_run(folder / ".lock", engine, progress, "training this pool"):
+        found = _from_cache(folder, engine)
+        if found is not None:
+            return found
+        engine.decide_once(lambda: _open_again(folder, progress))
+        process, processes = engine.accelerator.process_index, engine.accelerator.num_processes
+        mine = [member for member in range(recipe.size) if member % processes == process]
+        _train(source, flip, recipe, architecture, weights, engine, folder, mine, progress)
         engine.accelerator.wait_for_everyone()
-        if engine.accelerator.is_main_process and not (folder / POOL_FILE).is_file():
+        if engine.accelerator.is_main_process:
             _describe_pool(source, recipe, architecture, key, folder)
-        engine.accelerator.wait_for_everyone()
     return read_pool(folder, "trained here")
 
 
-def _from_cache(folder: Path) -> Pool:
-    try:
-        return read_pool(folder, "cache")
-    except PoolError as error:
-        raise PoolError(f"{error}; remove the folder {folder} to train the pool anew") from None
+def _from_cache(folder: Path, engine: Engine) -> Pool | None:
+    """The pool of a folder of the cache; None, in every process, where it is not there whole and sound."""
+
+    def read() -> Pool | None:
+        try:
+            return read_pool(folder, "cache") if timm_files_are_sound(folder) else None
+        except PoolError:
+            return None
+
+    mine = read() if engine.accelerator.is_main_process else None
+    if not engine.decide_once(lambda: mine is not None):
+        return None
+    return mine or read_pool(folder, "cache")
 
 
-def _locked(path: Path, progress: Progress) -> FileLock:
-    """The lock, not yet taken; says so if somebody else holds it."""
-    lock = FileLock(path)
+def _open_again(folder: Path, progress: Progress) -> None:
+    """Make a pool that is damaged one that is being trained, and say so; members that are sound stay as they are."""
+    if not (folder / POOL_FILE).is_file():
+        return
     try:
-        lock.acquire(blocking=False)
-        lock.release()
-    except Timeout:
-        progress.note("another run is training this pool; waiting for it")
-    return lock
+        described = load_record(folder / POOL_FILE)
+        accuracies = [member["accuracy"] for member in described["members"]]
+    except Damaged:
+        accuracies = []
+    for member, accuracy in enumerate(accuracies):
+        save_record(_measured_file(folder, member), accuracy)
+    (folder / POOL_FILE).unlink()
+    progress.note(f"the pool in {folder} is damaged; what is not sound of it is trained anew")
 
 
 def _describe(source: Source, name: str, weights: str | None) -> Architecture:
@@ -191,7 +215,7 @@ def _train(
     network = build_network(architecture)
     at_once = networks_at_once(network, plan.batch_size, architecture.resolution, engine)
     groups = [members[first : first + at_once] for first in range(0, len(members), at_once)]
-    waiting = [group for group in groups if not all(_measured_file(folder, member).is_file() for member in group)]
+    waiting = [group for group in groups if not all(_is_done(folder, member) for member in group)]
     if not waiting:
         return
     trainer = Trainer(network, engine)
@@ -200,6 +224,7 @@ def _train(
     updates = plan.updates_per_epoch(len(images)) * plan.epochs
     with progress.bar(updates * sum(len(group) for group in waiting), "pretraining") as bar:
         for group in waiting:
+            discard_damaged(partial_file(folder, group), progress)
             pairs = [
                 initial_weights(architecture, recipe.seed, member, weights, recipe.init_head_only) for member in group
             ]
@@ -215,8 +240,8 @@ def _train(
                 bar,
             )
             for member, (init, _), end in zip(group, pairs, trained, strict=True):
-                save_weights(member_file(folder, member, "init"), init)
-                save_weights(member_file(folder, member, "trained"), end)
+                save_tensors(member_file(folder, member, "init"), init)
+                save_tensors(member_file(folder, member, "trained"), end)
                 said = _measure(source, architecture, trainer, folder, member, (init, end))
                 progress.note(f"extractor {member + 1} of {recipe.size}: {said}")
             partial_file(folder, group).unlink()
@@ -242,7 +267,7 @@ def _measure(
     rows = torch.linspace(0, len(known.labels) - 1, min(MEASURED_IMAGES, len(known.labels))).long()
     images, labels = known.images[rows], known.labels[rows]
     accuracy = measure_blends(trainer, pair, images, labels, lambda x: normalise(x, architecture))
-    write_json(_measured_file(folder, member), accuracy)
+    save_record(_measured_file(folder, member), accuracy)
     return f"{accuracy['0.0']:.1f} % on {len(rows)} images of {split}"
 
 
@@ -257,14 +282,22 @@ def _measured_file(folder: Path, member: int) -> Path:
     return folder / f"{member:02d}.json"
 
 
-def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture, key: str, folder: Path) -> None:
-    accuracy = [json.loads(_measured_file(folder, member).read_text()) for member in range(recipe.size)]
-    from safetensors.torch import load_file
+def _is_done(folder: Path, member: int) -> bool:
+    """Whether all of a member is there, and sound."""
+    try:
+        load_record(_measured_file(folder, member))
+        for which in ("init", "trained"):
+            load_tensors(member_file(folder, member, which))
+    except (FileNotFoundError, Damaged):
+        return False
+    return True
 
-    first = (load_file(member_file(folder, 0, "init")), load_file(member_file(folder, 0, "trained")))
-    pool = Pool(
-        architecture, source.info.class_names, (first,), tuple(accuracy), key, "trained here", recipe.pretrained
-    )
+
+def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture, key: str, folder: Path) -> None:
+    accuracy = tuple(load_record(_measured_file(folder, member)) for member in range(recipe.size))
+    (init, _), (trained, _) = (load_tensors(member_file(folder, 0, which)) for which in ("init", "trained"))
+    names = source.info.class_names
+    pool = Pool(architecture, names, ((init, trained),), accuracy, key, "trained here", recipe.pretrained)
     split, known = _measured_on(source)
     description = {
         "recipe": recipe.model_dump(),

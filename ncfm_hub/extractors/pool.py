@@ -7,7 +7,6 @@ A pool folder holds `pool.json` (architecture, class names, recipe, accuracies),
 
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from ncfm_hub.errors import PoolError
+from ncfm_hub.errors import Damaged, PoolError
 from ncfm_hub.extractors.networks import Architecture, build_network, timm_call
-from ncfm_hub.files import whole_file, write_json
+from ncfm_hub.files import sha256_file, whole_file, write_json
+from ncfm_hub.sealed import add_tensors, contiguous, load_record, load_tensors, save_record
 
 Weights = dict[str, torch.Tensor]
 FORMAT = 1
 POOL_FILE = "pool.json"
+TIMM_FILES = ("config.json", "model.safetensors")
 # Hub models are read by these names alone; anything else in a repository is left where it is.
 FILE_PATTERNS = [POOL_FILE, "*-init.safetensors", "*-trained.safetensors"]
 
@@ -54,9 +54,7 @@ class Pool:
         """Hex digest of the bits of all weights, which pools of one key may differ in."""
         digest = hashlib.sha256()
         for weights in itertools.chain.from_iterable(self.members):
-            for name, tensor in sorted(weights.items()):
-                digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            add_tensors(digest, weights)
         return digest.hexdigest()
 
     def positions(self, class_names: Sequence[str]) -> list[int]:
@@ -79,24 +77,45 @@ def member_file(folder: Path, member: int, which: str) -> Path:
     return folder / f"{member:02d}-{which}.safetensors"
 
 
-def save_weights(path: Path, weights: Weights, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, whole or not at all."""
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with whole_file(path) as temporary:
-        save_file(contiguous, temporary, metadata)
-
-
 def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> None:
-    """Write `pool.json` and timm's files beside the members; `description` is added to pool.json as it is."""
+    """Write timm's files beside the members, then `pool.json`, to which `description` is added as it is."""
+    _write_timm_files(folder, pool)
+    save_record(
+        folder / POOL_FILE,
+        {
+            "ncfm_hub": FORMAT,
+            "key": pool.key,
+            "architecture": pool.architecture.as_dict(),
+            "class_names": list(pool.class_names),
+            "members": [{"accuracy": accuracy} for accuracy in pool.accuracy],
+            "pretrained": pool.pretrained,
+            "files": {name: sha256_file(folder / name) for name in TIMM_FILES},
+            **description,
+        },
+    )
+
+
+def timm_files_are_sound(folder: Path) -> bool:
+    """Whether the files that `read_pool` does not need are as they were written."""
+    try:
+        files = load_record(folder / POOL_FILE)["files"]
+        return all(sha256_file(folder / name) == files[name] for name in TIMM_FILES)
+    except (OSError, Damaged, KeyError):
+        return False
+
+
+def _write_timm_files(folder: Path, pool: Pool) -> None:
     architecture = pool.architecture
     name, model_args = timm_call(architecture)
-    save_weights(folder / "model.safetensors", pool.members[0][1], {"format": "pt"})
+    configuration, weights = (folder / name for name in TIMM_FILES)
+    with whole_file(weights) as temporary:  # with one entry of metadata, as more come in any order
+        save_file(contiguous(pool.members[0][1]), temporary, {"format": "pt"})
     # What timm must know to give the model another number of classes or channels.
     network: Any = build_network(architecture)
     named = network.pretrained_cfg
     layers = {key: named[key] for key in ("first_conv", "classifier") if named.get(key)}
     write_json(
-        folder / "config.json",
+        configuration,
         {
             "architecture": name,
             "num_classes": architecture.classes,
@@ -114,30 +133,21 @@ def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> N
             },
         },
     )
-    write_json(
-        folder / POOL_FILE,
-        {
-            "ncfm_hub": FORMAT,
-            "key": pool.key,
-            "architecture": architecture.as_dict(),
-            "class_names": list(pool.class_names),
-            "members": [{"accuracy": accuracy} for accuracy in pool.accuracy],
-            "pretrained": pool.pretrained,
-            **description,
-        },
-    )
 
 
 def read_pool(folder: Path, origin: str) -> Pool:
-    """Read a pool folder. Raises PoolError naming the file that is missing or not readable."""
+    """Read a pool folder. Raises PoolError naming the file that is missing or not readable, or not as it was written
+    where it carries a digest."""
     try:
-        described = json.loads((folder / POOL_FILE).read_text(encoding="utf-8"))
+        described = load_record(folder / POOL_FILE, digest_needed=False)
         architecture = Architecture.from_dict(described["architecture"])
         accuracy = tuple(member["accuracy"] for member in described["members"])
         names, key = tuple(described["class_names"]), str(described["key"])
     except FileNotFoundError:
         raise PoolError(f"{origin} is not a pool of extractors: it has no {POOL_FILE}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Damaged as error:
+        raise PoolError(f"{origin}: {POOL_FILE} is not readable ({error})") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PoolError(f"{origin}: {POOL_FILE} is not readable ({type(error).__name__}: {error})") from None
     if architecture.classes != len(names):
         raise PoolError(f"{origin}: {POOL_FILE} names {len(names)} classes; its networks have {architecture.classes}")
@@ -195,8 +205,8 @@ def _read_weights(folder: Path, member: int, which: str, origin: str, expected: 
     """Weights that are exactly those of the architecture: one that lacks would be left at random, unnoticed."""
     path = member_file(folder, member, which)
     try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
+        weights, _ = load_tensors(path, digest_needed=False)
+    except (OSError, Damaged) as error:
         raise PoolError(f"{origin}: {path.name} is missing or not readable ({error})") from None
     for name in sorted(expected.keys() | weights.keys()):
         found, wanted = (_kind(side.get(name)) for side in (weights, expected))

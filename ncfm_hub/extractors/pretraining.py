@@ -11,17 +11,17 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from torch import nn
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.networks import Architecture, build_network, normalise
-from ncfm_hub.extractors.pool import Weights, blend, save_weights
+from ncfm_hub.extractors.pool import Weights, blend
 from ncfm_hub.extractors.together import TogetherTrainer
 from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
 from ncfm_hub.matching.augment import augment, draw_augmentation, join
 from ncfm_hub.progress import Bar
 from ncfm_hub.randomness import generator
+from ncfm_hub.sealed import load_tensors, save_tensors
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -146,7 +146,7 @@ def _save_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimiz
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items() if tensor is not None}
-    save_weights(path, tensors, {"epoch": str(epoch), "threads": str(torch.get_num_threads())})
+    save_tensors(path, tensors, {"epoch": str(epoch), "threads": str(torch.get_num_threads())})
 
 
 def _load_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
@@ -158,15 +158,14 @@ def _load_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimiz
         return 0
     state: dict[int, dict[str, torch.Tensor]] = {}
     weights: Weights = {}
-    with safe_open(path, "pt") as stored:
-        for key in stored.keys():  # noqa: SIM118 (not a mapping)
-            kind, rest = key.split(".", 1)
-            if kind == "network":
-                weights[rest] = stored.get_tensor(key)
-            else:
-                number, name = rest.split(".", 1)
-                state.setdefault(int(number), {})[name] = stored.get_tensor(key)
-        told = stored.metadata()
+    tensors, told = load_tensors(path)
+    for key, tensor in tensors.items():
+        kind, rest = key.split(".", 1)
+        if kind == "network":
+            weights[rest] = tensor
+        else:
+            number, name = rest.split(".", 1)
+            state.setdefault(int(number), {})[name] = tensor
     threads = torch.get_num_threads()
     if told["threads"] != str(threads):
         raise PoolError(

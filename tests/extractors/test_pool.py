@@ -21,9 +21,9 @@ from ncfm_hub.extractors.pool import (
     find_pool,
     member_file,
     read_pool,
-    save_weights,
     write_pool_files,
 )
+from ncfm_hub.sealed import save_tensors
 from tests.matching.tiny import tiny_pool, tiny_source
 
 SOURCE = tiny_source(channels=1, classes=10, per_class=4)
@@ -32,8 +32,8 @@ SOURCE = tiny_source(channels=1, classes=10, per_class=4)
 def write(pool: Pool, folder: Path) -> Path:
     folder.mkdir(parents=True)
     for number, (init, trained) in enumerate(pool.members):
-        save_weights(member_file(folder, number, "init"), init)
-        save_weights(member_file(folder, number, "trained"), trained)
+        save_tensors(member_file(folder, number, "init"), init)
+        save_tensors(member_file(folder, number, "trained"), trained)
     write_pool_files(folder, pool, {"recipe": {"size": 2}})
     return folder
 
@@ -105,6 +105,7 @@ Damage = Callable[[Path], Any]
 def described(change: Callable[[dict[str, Any]], object]) -> Damage:
     def damage(folder: Path) -> None:
         content = json.loads((folder / POOL_FILE).read_text())
+        del content["sha256"]  # as in pools that carry none
         (folder / POOL_FILE).write_text(json.dumps(change(content)))
 
     return damage
