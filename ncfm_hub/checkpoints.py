@@ -24,14 +24,13 @@ def load_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, tor
         found = json.loads(metadata["settings"])
         step, seconds = int(metadata["step"]), float(metadata["seconds"])
     except (OSError, Damaged, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a readable checkpoint ({error}); start again without --resume") from None
+        raise CheckpointError(
+            f"{path} is not a readable checkpoint ({error}); remove it to distill from the first step"
+        ) from None
     difference = _first_difference(found, json.loads(json.dumps(settings)))
     if difference:
         name, was, now = difference
-        raise CheckpointError(
-            f"{path} was made with {name} = {was}, this run has {now}; "
-            "give the same settings, or start again without --resume"
-        )
+        raise CheckpointError(f"{path} was made with {name} = {was}, this run has {now}; give the same settings")
     return tensors, step, seconds
 
 

@@ -4,24 +4,20 @@ Data flows one way: pipeline -> source -> pool -> images -> labels -> folder -> 
 """
 
 import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import whole_file
 from ncfm_hub.planning import Plan, announce_pool, resolve
 from ncfm_hub.planning import plan as plan  # the first part of what is called here
 from ncfm_hub.progress import Progress, Silent
+from ncfm_hub.stopwatch import Stopwatch, Ticking
+from ncfm_hub.work import WORK_FOLDER, claim, claim_for_copy, copied
 
 if TYPE_CHECKING:
     from ncfm_hub.publishing import Pushed
-
-# Unfinished work lies in the result's own folder, under a name that is never pushed.
-WORK_FOLDER = ".ncfm"
 
 
 @dataclass(frozen=True)
@@ -44,17 +40,6 @@ class PoolResult:
     pushed: "Pushed | None" = None
 
 
-@dataclass
-class _Stopwatch:
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[stage] = time.perf_counter() - began
-
-
 def distill(
     dataset: str,
     ipc: int,
@@ -70,6 +55,7 @@ def distill(
     pool: str | None = None,
     append: str | None = None,
     resume: bool = False,
+    restart: bool = False,
     validation: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -78,7 +64,8 @@ def distill(
     dataset: a pipeline's name, a Hub id, a local folder, or a pipeline file
     preset: "paper" or "cpu", None by device; overrides: recipe values by dotted key ({"distillation.steps": 100})
     seed: of all draws; 0 by default
-    output: folder of the result, `<pipeline>-ncfm-ipc<N>` in the current one by default; an existing one needs `resume`
+    output: folder of the result, `<pipeline>-ncfm-ipc<N>` in the current one by default
+    resume: go on with the run that was begun in that folder; restart: rename the folder and begin anew
     pool: folder or Hub repository of extractors, which may know more classes; None trains them, or takes them from the
         cache
     append: a set of ours, folder or Hub repository, to which the classes of `source.classes` are added under its own
@@ -103,7 +90,7 @@ def distill(
         append=append,
         validation=validation,
     )
-    return carry_out(settled, token=token, resume=resume, progress=progress)
+    return carry_out(settled, token=token, resume=resume, restart=restart, progress=progress)
 
 
 def carry_out(
@@ -111,6 +98,7 @@ def carry_out(
     *,
     token: str | None = None,
     resume: bool = False,
+    restart: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Do what a plan says: `distill` in two parts, for those who look at the plan in between."""
@@ -124,28 +112,28 @@ def carry_out(
     pipeline, ipc, seed, addition = settled.pipeline, settled.ipc, settled.seed, settled.addition
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     folder = settled.output
-    if engine.accelerator.is_main_process:
-        _claim(folder, resume)
-        (folder / WORK_FOLDER).mkdir(exist_ok=True)
-    watch = _Stopwatch()
+    work, main = folder / WORK_FOLDER, engine.accelerator.is_main_process
+    if main:
+        claim(folder, resume, restart, progress)
+    watch = Stopwatch(work / "times.json" if main else None, progress)
+    progress = Ticking(progress, watch)
     with watch.measure("source"):
         source = stages.read_source(pipeline.recipe, ipc, settled.test, token, progress)
     with watch.measure("pool"):
         extractors = stages.get_extractors(source, pipeline.recipe, settled.extractors, engine, token, progress)
     new = stages.part_to_make(source, extractors, settled, engine, progress)
-    work = folder / WORK_FOLDER
     made = stages.make_images(new, extractors, pipeline.recipe, ipc, seed, engine, work, resume, progress)
-    watch.seconds["distill"] = made.seconds
+    watch.record("distill", made.seconds)
     with watch.measure("labels"):
         distilled = stages.write_images(source, extractors, made, pipeline.recipe, engine, folder, addition, progress)
     with watch.measure("evaluate"):
         subject = own_subject(folder, distilled, source, pipeline.recipe, seed, engine, extractors)
         measured = evaluate_subject(subject, False, student_journal(), progress)
-    watch.seconds["total"] = sum(watch.seconds.values())  # of a resumed run too
     results = stages.results_of(measured, new, extractors, made, pipeline.recipe, ipc, addition)
     pushed = None
-    if engine.accelerator.is_main_process:
-        stages.describe(settled, source, extractors, engine, distilled, results, watch.seconds)
+    if main:
+        seconds = watch.seconds | {"total": sum(watch.seconds.values())}
+        stages.describe(settled, source, extractors, engine, distilled, results, seconds)
         if settled.repo_id:
             pushed = _push(folder, settled.repo_id, settled.private, token, progress)
     engine.accelerator.wait_for_everyone()
@@ -185,7 +173,7 @@ def pretrain(
         )
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     if output is not None and engine.accelerator.is_main_process:
-        _claim(output, resume=False)
+        claim_for_copy(output)
     source = stages.read_source(pipeline.recipe, 1, "if there", token, progress)
     announce_pool(pipeline.recipe, source.info, len(source.train.labels), engine, progress)
     pool = stages.get_extractors(source, pipeline.recipe, None, engine, token, progress)
@@ -282,20 +270,10 @@ def _push(
     return push_folder(folder, repo_id, private=private, token=token, repo_type=repo_type, progress=progress)
 
 
-def _claim(folder: Path, resume: bool) -> None:
-    """Make sure that a folder is empty or a run was begun in it: nothing the user made is ever overwritten."""
-    if folder.is_dir() and any(folder.iterdir()):
-        what = f"folder {str(folder)!r} is not empty"
-        if not (folder / WORK_FOLDER).is_dir():
-            raise DistilledError(f"{what}, and no run was begun in it; name another by --output")
-        if not resume:
-            raise DistilledError(f"{what}; go on with the run in it by --resume, or name another by --output")
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 def _copy_pool(folder: Path, output: Path) -> Path:
     for path in sorted(folder.glob("*")):
         if path.is_file() and not path.name.startswith("."):
             with whole_file(output / path.name) as temporary:
                 shutil.copyfile(path, temporary)
+    copied(output)
     return output

@@ -11,7 +11,7 @@ import yaml
 from ncfm_hub.appending import Addition
 from ncfm_hub.distillation import Distillation, distill_images, floor_of
 from ncfm_hub.engine import Engine
-from ncfm_hub.errors import DistilledError
+from ncfm_hub.errors import CheckpointError, DistilledError
 from ncfm_hub.extractors.cache import get_pool
 from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
 from ncfm_hub.files import whole_file, write_json, write_text
@@ -78,10 +78,15 @@ def make_images(
     resume: bool,
     progress: Progress,
 ) -> Distillation:
-    """Distill, or go on distilling; the checkpoint lies in `work`."""
+    """Distill, or go on distilling; the checkpoint lies in `work`. Raises CheckpointError where it does not fit."""
     settings = settings_of(recipe.distillation, source.info, recipe.source.flip, ipc, seed, engine.device.type)
     every = recipe.distillation.checkpoint_every
-    return distill_images(source, pool, settings, engine, work / CHECKPOINT, every, resume, progress)
+    try:
+        return distill_images(source, pool, settings, engine, work / CHECKPOINT, every, resume, progress)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}, set the unfinished work aside and begin anew (--restart), or name another folder by --output"
+        ) from None
 
 
 def write_images(

@@ -2,8 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,10 @@ from ncfm_hub.labels import soft_labels
 from ncfm_hub.matching.characteristic import ncfd_floor
 from ncfm_hub.matching.start import make_start
 from ncfm_hub.pipeline import change_evaluation, load_pipeline
-from ncfm_hub.progress import Bar, Silent
 from ncfm_hub.publishing import decode_stored, load_distilled, to_pixels
 from ncfm_hub.recipe import PoolRecipe, Recipe
 from ncfm_hub.sources import inspect_source, load_source
+from tests.stopping import StopIn, Stopped
 
 CLASSES = [3, 0, 1, 2]  # of the digits, in an order of our own
 COUNT = 183 + 178 + 182 + 177  # images of them in scikit-learn's set, which is split into training and test
@@ -63,26 +62,6 @@ def distill(home: Path) -> Distill:
 def finished(distill: Distill, home: Path) -> run.Run:
     """A measured run, never stopped."""
     return distill(home / "finished", MEASURED)
-
-
-class Killed(Exception):
-    pass
-
-
-class StopIn(Silent):
-    """Ends a named stage after so many units."""
-
-    def __init__(self, stage: str, units: int):
-        self.stage, self.units = stage, units
-
-    @contextmanager
-    def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
-        yield self if what == self.stage else Silent().bar(total, what).__enter__()
-
-    def advance(self, count: int = 1, **figures: float | str) -> None:
-        self.units -= count
-        if self.units < 0:
-            raise Killed
 
 
 def test_the_folder_says_what_was_done(finished: run.Run) -> None:
@@ -183,7 +162,7 @@ def test_a_run_stopped_and_resumed_ends_alike(
 ) -> None:
     """Stopped behind the checkpoint of step 2, or between two students of the table."""
     once = SMALL | {"evaluation.students": 1}
-    with pytest.raises(Killed):
+    with pytest.raises(Stopped):
         distill(tmp_path / "run", once, progress=StopIn(stage, units))
     assert not (tmp_path / "run" / "results.json").exists()
     made = distill(tmp_path / "run", once, resume=True)
@@ -222,29 +201,18 @@ def test_without_a_number_of_images_there_is_no_estimate(monkeypatch: pytest.Mon
     assert "estimate   unknown: the source does not say how many images it has" in plan.lines()
 
 
-class Heard(StopIn):
-    """Keeps what is said, too."""
-
-    def __init__(self, stage: str, units: int):
-        super().__init__(stage, units)
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
 def test_what_takes_hours_is_said_before_it_starts(finished: run.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ncfm_hub.cost.machine_speed", lambda device: 1e3)
-    measuring, training = Heard("evaluating", 0), Heard("pretraining", 0)
-    with pytest.raises(Killed):
+    measuring, training = StopIn("evaluating", 0), StopIn("pretraining", 0)
+    with pytest.raises(Stopped):
         run.evaluate(finished.folder, progress=measuring)
-    with pytest.raises(Killed):
+    with pytest.raises(Stopped):
         run.pretrain("digits", preset="cpu", overrides=SMALL | {"pool.seed": 7}, progress=training)
     (said,) = (note for note in measuring.notes if "hours here" in note)
     assert said.endswith("shorter with --preset cpu, --students N, --set evaluation.updates=N")
     (said,) = (note for note in training.notes if "hours here" in note)
     assert said.endswith("shorter with --preset cpu, --set pool.size=N, --set pool.epochs=N")
-    in_cache = Heard("pretraining", 0)
+    in_cache = StopIn("pretraining", 0)
     run.pretrain("digits", preset="cpu", overrides=SMALL, progress=in_cache)
     assert not any("hours here" in note for note in in_cache.notes)
 

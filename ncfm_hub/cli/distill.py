@@ -24,12 +24,13 @@ from ncfm_hub.cli.output import Output
 @options.set_option
 @options.output_folder("PIPELINE-ncfm-ipcN (with --append PIPELINE-ncfm-ipcN-M-classes) in the current folder")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same run.")
+@click.option("--restart", is_flag=True, help="Rename the folder of an unfinished run, and begin anew.")
 @click.option("--validation", is_flag=True, help="Measure on a part cut from the training split instead.")
 @options.publish_options
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
 @options.yes_option
 @options.output_option
-def distill(out: Output, dry_run: bool, yes: bool, resume: bool, **request: Any) -> None:
+def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, **request: Any) -> None:
     """Distill DATASET to N stored images per class, label them softly, measure the result, write it as a folder that
     datasets.load_dataset reads and, with --push, publish it with its card.
 
@@ -43,6 +44,8 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, **request: Any)
     """
     options.check_publishing(request["push"], request["repo_id"])
     options.refuse_with_pool(request["pool"])
+    if resume and restart:
+        raise click.UsageError("--resume goes on with a run and --restart begins anew; give one of them")
     from ncfm_hub import run
 
     request["overrides"] = options.overrides()
@@ -52,6 +55,6 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, **request: Any)
         out.result(plan.as_dict(), plan.lines())
         return
     reports.announce_cost(plan.as_dict(), out, yes)
-    finished = run.carry_out(plan, token=request["token"], resume=resume, progress=out)
+    finished = run.carry_out(plan, token=request["token"], resume=resume, restart=restart, progress=out)
     data = reports.run_data(finished)
     out.result(data, reports.run_lines(data), quiet=str(finished.folder))

@@ -48,7 +48,7 @@ def test_the_bare_command_overrides_nothing_and_carries_out_what_it_planned(invo
     assert invoke(*BASE).exit_code == 0
     done = library.call("carry_out")
     assert done.pop("progress") is not None
-    assert done == {"token": None, "resume": False}
+    assert done == {"token": None, "resume": False, "restart": False}
     assert library.call("plan") == {
         "dataset": "cifar10",
         "ipc": 10,
@@ -131,6 +131,7 @@ def test_a_person_may_decline_a_long_run(invoke, library, monkeypatch):
         [*BASE, "--repo-id", "ada/x"],
         [*BASE, "--quiet", "--format", "json"],
         [*BASE, "--nothing"],
+        [*BASE, "--resume", "--restart"],
     ],
 )
 def test_wrong_usage_is_exit_2_and_calls_nothing(invoke, library, arguments):

@@ -1,0 +1,191 @@
+"""What is said when a run cannot go on, done to the letter: `--resume`, `--restart`, another folder, a file removed."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from ncfm_hub import run
+from ncfm_hub.errors import CheckpointError, DistilledError
+from tests.stopping import StopIn, Stopped
+
+SMALL = {
+    "source.classes": [3, 0],
+    "pool.size": 1,
+    "pool.epochs": 1,
+    "distillation.steps": 4,
+    "distillation.checkpoint_every": 1,
+    "distillation.frequencies": 32,
+    "distillation.real_batch": 8,
+    "evaluation.students": 0,
+    "engine.precision": "fp32",
+    "engine.compile": "off",
+}
+CHECKPOINT = Path(".ncfm") / "distillation.safetensors"
+Distill = Callable[..., run.Run]
+
+
+@pytest.fixture(scope="module")
+def distill(home: Path) -> Distill:
+    def distill(folder: Path, changes: dict[str, Any] | None = None, **options: Any) -> run.Run:
+        return run.distill("digits", 1, preset="cpu", overrides=SMALL | (changes or {}), output=folder, **options)
+
+    return distill
+
+
+@pytest.fixture(scope="module")
+def undisturbed(distill: Distill, home: Path) -> bytes:
+    return images(distill(home / "undisturbed").folder)
+
+
+@pytest.fixture
+def stopped(distill: Distill, undisturbed: bytes, tmp_path: Path) -> Path:
+    """The folder of a run that was stopped after two of four steps; what the user put there is in it, too."""
+    with pytest.raises(Stopped):
+        distill(tmp_path / "out", progress=StopIn("distilling", 2))
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    return tmp_path / "out"
+
+
+def images(folder: Path) -> bytes:
+    return (folder / "distilled.safetensors").read_bytes()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def damage(folder: Path) -> None:
+    (folder / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes()[:-50])
+
+
+def refusal(call: Callable[[], object], kind: type[Exception], *named: str) -> str:
+    with pytest.raises(kind) as raised:
+        call()
+    said = str(raised.value)
+    assert "\n" not in said
+    assert "without --resume" not in said
+    for word in named:
+        assert word in said
+    return said
+
+
+# --- what is said, done ------------------------------------------------------------------------------------------
+
+
+def test_an_unfinished_run_is_gone_on_with_or_set_aside(distill: Distill, stopped: Path, undisturbed: bytes) -> None:
+    before = contents(stopped)
+    refusal(lambda: distill(stopped), DistilledError, str(stopped), "--resume", "--restart", "--output")
+    assert contents(stopped) == before
+    heard = StopIn("", 0)
+    assert images(distill(stopped, {"distillation.lr": 0.05}, restart=True, progress=heard).folder) != undisturbed
+    aside = stopped.with_name("out-1")
+    assert contents(aside) == before, "renamed, and nothing of it is lost"
+    assert f"what was in {str(stopped)!r} is in {str(aside)!r} now" in heard.notes
+    assert not (stopped / "notes.txt").exists()
+    assert images(distill(aside, resume=True).folder) == undisturbed, "what was set aside can be gone on with"
+
+
+def test_a_damaged_checkpoint_leaves_three_ways(distill: Distill, stopped: Path, undisturbed: bytes) -> None:
+    damage(stopped)
+    said = refusal(
+        lambda: distill(stopped, resume=True), CheckpointError, str(stopped / CHECKPOINT), "--restart", "--output"
+    )
+    assert images(distill(stopped.with_name("elsewhere")).folder) == undisturbed
+    assert "remove it to distill from the first step" in said
+    (stopped / CHECKPOINT).unlink()
+    assert images(distill(stopped, resume=True).folder) == undisturbed
+    damage(stopped)
+    assert images(distill(stopped, restart=True).folder) == undisturbed
+    assert (stopped.with_name("out-1") / "notes.txt").read_text() == "mine"
+
+
+def test_changed_settings_leave_three_ways(distill: Distill, stopped: Path, undisturbed: bytes) -> None:
+    changes = {"distillation.lr": 0.05}
+    said = refusal(
+        lambda: distill(stopped, changes, resume=True), CheckpointError, "lr = 0.02", "0.05", "--restart", "--output"
+    )
+    assert "give the same settings" in said
+    other = images(distill(stopped.with_name("elsewhere"), changes).folder)
+    assert other != undisturbed
+    assert len(load_file(stopped / CHECKPOINT)["curve"]) == 2, "still there to go on from"
+    assert images(distill(stopped, resume=True).folder) == undisturbed
+    assert images(distill(stopped, changes, restart=True).folder) == other
+    assert images(stopped.with_name("out-1")) == undisturbed, "a finished set is set aside as well"
+    assert images(distill(stopped, restart=True).folder) == undisturbed
+    assert images(stopped.with_name("out-2")) == other
+
+
+def test_so_do_classes_that_are_added(distill: Distill, undisturbed: bytes, tmp_path: Path) -> None:
+    old = distill(tmp_path / "old").folder
+
+    def append(changes: dict[str, Any] | None = None, **options: Any) -> run.Run:
+        overrides = {"source.classes": [5]} | (changes or {})
+        return run.distill("digits", 1, overrides=overrides, append=str(old), output=tmp_path / "out", **options)
+
+    with pytest.raises(Stopped):
+        append(progress=StopIn("distilling", 2))
+    damage(tmp_path / "out")
+    refusal(lambda: append(resume=True), CheckpointError, "--restart", "--output")
+    made = append(restart=True)
+    damage(tmp_path / "out-1")
+    assert made.results["distillation"]["classes"] == ["5"]
+    assert (made.folder / "distilled.safetensors").is_file()
+
+
+# --- what is never touched ---------------------------------------------------------------------------------------
+
+
+def test_a_folder_in_which_no_run_was_begun_is_never_renamed(distill: Distill, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    for options in ({}, {"resume": True}, {"restart": True}):
+        said = refusal(lambda options=options: distill(tmp_path / "mine", **options), DistilledError, "name another")
+        assert "--restart" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"]
+    refusal(lambda: distill(tmp_path / "new", resume=True, restart=True), DistilledError, "not both")
+    assert not (tmp_path / "new").exists()
+
+
+def test_restart_where_there_is_nothing_begins(distill: Distill, undisturbed: bytes, tmp_path: Path) -> None:
+    assert images(distill(tmp_path / "new", restart=True).folder) == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_the_current_folder_is_not_renamed(distill: Distill, stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(stopped)
+    before = contents(stopped)
+    refusal(lambda: distill(Path(), restart=True), DistilledError, "the current folder lies in it", "--output")
+    assert contents(stopped) == before
+
+
+# --- pools -------------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_of_a_pool_that_was_stopped_is_gone_on_with(
+    undisturbed: bytes, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pretrain() -> run.PoolResult:
+        return run.pretrain("digits", preset="cpu", overrides=SMALL, output=tmp_path / "pool")
+
+    copied = []
+
+    def stop(source: Path, target: Path) -> None:
+        if copied:
+            raise Stopped
+        copied.append(source.name)
+        target.write_bytes(source.read_bytes())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ncfm_hub.run.shutil.copyfile", stop)
+        with pytest.raises(Stopped):
+            pretrain()
+    assert (tmp_path / "pool" / copied[0]).is_file()
+    made = pretrain()
+    assert {path.name for path in made.folder.iterdir()} >= {"pool.json", "00-init.safetensors", "model.safetensors"}
+    assert not [path.name for path in made.folder.iterdir() if path.name.startswith(".")]
+    with pytest.raises(DistilledError, match=re.escape(f"{str(tmp_path / 'pool')!r} is not empty; name another")):
+        pretrain()
