@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import PipelineError
+from ncfm_hub.named import Named, path_of, text_of
 from ncfm_hub.pipeline_files import SECTIONS, check_value, expected, nearest, parse_yaml, read_file
 from ncfm_hub.recipe import Recipe
 from ncfm_hub.resources import data_folder
@@ -63,21 +64,23 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def load_pipeline(
-    dataset: str,
+    dataset: Named,
     *,
     preset: str | None = None,
     device: str = "cpu",
-    user_file: Path | None = None,
+    user_file: Named | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> ResolvedPipeline:
     """Resolve what `--dataset` names into a checked recipe.
 
-    dataset: the first that fits of: a shipped pipeline's name, a path ending in .yaml, an existing folder, a Hub id
+    dataset: the first that fits of: a shipped pipeline's name, a path ending in .yaml, an existing folder, a Hub id;
+        a Path is one of the two in the middle
     preset: `paper` or `cpu`; None takes `cpu` on a CPU device and `paper` elsewhere
     user_file: the user's own defaults; None takes the file that `NCFM_HUB_CONFIG` names, if any
     overrides: dotted keys, for example {"distillation.steps": 100}
     Raises PipelineError, one line that names file, key, what was found and what was expected.
     """
+    dataset, user_file = text_of(dataset), path_of(user_file)
     name, own = _find(dataset)
     files = [data_folder("pipelines") / f"{_DEFAULTS}.yaml"]
     if own is not None:
@@ -171,9 +174,17 @@ def _nest(overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         keys = SECTIONS[section].model_fields
         if key not in keys:
             raise PipelineError(f"--set {dotted}: unknown key{nearest(key, keys, f'valid keys of {section}')}")
+        value = _plain(value)
         check_value(f"--set {dotted}", section, key, value)
         nested.setdefault(section, {})[key] = value
     return nested
+
+
+def _plain(value: Any) -> Any:
+    """A value as a file could give it: of Python's own kinds a tuple is a list, and a Path is text."""
+    if isinstance(value, os.PathLike):
+        return text_of(value)
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 
 def _merge(layers: list[tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.appending import Addition, plan_addition, refuse_with_append
 from ncfm_hub.errors import PipelineError
+from ncfm_hub.named import Named, path_of, text_of
 from ncfm_hub.pipeline import ResolvedPipeline, load_pipeline
 from ncfm_hub.progress import Progress
 from ncfm_hub.publishing.names import default_repo_name
@@ -100,7 +101,7 @@ class Plan:
         )
 
 
-def resolve(dataset: str, preset: str | None, overrides: Mapping[str, Any] | None) -> ResolvedPipeline:
+def resolve(dataset: Named, preset: str | None, overrides: Mapping[str, Any] | None) -> ResolvedPipeline:
     """The pipeline under which `dataset` is run on this machine."""
     import torch
 
@@ -109,24 +110,25 @@ def resolve(dataset: str, preset: str | None, overrides: Mapping[str, Any] | Non
 
 
 def plan(
-    dataset: str,
+    dataset: Named,
     ipc: int,
     *,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     seed: int | None = None,
-    output: Path | None = None,
+    output: Named | None = None,
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
     token: str | None = None,
-    pool: str | None = None,
-    append: str | None = None,
+    pool: Named | None = None,
+    append: Named | None = None,
     validation: bool = False,
 ) -> Plan:
     """What `distill` with the same arguments will do. Raises what can be known to go wrong before the work starts."""
     from ncfm_hub.engine import open_engine
 
+    output, pool, append = path_of(output), text_of(pool), text_of(append)
     pipeline = resolve(dataset, preset, overrides)
     addition = None
     if append is not None:

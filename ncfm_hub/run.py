@@ -5,11 +5,12 @@ Data flows one way: pipeline -> source -> pool -> images -> labels -> folder -> 
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ncfm_hub.files import whole_file
+from ncfm_hub.named import Named, path_of, text_of, texts_of
 from ncfm_hub.planning import Plan, announce_pool, resolve
 from ncfm_hub.planning import plan as plan  # the first part of what is called here
 from ncfm_hub.progress import Progress, Silent
@@ -25,7 +26,7 @@ class Run:
     """A finished distillation: its folder, what was measured (the content of results.json), where it was pushed."""
 
     folder: Path
-    results: dict[str, Any]
+    results: dict[str, Any] = field(repr=False)
     pushed: "Pushed | None" = None
 
 
@@ -36,24 +37,24 @@ class PoolResult:
     folder: Path
     key: str
     members: int
-    accuracy: list[dict[str, float]]
+    accuracy: list[dict[str, float]] = field(repr=False)
     pushed: "Pushed | None" = None
 
 
 def distill(
-    dataset: str,
+    dataset: Named,
     ipc: int,
     *,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     seed: int | None = None,
-    output: Path | None = None,
+    output: Named | None = None,
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
     token: str | None = None,
-    pool: str | None = None,
-    append: str | None = None,
+    pool: Named | None = None,
+    append: Named | None = None,
     resume: bool = False,
     restart: bool = False,
     validation: bool = False,
@@ -141,11 +142,11 @@ def carry_out(
 
 
 def pretrain(
-    dataset: str,
+    dataset: Named,
     *,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    output: Path | None = None,
+    output: Named | None = None,
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
@@ -162,7 +163,7 @@ def pretrain(
     from ncfm_hub.extractors.cache import pool_folder
     from ncfm_hub.publishing.pool_card import write_pool_card
 
-    progress = progress or Silent()
+    progress, output = progress or Silent(), path_of(output)
     pipeline = resolve(dataset, preset, overrides)
     target = None
     if push:
@@ -189,12 +190,12 @@ def pretrain(
 
 
 def evaluate(
-    targets: str | Path | Sequence[str | Path],
+    targets: Named | Sequence[Named],
     *,
-    source: str | None = None,
+    source: Named | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    pool: str | None = None,
+    pool: Named | None = None,
     ranking: bool = False,
     again: bool = False,
     update: bool = False,
@@ -216,13 +217,12 @@ def evaluate(
     """
     from ncfm_hub.evaluation.sets import evaluate_sets
 
-    several = [targets] if isinstance(targets, str | Path) else list(targets)
     found = evaluate_sets(
-        [str(target) for target in several],
-        source=source,
+        texts_of(targets),
+        source=text_of(source),
         preset=preset,
         overrides=overrides,
-        pool=pool,
+        pool=text_of(pool),
         with_ranking=ranking,
         again=again,
         update=update,
@@ -234,7 +234,7 @@ def evaluate(
 
 
 def push(
-    folder: str | Path,
+    folder: Named,
     *,
     repo_id: str | None = None,
     private: bool = False,
@@ -249,7 +249,7 @@ def push(
     from ncfm_hub.publishing import check_can_push
     from ncfm_hub.stages import default_name
 
-    folder = Path(folder)
+    folder = path_of(folder)
     is_pool = (folder / POOL_FILE).is_file()
     name = f"{folder.resolve().name}-pool" if is_pool else default_name(folder)
     repo_type: Literal["dataset", "model"] = "model" if is_pool else "dataset"

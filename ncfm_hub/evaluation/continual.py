@@ -10,7 +10,7 @@ Legend: S steps, k classes seen after a step.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from ncfm_hub.evaluation.students import StudentPlan, Students
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.extractors.networks import Architecture
 from ncfm_hub.files import write_study
+from ncfm_hub.named import Named, path_of
 from ncfm_hub.planning import announce
 from ncfm_hub.progress import Bar, Progress, Silent
 from ncfm_hub.publishing.folders import check_output
@@ -46,22 +47,22 @@ class ContinualStudy:
     """A finished study: the folder with its two files, and the content of `continual.json`."""
 
     folder: Path
-    results: dict[str, Any]
+    results: dict[str, Any] = field(repr=False)
 
 
 def continual(
-    target: str,
+    target: Named,
     *,
     steps: int = 5,
     orders: int = 5,
     memories: Sequence[str] = MEMORIES,
     labels: str = "hard",
     seed: int = 0,
-    output: Path | None = None,
-    source: str | None = None,
+    output: Named | None = None,
+    source: Named | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    pool: str | None = None,
+    pool: Named | None = None,
     revision: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
@@ -77,7 +78,7 @@ def continual(
     for again. Raises DistilledError where the classes cannot come in so many steps or there are no soft labels.
     """
     progress = progress or Silent()
-    folder = output or Path(f"{slug(Path(target).resolve().name)}-continual")
+    folder = path_of(output) or Path(f"{slug(Path(target).resolve().name)}-continual")
     check_output(folder)
     subject = open_subject(
         target,

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ncfm_hub.evaluation.subjects import open_subject
+from ncfm_hub.named import Named
 from ncfm_hub.randomness import generator
 from ncfm_hub.sources.types import ImageSet
 
@@ -35,12 +36,12 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Any, int]]):
 
 
 def naslib_datasets(
-    target: str,
+    target: Named,
     *,
     train_transform: Transform | None = None,
     test_transform: Transform | None = None,
     seed: int = 0,
-    source: str | None = None,
+    source: Named | None = None,
     revision: str | None = None,
     token: str | None = None,
 ) -> tuple[LabelledImages, LabelledImages]:

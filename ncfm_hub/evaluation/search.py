@@ -19,6 +19,7 @@ from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.evaluation.students import TrainingSet
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.extractors.grid import convnet_grid
+from ncfm_hub.named import Named
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.randomness import generator
 from ncfm_hub.sources import Source, cut_validation, is_validation
@@ -28,14 +29,14 @@ Figures = dict[str, Any]
 
 
 def search_architectures(
-    target: str,
+    target: Named,
     *,
     architectures: Sequence[str] | None = None,
     sample: int | None = None,
     seed: int = 0,
     budget: Budget | None = None,
     random_baseline: bool = True,
-    source: str | None = None,
+    source: Named | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     revision: str | None = None,
@@ -73,7 +74,7 @@ def search_architectures(
     proxies = {row.name: [one[row.name]["mean"] for one in trained] for row in sets.proxies}
     return {
         "ncfm_hub": 1,
-        "target": target,
+        "target": subject.name,
         "source": subject.source.info.dataset,
         "protocol": _protocol(subject, part, budget) | {"drawn_from": _space(architectures), "seed": seed},
         "agreement": agreement(proxies, [one["whole"]["mean"] for one in trained], seed),

@@ -19,6 +19,7 @@ from ncfm_hub.extractors.names import resolve_student
 from ncfm_hub.extractors.networks import Architecture, channel_statistics
 from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
 from ncfm_hub.matching.start import make_start
+from ncfm_hub.named import Named, text_of
 from ncfm_hub.pipeline import change_evaluation
 from ncfm_hub.planning import announce_pool, resolve
 from ncfm_hub.progress import Progress, Silent
@@ -166,12 +167,12 @@ def own_subject(
 
 
 def open_subject(
-    target: str,
+    target: Named,
     *,
-    source: str | None = None,
+    source: Named | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    pool: str | None = None,
+    pool: Named | None = None,
     revision: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
@@ -191,6 +192,7 @@ def open_subject(
     cannot be changed.
     """
     progress = progress or Silent()
+    target, source, pool = text_of(target), text_of(source), text_of(pool)
     folder = _ours(target, revision, token)
     if folder is None:
         return _open_foreign(target, source, preset, overrides, pool, revision, token, progress, test)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _DECODE_AT_ONCE = 256  # stored images; bounds the float copies
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Distilled:
     """A distilled dataset, class-ordered; checked when made.
 
@@ -42,6 +42,13 @@ class Distilled:
     def __post_init__(self) -> None:
         _check_shapes(self)
         _check_values(self)
+
+    def __repr__(self) -> str:
+        """One line, as notebooks show it: no pixels."""
+        stored = (
+            f"{len(self.class_names)} x {self.ipc} stored images of {' x '.join(map(str, self.stored.shape[1:]))} px"
+        )
+        return f"Distilled({stored}, factor {self.factor}, {len(self.images)} to train on)"
 
     @property
     def ipc(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import write_json
+from ncfm_hub.named import Named, path_of
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.publishing.conventions import Benchmark, Figures, choose_figures, convention_of
 from ncfm_hub.publishing.dataset import Distilled
@@ -26,9 +27,9 @@ _LEAST = 1e-8  # of a probability, before its logarithm
 
 
 def export_set(
-    target: str | Path,
+    target: Named,
     benchmark: Benchmark,
-    output: Path | None = None,
+    output: Named | None = None,
     *,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -53,9 +54,9 @@ def export_set(
     images = normalise(distilled.images, figures)
     write = {"dd-ranking": _dd_ranking, "dc-bench": _dc_bench}[benchmark]
     files, about = write(distilled, images)
-    output = new_folder(output or Path(f"{slug(name)}-ipc{distilled.ipc}-{benchmark}"))
+    folder = new_folder(path_of(output) or Path(f"{slug(name)}-ipc{distilled.ipc}-{benchmark}"))
     for file, content in files.items():
-        save_tensors(output / file, content)
+        save_tensors(folder / file, content)
     facts = {
         "benchmark": benchmark,
         "dataset": known.name if known else None,
@@ -66,8 +67,8 @@ def export_set(
         "normalised_by": figures.as_dict(),
         **about,
     }
-    write_json(output / ABOUT, facts)
-    return output, facts
+    write_json(folder / ABOUT, facts)
+    return folder, facts
 
 
 def normalise(images: "torch.Tensor", figures: Figures) -> "torch.Tensor":

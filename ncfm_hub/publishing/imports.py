@@ -4,12 +4,13 @@ Shapes: S stored images, C classes, c channels, (H, W) resolution.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import sha256_file, write_text
+from ncfm_hub.named import Named, path_of
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.publishing.conventions import Figures, choose_figures, convention_of
 from ncfm_hub.publishing.dataset import Distilled
@@ -32,21 +33,21 @@ class Imported:
 
     folder: Path
     ipc: int
-    about: dict[str, Any]
+    about: dict[str, Any] = field(repr=False)
 
 
 def import_set(
-    file: Path,
-    dataset: str,
+    file: Named,
+    dataset: Named,
     factor: int,
     *,
-    labels_file: Path | None = None,
+    labels_file: Named | None = None,
     normalised: bool = False,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     clip: bool = False,
     made_by: str | None = None,
-    output: Path | None = None,
+    output: Named | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     token: str | None = None,
@@ -68,7 +69,7 @@ def import_set(
     from ncfm_hub.planning import resolve
     from ncfm_hub.sources import load_source
 
-    progress = progress or Silent()
+    file, labels_file, progress = path_of(file), path_of(labels_file), progress or Silent()
     pipeline = resolve(dataset, preset, overrides)
     images, labels = _read(file, labels_file)
     source = load_source(pipeline.recipe.source, token=token, progress=progress, test="if there")
@@ -86,9 +87,9 @@ def import_set(
         **({"normalised_by": figures.as_dict()} if figures else {}),
         **({"cut": cut} if cut else {}),
     }
-    output = new_folder(output or Path(default_repo_name(pipeline.name, distilled.ipc, imported=True)))
-    _write(output, distilled, pipeline, source, about)
-    return Imported(output, distilled.ipc, about)
+    folder = new_folder(path_of(output) or Path(default_repo_name(pipeline.name, distilled.ipc, imported=True)))
+    _write(folder, distilled, pipeline, source, about)
+    return Imported(folder, distilled.ipc, about)
 
 
 def _read(file: Path, labels_file: Path | None) -> "tuple[torch.Tensor, torch.Tensor]":

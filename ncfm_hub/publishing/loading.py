@@ -5,12 +5,13 @@ from pathlib import Path
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.hub import expected_errors, explain, without_bars
+from ncfm_hub.named import Named
 from ncfm_hub.publishing.dataset import Distilled
 from ncfm_hub.publishing.layout import CONTINUAL, PIPELINE, RESULTS, SEARCH, SHARD_PATTERN, TENSORS
 from ncfm_hub.publishing.reading import read_data
 
 
-def load_distilled(repo_or_folder: str | Path, *, revision: str | None = None, token: str | None = None) -> Distilled:
+def load_distilled(repo_or_folder: Named, *, revision: str | None = None, token: str | None = None) -> Distilled:
     """The distilled dataset in a local folder, or in the dataset repository of that id.
 
     revision: branch, tag or commit of the repository; token: defaults to the one the user is logged in with.
@@ -19,7 +20,7 @@ def load_distilled(repo_or_folder: str | Path, *, revision: str | None = None, t
     return read_data(locate(repo_or_folder, revision=revision, token=token))
 
 
-def locate(repo_or_folder: str | Path, *, revision: str | None = None, token: str | None = None) -> Path:
+def locate(repo_or_folder: Named, *, revision: str | None = None, token: str | None = None) -> Path:
     """The folder of a distilled dataset: as named, or fetched from the Hub with its recipe and results.
 
     Raises DistilledError when there is no such folder or repository.
@@ -28,7 +29,7 @@ def locate(repo_or_folder: str | Path, *, revision: str | None = None, token: st
     folder = Path(named).expanduser()
     if folder.is_dir():
         return folder
-    if isinstance(repo_or_folder, Path) or named.startswith((".", "/", "~")) or named.count("/") != 1:
+    if not isinstance(repo_or_folder, str) or named.startswith((".", "/", "~")) or named.count("/") != 1:
         raise DistilledError(f"{named} is neither a folder nor a repository id of the form owner/name")
     return _download(named, revision, token)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import write_text
+from ncfm_hub.named import Named, path_of, text_of, texts_of
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.reporting.gather import gather
 from ncfm_hub.reporting.html import render_page
@@ -15,10 +16,10 @@ _END = 1000  # bytes, in which the footer stands
 
 
 def write_report(
-    targets: str | Path | Sequence[str | Path],
-    path: Path = Path(FILE),
+    targets: Named | Sequence[Named],
+    path: Named = FILE,
     *,
-    source: str | None = None,
+    source: Named | None = None,
     start: bool = True,
     revision: str | None = None,
     token: str | None = None,
@@ -33,13 +34,11 @@ def write_report(
     Raises DistilledError, one line, for a target that is no distilled set of ours or whose files are damaged, and where
     `path` is there already and is anything but a page of ours, which alone is replaced.
     """
-    several = [targets] if isinstance(targets, str | Path) else list(targets)
+    path, source, progress = path_of(path), text_of(source), progress or Silent()
     _check_free(path)
     found = [
-        gather(
-            str(target), source=source, with_start=start, revision=revision, token=token, progress=progress or Silent()
-        )
-        for target in several
+        gather(target, source=source, with_start=start, revision=revision, token=token, progress=progress)
+        for target in texts_of(targets)
     ]
     write_text(path, render_page(found))
     return path
