@@ -4,7 +4,6 @@
 """
 
 import ctypes
-import datetime
 import importlib.util
 import os
 import shutil
@@ -18,11 +17,11 @@ from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 
 from ncfm_hub.cpu import cpu_features, cpu_name
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.native import cpp_compiler, damaged_libraries
+from ncfm_hub.processes import join_processes
 from ncfm_hub.progress import Progress, Silent
 
 T = TypeVar("T")
@@ -96,9 +95,9 @@ def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progr
     """
     progress = progress or Silent()
     keep_freed_memory()
-    # Processes wait for each other while one of them trains: for as long as that takes.
-    patience = InitProcessGroupKwargs(timeout=datetime.timedelta(days=7))
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[patience])
+    on_gpu = torch.cuda.is_available()
+    join_processes(on_gpu)
+    accelerator = Accelerator(cpu=not on_gpu)
     device = accelerator.device
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = False

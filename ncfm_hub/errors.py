@@ -25,6 +25,10 @@ class CheckpointError(NcfmHubError):
     """A checkpoint cannot be resumed under the present settings."""
 
 
+class LaunchError(NcfmHubError):
+    """A launcher asked for several processes, and they are not there."""
+
+
 class Damaged(NcfmHubError):
     """A file is there and not as it was written; the message says why, whoever caught it names the file."""
 

@@ -28,8 +28,12 @@ RECIPE = PoolRecipe(
 )
 
 
-def join_group(rank, processes, port):
-    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+def join_group(rank, processes, port, by_mpi):
+    if by_mpi:
+        numbers = {"COMM_WORLD_RANK": rank, "COMM_WORLD_LOCAL_RANK": rank, "COMM_WORLD_SIZE": processes}
+        numbers = {f"OMPI_{name}": value for name, value in numbers.items()}
+    else:
+        numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     os.environ |= {name: str(value) for name, value in numbers.items()}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
@@ -48,11 +52,11 @@ def train_and_tell(folder):
 def run(folder, name, rank, processes, port, late):
     os.environ["NCFM_HUB_CACHE"] = str(folder / "cache")
     if processes > 1:
-        join_group(rank, processes, port)
+        join_group(rank, processes, port, late)
     train_and_tell(folder)
     engine = plain_engine()
     assert engine.accelerator.num_processes == processes
-    while late and not list(folder.glob("cache/pools/*/pool.json")):
+    while late and rank == 0 and not list(folder.glob("cache/pools/*/pool.json")):
         time.sleep(0.02)
     pool = cache.get_pool(SOURCE, False, RECIPE, engine)
     (folder / f"{name}-{rank}").write_text(pool.digest)
@@ -78,7 +82,7 @@ def start(folder, name, processes, main_is_late=False):
         if workers[-1] == 0:
             code = 1
             try:
-                run(folder, name, rank, processes, port, main_is_late and rank == 0)
+                run(folder, name, rank, processes, port, main_is_late)
                 code = 0
             finally:
                 sys.stderr.flush()
@@ -99,7 +103,7 @@ assert both(Path(sys.argv[1]) / "late", main_is_late=True) == [0, 0, 0]
 
 
 def test_runs_of_one_and_two_processes_share_a_cache(tmp_path: Path) -> None:
-    """At once; and where the main process finds the pool whole, and the other looked before it was."""
+    """At once; and, as MPI starts processes, where the main one looks when the pool is whole, the other before."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "ACCELERATE_USE_CPU": "true"}
