@@ -6,6 +6,7 @@ import click
 
 from ncfm_hub.cli import options
 from ncfm_hub.cli.output import Output
+from ncfm_hub.cli.stopping import lasts
 
 _MEMORIES = ("distilled", "random", "herding")
 _INSTEAD = {
@@ -67,6 +68,7 @@ def continual(out: Output, target: str, **request: Any) -> None:
     """
     options.refuse(_INSTEAD)
     options.refuse_with_pool(request["pool"])
+    lasts("go on with")
     from ncfm_hub.evaluation import continual as library
     from ncfm_hub.evaluation.continual_table import table_lines
 

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from ncfm_hub.cli import options, reports
-from ncfm_hub.cli.errors import set_resume_hint
 from ncfm_hub.cli.output import Output
+from ncfm_hub.cli.stopping import lasts
 
 
 @click.command(short_help="Distill a dataset, measure it, and publish it.")
@@ -49,7 +49,7 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
     from ncfm_hub import run
 
     request["overrides"] = options.overrides()
-    set_resume_hint("the same command with --resume goes on from the last checkpoint")
+    lasts("go on from the last checkpoint with", "--resume")
     plan = run.plan(**request)
     if dry_run:
         out.result(plan.as_dict(), plan.lines())

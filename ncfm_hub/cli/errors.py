@@ -3,17 +3,19 @@
 import errno
 import os
 import re
+import signal
 import traceback
 from typing import Any
 
 import click
 
+from ncfm_hub.cli.output import is_first_process
 from ncfm_hub.cli.secrets import scrub
+from ncfm_hub.cli.stopping import Stopped, advice, keep_arguments
 from ncfm_hub.errors import NcfmHubError
 
 FAILED = 1
-INTERRUPTED = 130
-_RESUME = "ncfm_hub.resume"
+BY_SIGNAL = 128  # and its number, as shells have it
 _NO_SPACE = "No space left on device"
 
 
@@ -31,16 +33,16 @@ class SafeGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except (KeyboardInterrupt, Exception) as error:
-            line, code = explain(error, resume=ctx.meta.get(_RESUME))
+            line, code = explain(error, resume=advice(ctx))
             if os.environ.get("HF_DEBUG", "0") not in ("", "0"):
                 click.echo(scrub(traceback.format_exc()), err=True)
-            click.echo(f"Error: {scrub(line)}", err=True)
+            if not isinstance(error, KeyboardInterrupt) or is_first_process():  # a signal reaches all of them
+                click.echo(f"Error: {scrub(line)}", err=True)
             ctx.exit(code)
 
-
-def set_resume_hint(hint: str) -> None:
-    """What to tell a user who interrupts the command now running, or whose disk is full."""
-    click.get_current_context().meta[_RESUME] = hint
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        keep_arguments(ctx, args)
+        return super().parse_args(ctx, args)
 
 
 def explain(error: BaseException, resume: str | None = None) -> tuple[str, int]:
@@ -49,7 +51,9 @@ def explain(error: BaseException, resume: str | None = None) -> tuple[str, int]:
     if isinstance(error, NcfmHubError):
         return _one_line(error), FAILED
     if isinstance(error, KeyboardInterrupt):
-        return f"interrupted{after}", INTERRUPTED
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+        return f"{what}{after}", BY_SIGNAL + number
     if _is_full_disk(error):
         name = getattr(error, "filename", None)
         return f"disk full{f' while writing {name}' if name else ''}: free some space{after}", FAILED

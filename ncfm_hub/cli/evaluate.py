@@ -6,6 +6,7 @@ import click
 
 from ncfm_hub.cli import options, reports
 from ncfm_hub.cli.output import Output
+from ncfm_hub.cli.stopping import lasts
 
 
 @click.command(short_help="Measure distilled datasets.")
@@ -46,6 +47,7 @@ def evaluate(out: Output, **request: Any) -> None:
       ncfm-hub evaluate runs/mine owner/theirs --source cifar10 --ranking
     """
     options.refuse_with_pool(request["pool"])
+    lasts("measure all of it again with" if request["again"] else "go on with")
     from ncfm_hub import run
 
     results = run.evaluate(**request, overrides=options.overrides(), progress=out)

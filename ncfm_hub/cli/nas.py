@@ -7,6 +7,7 @@ import click
 
 from ncfm_hub.cli import options
 from ncfm_hub.cli.output import Output
+from ncfm_hub.cli.stopping import lasts
 
 _INSTEAD = {
     "evaluation.updates": "--proxy-updates and --whole-updates",
@@ -79,6 +80,7 @@ def nas(
     if space is not None and architectures is not None:
         raise click.UsageError("--space and --architectures exclude each other")
     options.refuse(_INSTEAD)
+    lasts("go on with")
     from ncfm_hub.evaluation import candidates, search, search_report
     from ncfm_hub.publishing.folders import check_output
 

@@ -18,13 +18,17 @@ FORMATS = ("human", "json", "quiet")
 _PLAIN_EVERY = 30.0  # seconds between the lines that stand for a bar where nobody watches one
 
 
+def is_first_process() -> bool:
+    """Under a launcher every process runs the same command: only the first one speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class Output:
     """The one place that prints. It is also the `Progress` that the library reports to."""
 
     def __init__(self, format: Format = "human"):
         self.format = format
-        # Under a launcher every process runs the same command: only the first one speaks.
-        self.speaks = os.environ.get("RANK", "0") == "0"
+        self.speaks = is_first_process()
         self.alone = os.environ.get("WORLD_SIZE", "1") == "1"
         self.live = self.speaks and format == "human" and sys.stderr.isatty()
         self._bars = 0

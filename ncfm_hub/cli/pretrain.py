@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from ncfm_hub.cli import options, reports
-from ncfm_hub.cli.errors import set_resume_hint
 from ncfm_hub.cli.output import Output
+from ncfm_hub.cli.stopping import lasts
 
 
 @click.command(short_help="Train the pool of extractors that distillation uses.")
@@ -30,7 +30,7 @@ def pretrain(out: Output, **request: Any) -> None:
     options.check_publishing(request["push"], request["repo_id"])
     from ncfm_hub import run
 
-    set_resume_hint("the same command goes on from the last checkpoint")
+    lasts("go on from the last checkpoint with")
     pool = run.pretrain(**request, overrides=options.overrides(), progress=out)
     data = reports.pool_data(pool)
     out.result(data, reports.pool_lines(data), quiet=str(pool.folder))

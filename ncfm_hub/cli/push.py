@@ -7,6 +7,7 @@ import click
 
 from ncfm_hub.cli import options, reports
 from ncfm_hub.cli.output import Output
+from ncfm_hub.cli.stopping import lasts
 
 
 @click.command(short_help="Publish a distilled folder or a pool.")
@@ -23,6 +24,7 @@ def push(out: Output, folder: Path, **request: Any) -> None:
       ncfm-hub push runs/cifar10
       ncfm-hub push runs/cifar10 --repo-id owner/cifar10-tiny --private
     """
+    lasts("push it again with")
     from ncfm_hub import run
 
     pushed = reports.repo_data(run.push(folder, **request, progress=out))

@@ -160,7 +160,8 @@ def test_an_interrupt_exits_130_and_says_how_to_go_on(invoke, library):
     library.failure = KeyboardInterrupt()
     result = invoke(*BASE)
     assert result.exit_code == 130
-    assert result.stderr == "Error: interrupted; the same command with --resume goes on from the last checkpoint\n"
+    again = "ncfm-hub distill --dataset cifar10 --ipc 10 --resume"
+    assert result.stderr == f"Error: interrupted; go on from the last checkpoint with: {again}\n"
 
 
 def test_only_the_first_of_several_processes_prints(invoke, library, monkeypatch):

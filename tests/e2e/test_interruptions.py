@@ -1,6 +1,8 @@
 """Runs that are killed, interrupted, out of disk or shared by processes end with the bytes of a run left alone."""
 
+import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -65,8 +67,15 @@ def _run_alone(person: Person) -> Person:
 
 
 def _run_by_two(person: Person) -> Person:
-    ended = person.run([*_LAUNCH, *RUN])
+    """Stopped by a signal to the launcher, which hands it on, and gone on with."""
+    checkpoint = f"{person.folder.name}/out/.ncfm/distillation.safetensors"
+    stopped = _stop_when(checkpoint, person, signal.SIGTERM, [*_LAUNCH, *RUN])
+    assert stopped.returncode != 0
+    assert stopped.stderr.count("Error: stopped by SIGTERM; ") == 1, "only one of them speaks"
+    assert not (person.folder / "out" / "distilled.safetensors").exists(), "stopped too late to prove anything"
+    ended = person.run([*_LAUNCH, *_command_to_type(stopped.stderr)])
     assert ended.returncode == 0, ended.stderr
+    assert _steps_done_before(ended.stderr) in range(3, STEPS + 1)
     assert ended.stdout.count("contact sheet") == 1, "only one of them speaks"
     return person
 
@@ -78,14 +87,24 @@ def undisturbed(somebody: MakePerson) -> Iterator[Undisturbed]:
         yield Undisturbed(worker.submit(_run_alone, people[0]), worker.submit(_run_by_two, people[1]))
 
 
-def _stop_when(path: str, person: Person, how: signal.Signals, *extra: str) -> subprocess.CompletedProcess[str]:
-    """Start the run and send it a signal once a file fitting `path` appears, or changes if it was there before."""
+def _command_to_type(stderr: str) -> list[str]:
+    """The arguments of the command that the message gives."""
+    (line,) = (line for line in stderr.splitlines() if line.startswith("Error: ") and "last checkpoint" in line)
+    program, *arguments = shlex.split(line.partition(": ")[2].partition(": ")[2])
+    assert program == "ncfm-hub"
+    assert arguments == [*RUN, "--resume"]
+    return arguments
+
+
+def _stop_when(
+    path: str, person: Person, how: signal.Signals, command: list[str | Path]
+) -> subprocess.CompletedProcess[str]:
+    """Start a run and send it a signal once a file fitting `path` appears, or changes if it was there before."""
 
     def state() -> list[tuple[Path, int]]:
         return [(found, found.stat().st_mtime_ns) for found in person.folder.parent.glob(path)]
 
     before, deadline = state(), time.monotonic() + 200
-    command = ncfm(*RUN, *extra)
     with person.start(command) as child:
         try:
             while child.poll() is None and state() == before:
@@ -105,7 +124,7 @@ def _steps_done_before(stderr: str) -> int:
 
 
 def _kill_in_pretraining(person: Person) -> None:
-    ended = _stop_when(f"{person.home.name}/cache/pools/*/00-partial.safetensors", person, signal.SIGKILL)
+    ended = _stop_when(f"{person.home.name}/cache/pools/*/00-partial.safetensors", person, signal.SIGKILL, ncfm(*RUN))
     assert ended.returncode == -signal.SIGKILL
     (pool,) = (person.cache / "pools").iterdir()
     assert (pool / "00-partial.safetensors").is_file()
@@ -114,20 +133,21 @@ def _kill_in_pretraining(person: Person) -> None:
 
 def _kill_in_distillation(person: Person) -> None:
     checkpoint = f"{person.folder.name}/out/.ncfm/distillation.safetensors"
-    ended = _stop_when(checkpoint, person, signal.SIGKILL, "--resume")
+    ended = _stop_when(checkpoint, person, signal.SIGKILL, ncfm(*RUN, "--resume"))
     assert ended.returncode == -signal.SIGKILL
     assert not (person.folder / "out" / "distilled.safetensors").exists()
 
 
-def _interrupt(person: Person) -> None:
+def _interrupt(person: Person) -> list[str]:
     checkpoint = f"{person.folder.name}/out/.ncfm/distillation.safetensors"
-    ended = _stop_when(checkpoint, person, signal.SIGINT, "--resume")
+    ended = _stop_when(checkpoint, person, signal.SIGINT, ncfm(*RUN, "--resume"))
     assert ended.returncode == 130
     assert _steps_done_before(ended.stderr) in range(3, STEPS)
-    assert error_line(ended) == "interrupted; the same command with --resume goes on from the last checkpoint"
+    assert error_line(ended).startswith("interrupted; go on from the last checkpoint with: ")
+    return _command_to_type(ended.stderr)
 
 
-def _fill_the_disk(person: Person) -> None:
+def _fill_the_disk(person: Person, again: list[str]) -> list[str]:
     """The disk holds what is there, and half a checkpoint more."""
     folder, after = person.folder / "out", person.folder / "after"
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -148,11 +168,14 @@ def _fill_the_disk(person: Person) -> None:
     else:
         small = ["sh", "-c", _UNDER_A_LIMIT, "sh", folder, str(half), after]
         expected = r"File too large"
-    ended = person.run([*small, *ncfm(*RUN, "--resume")])
+    ended = person.run([*small, *ncfm(*again)])
     assert ended.returncode == 1
     assert re.search(expected, error_line(ended))
     left = {folder / path.relative_to(after): path.read_bytes() for path in after.rglob("*") if path.is_file()}
+    seconds = Path(".ncfm") / "times.json"  # the only thing that goes on
+    assert json.loads(left.pop(folder / seconds)).keys() == json.loads(before.pop(folder / seconds)).keys()
     assert left == before, "the checkpoint is the last whole one, and nothing half-written is beside it"
+    return _command_to_type(ended.stderr) if "last checkpoint" in ended.stderr else again
 
 
 def test_killed_interrupted_and_out_of_disk_a_run_ends_with_the_same_bytes(
@@ -161,9 +184,8 @@ def test_killed_interrupted_and_out_of_disk_a_run_ends_with_the_same_bytes(
     person = _newcomer(somebody)
     _kill_in_pretraining(person)
     _kill_in_distillation(person)
-    _interrupt(person)
-    _fill_the_disk(person)
-    ended = person.done(*RUN, "--resume")
+    again = _fill_the_disk(person, _interrupt(person))
+    ended = person.done(*again)
     assert _steps_done_before(ended.stderr) in range(6, STEPS + 1)
     alone = undisturbed.alone.result()
     for members in ("*-init.safetensors", "*-trained.safetensors"):
