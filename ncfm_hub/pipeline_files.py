@@ -171,12 +171,16 @@ def _bounds(constraint: Any) -> str:
     return "".join(_bounds(inner) for inner in getattr(constraint, "metadata", ()))  # pydantic's Field in an Annotated
 
 
+def close(word: str, valid: Collection[str]) -> list[str]:
+    """Those of `valid` that are most like `word`, at most three, the likest first; none where nothing is near."""
+    likeness = {choice: difflib.SequenceMatcher(None, word.lower(), choice.lower()).ratio() for choice in valid}
+    least = max(_ALIKE, max(likeness.values(), default=0.0) - 0.1)
+    return sorted((choice for choice in likeness if likeness[choice] >= least), key=lambda c: -likeness[c])[:3]
+
+
 def nearest(word: str, valid: Collection[str], what: str) -> str:
     """The tail of a message: `; did you mean x?`, or the list (its first twenty) when nothing is near."""
-    likeness = {choice: difflib.SequenceMatcher(None, word.lower(), choice.lower()).ratio() for choice in valid}
-    best = max(likeness.values(), default=0.0)
-    if best >= _ALIKE:
-        close = [choice for choice in sorted(likeness, key=lambda c: -likeness[c]) if likeness[choice] > best - 0.1]
-        return f"; did you mean {' or '.join(close[:3])}?"
+    if found := close(word, valid):
+        return f"; did you mean {' or '.join(found)}?"
     listed = list(valid)[:20]
     return f"; {what}: {', '.join(listed)}{', ...' if len(valid) > len(listed) else ''}"

@@ -12,6 +12,7 @@ import click
 from ncfm_hub.cli.output import is_first_process
 from ncfm_hub.cli.secrets import scrub
 from ncfm_hub.cli.stopping import Stopped, advice, keep_arguments
+from ncfm_hub.cli.suggestions import message
 from ncfm_hub.errors import NcfmHubError
 
 FAILED = 1
@@ -26,9 +27,9 @@ class SafeGroup(click.Group):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:  # Click prints it and exits 2
-            text = error.format_message()
-            if scrub(text) != text:
-                raise click.UsageError(scrub(text), error.ctx) from None
+            text = scrub(message(error))
+            if text != error.format_message():
+                raise click.UsageError(text, error.ctx) from None
             raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise

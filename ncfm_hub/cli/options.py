@@ -4,6 +4,7 @@ An option that sets a value of the recipe is collected under its dotted key; a c
 `overrides()`. Where two say the same thing, the later one on the command line wins.
 """
 
+import csv
 import functools
 import os
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ import click
 
 from ncfm_hub.cli.output import FORMATS, Output
 from ncfm_hub.cli.secrets import remember
+from ncfm_hub.cli.suggestions import SetOption
 from ncfm_hub.errors import NcfmHubError
 
 Command = Callable[..., Any]
@@ -69,9 +71,16 @@ def _recipe(flag: str, key: str, **attributes: Any) -> Callable[[Command], Comma
 def _split_classes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is None:
         return
-    names = [name.strip() for name in value.split(",")]
-    if not all(names):
-        raise click.BadParameter("expected names or indices between commas, for example cat,dog,3")
+    try:
+        (names,) = csv.reader([value], skipinitialspace=True, strict=True)
+    except (csv.Error, ValueError):
+        names = [""]
+    names = [name.strip() for name in names]
+    if not names or not all(names):
+        raise click.BadParameter(
+            "expected names or indices between commas, one with a comma of its own in double quotes, for example "
+            "'cat,3,\"tench, Tinca tinca\"'"
+        )
     _collect(ctx, "source.classes", names)  # a number is an index only where no class has it for a name
 
 
@@ -149,6 +158,8 @@ students_option = _recipe(
 )
 set_option = click.option(
     "--set",
+    cls=SetOption,
+    sections=("source", "pool", "distillation", "evaluation", "engine"),
     multiple=True,
     metavar="KEY=VALUE",
     callback=_store_assignments,
@@ -157,6 +168,8 @@ set_option = click.option(
 )
 evaluation_set_option = click.option(
     "--set",
+    cls=SetOption,
+    sections=("evaluation", "engine"),
     multiple=True,
     metavar="KEY=VALUE",
     callback=_store_assignments,
@@ -184,7 +197,7 @@ source_options = _stack(
         metavar="A,B,C",
         callback=_split_classes,
         expose_value=False,
-        help="Only these classes, by name or index, in this order.",
+        help="Only these classes, by name or index, in this order; a name with a comma in double quotes.",
     ),
     _recipe("--resolution", "source.resolution", type=click.IntRange(min=1), metavar="PX", help="Side of the images."),
 )

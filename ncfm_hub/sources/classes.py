@@ -52,6 +52,12 @@ class Classes:
         values = tuple(self.values[index] for index in picked)
         return Classes(names, ids, values, self.unlabelled, wanted is not None)
 
+    def _hint(self, wanted: str) -> str:
+        whole = next((name for name in self.names if wanted in map(str.strip, name.split(","))), None)
+        if whole is None:
+            return nearest(wanted, self.names, "classes")
+        return f"; the class {whole!r} has a comma in its name: put it in double quotes between the commas of --classes"
+
     def _index(self, wanted: str | int, dataset: str) -> int:
         count = len(self.names)
         if isinstance(wanted, str):
@@ -63,7 +69,7 @@ class Classes:
                     f"{dataset}: {len(hits)} classes are named {wanted!r}; give the index (0 to {count - 1})"
                 )
             if not wanted.isdecimal():
-                raise SourceError(f"{dataset} has no class {wanted!r}{nearest(wanted, self.names, 'classes')}")
+                raise SourceError(f"{dataset} has no class {wanted!r}{self._hint(wanted)}")
         if not 0 <= int(wanted) < count:
             raise SourceError(f"{dataset} has no class of index {wanted}; it has {count} (0 to {count - 1})")
         return int(wanted)

@@ -69,3 +69,10 @@ def test_missing_and_impossible_labels_are_named_by_row() -> None:
         ANIMALS.positions(column([0, 1, None]), "d, split 'train'")
     with pytest.raises(SourceError, match="row 1: label 9 is not one of the 4 classes"):
         ANIMALS.positions(column([0, 9]), "d")
+
+
+def test_a_part_of_a_name_with_commas_is_told_how_to_name_all_of_it() -> None:
+    classes = classes_of_feature(["tench, Tinca tinca", "goldfish, Carassius auratus", "cat"])
+    assert classes.choose(["cat", "tench, Tinca tinca"], "animals").names == ("cat", "tench, Tinca tinca")
+    with pytest.raises(SourceError, match=r"no class 'Tinca tinca'; the class 'tench, Tinca tinca' has a comma in its"):
+        classes.choose(["Tinca tinca", "cat"], "animals")
