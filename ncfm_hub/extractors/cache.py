@@ -17,6 +17,7 @@ from ncfm_hub.extractors.networks import (
     check_backbone,
     check_network,
     convnet_for,
+    is_place,
     name_of,
     normalise,
     pretrained_name,
@@ -73,6 +74,11 @@ def _folder_digest(folder: Path) -> list[tuple[str, str]]:
 
 def architecture_name(recipe: PoolRecipe, resolution: int) -> str:
     """The backbone a recipe means at a resolution. Raises PoolError where its weights are of another."""
+    if recipe.backbone and is_place(recipe.backbone):
+        raise PoolError(
+            f"pool.backbone (--backbone) is {recipe.backbone!r}, where weights lie, and no name of timm's; name the "
+            f"weights by --pretrained {recipe.backbone}, and leave --backbone out"
+        )
     if recipe.backbone and recipe.pretrained:
         check_backbone(recipe.backbone, recipe.pretrained)
     if recipe.backbone:

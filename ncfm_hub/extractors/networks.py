@@ -47,14 +47,15 @@ def convnet_for(resolution: int) -> str:
 
 def pretrained_name(backbone: str | None, weights: str) -> str:
     """The name under which timm finds `weights`: itself if it names a place (`hf-hub:`, `local-dir:`), else a tag."""
-    if _is_place(weights):
+    if is_place(weights):
         return weights
     if backbone is None:
         raise PoolError(f"weights {weights!r} are a tag of a backbone; name the backbone too (--backbone)")
     return f"{backbone}.{weights}"
 
 
-def _is_place(weights: str) -> bool:
+def is_place(weights: str) -> bool:
+    """Whether `weights` names a place where they lie, and not a tag of timm's."""
     return weights.startswith(("hf-hub:", "hf_hub:", "local-dir:"))
 
 
@@ -78,7 +79,7 @@ def check_backbone(backbone: str, weights: str) -> None:
 
     A tag of timm's is one of the backbone's own, and so fits.
     """
-    if not _is_place(weights):
+    if not is_place(weights):
         return
     found = backbone_of(weights)
     if found != backbone.split(".")[0]:

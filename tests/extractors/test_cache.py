@@ -256,6 +256,12 @@ def test_a_backbone_that_is_none_stops_before_training(source: Source, engine: E
         get_pool(source, False, recipe(backbone="resnet0"), engine)
 
 
+@pytest.mark.parametrize("place", ["hf-hub:timm/resnet18.a1_in1k", "local-dir:weights"])
+def test_weights_named_as_the_backbone_are_told_where_they_go(place: str) -> None:
+    with pytest.raises(PoolError, match=f"name the weights by --pretrained {place}, and leave --backbone out"):
+        architecture_name(recipe(backbone=place), 32)
+
+
 def test_a_member_begun_with_other_threads_is_not_gone_on_with(source: Source, engine: Engine) -> None:
     threads = torch.get_num_threads()
     with pytest.raises(Stopped):
