@@ -23,7 +23,7 @@ class FrozenNetwork:
         def call(weights: Weights, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return functional_call(both, weights, (x,))
 
-        self._call = call if engine.native and run_natively(network) else engine.compile(call)
+        self._call = call if engine.native and run_natively(network) else engine.compile(call, network)
 
     def bind(
         self, weights: Weights, full_precision: bool = False

@@ -47,7 +47,7 @@ class TogetherTrainer:
                 logits = functional_call(network, weights, (images,))
             return F.cross_entropy(logits.float(), targets)
 
-        self._losses = engine.compile(vmap(loss))
+        self._losses = engine.compile(vmap(loss), network)
 
     def load(self, weights: Sequence[Weights]) -> nn.Module:
         """Set out from these weights of K networks; returns the module whose parameters (K, ...) are to be optimised.

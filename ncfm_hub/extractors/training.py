@@ -25,7 +25,7 @@ class Trainer:
         self.engine = engine
         self.network = network.to(engine.device).to(memory_format=torch.channels_last)
         native = engine.native and run_natively(self.network)
-        self._forward = self.network if native else engine.compile(self.network)
+        self._forward = self.network if native else engine.compile(self.network, self.network)
 
     def load(self, weights: Sequence[Weights]) -> nn.Module:
         """Set out from the only one of these weights; returns the network, whose parameters are to be optimised."""
