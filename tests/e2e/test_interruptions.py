@@ -90,7 +90,7 @@ def undisturbed(somebody: MakePerson) -> Iterator[Undisturbed]:
 def _command_to_type(stderr: str) -> list[str]:
     """The arguments of the command that the message gives."""
     (line,) = (line for line in stderr.splitlines() if line.startswith("Error: ") and "last checkpoint" in line)
-    program, *arguments = shlex.split(line.partition(": ")[2].partition(": ")[2])
+    program, *arguments = shlex.split(line.rpartition(": ")[2])
     assert program == "ncfm-hub"
     assert arguments == [*RUN, "--resume"]
     return arguments
