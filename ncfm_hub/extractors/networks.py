@@ -14,6 +14,7 @@ from torch import nn
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import small_images as small_images  # registers AlexNet, VGG-11 and ResNet-18
 from ncfm_hub.extractors.grid import convnet_name, convnet_options  # registers ConvNets
+from ncfm_hub.extractors.weights_size import weights_size
 
 _ANY_CONVNET = "ncfm_convnet"  # by which timm makes ConvNets of all forms
 
@@ -71,7 +72,18 @@ def backbone_of(weights: str) -> str:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PoolError(f"the weights {weights!r} cannot be had: {reason}") from error
+    _check_size(network, weights)
     return name_of(network)
+
+
+def _check_size(network: nn.Module, weights: str) -> None:
+    """Raise PoolError for an architecture that the file of its weights cannot fill, at a byte a parameter."""
+    parameters, size = sum(parameter.numel() for parameter in network.parameters()), weights_size(weights)
+    if size is not None and size < parameters:
+        raise PoolError(
+            f"the weights {weights!r} have {size:,} bytes, too few for {name_of(network)!r} with its {parameters:,} "
+            "parameters, which their config.json names"
+        )
 
 
 def check_backbone(backbone: str, weights: str) -> None:
@@ -129,6 +141,12 @@ def timm_call(architecture: Architecture) -> tuple[str, dict[str, Any]]:
     if architecture.name.startswith("ncfm_convnet") or _made_for_one_size(architecture):
         arguments["img_size"] = architecture.resolution
     return architecture.name, arguments
+
+
+def shapes_of(architecture: Architecture) -> dict[str, torch.Tensor]:
+    """The weights of a network by name, without values and without the memory for them ("meta")."""
+    with torch.device("meta"):
+        return build_network(architecture).state_dict()
 
 
 def check_network(architecture: Architecture) -> None:

@@ -18,13 +18,14 @@ import torch
 from safetensors.torch import save_file
 
 from ncfm_hub.errors import Damaged, PoolError
-from ncfm_hub.extractors.networks import Architecture, build_network, timm_call
+from ncfm_hub.extractors.networks import Architecture, build_network, shapes_of, timm_call
+from ncfm_hub.extractors.pool_file import POOL_FILE as POOL_FILE
+from ncfm_hub.extractors.pool_file import check_pool_file
 from ncfm_hub.files import sha256_file, whole_file, write_json
 from ncfm_hub.sealed import add_tensors, contiguous, load_record, load_tensors, save_record
 
 Weights = dict[str, torch.Tensor]
 FORMAT = 1
-POOL_FILE = "pool.json"
 TIMM_FILES = ("config.json", "model.safetensors")
 # Hub models are read by these names alone; anything else in a repository is left where it is.
 FILE_PATTERNS = [POOL_FILE, "*-init.safetensors", "*-trained.safetensors"]
@@ -140,29 +141,29 @@ def read_pool(folder: Path, origin: str) -> Pool:
     where it carries a digest."""
     try:
         described = load_record(folder / POOL_FILE, digest_needed=False)
-        architecture = Architecture.from_dict(described["architecture"])
-        accuracy = tuple(member["accuracy"] for member in described["members"])
-        names, key = tuple(described["class_names"]), str(described["key"])
     except FileNotFoundError:
         raise PoolError(f"{origin} is not a pool of extractors: it has no {POOL_FILE}") from None
-    except Damaged as error:
+    except (OSError, Damaged) as error:
         raise PoolError(f"{origin}: {POOL_FILE} is not readable ({error})") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PoolError(f"{origin}: {POOL_FILE} is not readable ({type(error).__name__}: {error})") from None
-    if architecture.classes != len(names):
-        raise PoolError(f"{origin}: {POOL_FILE} names {len(names)} classes; its networks have {architecture.classes}")
-    expected = build_network(architecture).state_dict()
+    content = check_pool_file(described, origin)
+    architecture = content.network()
+    expected = shapes_of(architecture)
     members = tuple(
         (
             _read_weights(folder, number, "init", origin, expected),
             _read_weights(folder, number, "trained", origin, expected),
         )
-        for number in range(len(accuracy))
+        for number in range(len(content.members))
     )
-    if not members:
-        raise PoolError(f"{origin}: {POOL_FILE} lists no members")
     return Pool(
-        architecture, names, members, accuracy, key, origin, described.get("pretrained"), described.get("measured_on")
+        architecture,
+        tuple(content.class_names),
+        members,
+        tuple(member.accuracy for member in content.members),
+        content.key,
+        origin,
+        content.pretrained,
+        content.measured_on.model_dump() if content.measured_on else None,
     )
 
 

@@ -1,0 +1,97 @@
+"""What `pool.json` says of a pool, checked: it may come from elsewhere, and hours of work rest on it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ncfm_hub.errors import PoolError
+from ncfm_hub.extractors.networks import Architecture
+from ncfm_hub.pipeline_files import found
+from ncfm_hub.recipe import Positive
+
+POOL_FILE = "pool.json"
+
+
+def _beta(text: str) -> str:
+    if not 0 <= float(text) <= 1:
+        raise ValueError("expected a share of initial weights from 0 to 1 as text")
+    return text
+
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Percent = Annotated[float, Field(ge=0, le=100)]
+_Beta = Annotated[str, AfterValidator(_beta)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)  # other keys are other versions', and of no consequence
+
+
+class _Architecture(_Part):
+    name: str
+    classes: Positive
+    channels: Positive
+    resolution: Positive
+    mean: list[_Number]
+    std: list[_Deviation]
+
+
+class _Member(_Part):
+    accuracy: dict[_Beta, _Percent]
+
+
+class _MeasuredOn(_Part):
+    split: str
+    images: Positive
+
+
+class PoolFile(_Part):
+    """The keys that this version reads."""
+
+    key: str
+    architecture: _Architecture
+    class_names: list[str]
+    members: list[_Member]
+    pretrained: str | None = None
+    measured_on: _MeasuredOn | None = None
+
+    def network(self) -> Architecture:
+        """What its networks are."""
+        return Architecture.from_dict(self.architecture.model_dump())
+
+
+def check_pool_file(described: Mapping[str, Any], origin: str) -> PoolFile:
+    """The content of a `pool.json`, of which everything has its type and fits the rest.
+
+    Raises PoolError, one line that names the pool, the file and the key.
+    """
+    where = f"{origin}: {POOL_FILE}"
+    try:
+        content = PoolFile.model_validate(described)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        wrong = "is missing" if first["type"] == "missing" else f"is {found(first['input'])}; {_expected(first['msg'])}"
+        raise PoolError(f"{where} is not readable: `{key}` {wrong}" if key else f"{where} is not readable") from None
+    shape, names = content.architecture, content.class_names
+    if shape.classes != len(names):
+        raise PoolError(f"{where} names {len(names)} classes; its networks have {shape.classes}")
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise PoolError(f"{where} names the class {twice!r} twice in `class_names`")
+    for key in ("mean", "std"):
+        count = len(getattr(shape, key))
+        if count != shape.channels:
+            raise PoolError(
+                f"{where}: `architecture.{key}` has {count} numbers; expected one a channel ({shape.channels})"
+            )
+    if not content.members:
+        raise PoolError(f"{where} lists no members")
+    return content
+
+
+def _expected(message: str) -> str:
+    """pydantic's "Input should be a valid string", as the rest of our messages."""
+    return message.replace("Input should be", "expected", 1).replace("Value error, ", "", 1)
