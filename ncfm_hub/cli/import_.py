@@ -8,6 +8,7 @@ import click
 from ncfm_hub.cli import options
 from ncfm_hub.cli.figures import mean_option, std_option
 from ncfm_hub.cli.output import Output
+from ncfm_hub.counting import counted
 
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -48,5 +49,5 @@ def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) 
     made = import_set(file, dataset, factor, **request, overrides=options.overrides(), progress=out)
     if cut := made.about.get("cut"):
         out.note(f"cut {cut['share']:.2%} of the values, which reached from {cut['lowest']:g} to {cut['highest']:g}")
-    lines = [f"folder     {made.folder}", f"per class  {made.ipc} stored images"]
+    lines = [f"folder     {made.folder}", f"per class  {counted(made.ipc, 'stored image')}"]
     out.result({"folder": str(made.folder), "ipc": made.ipc, "imported": made.about}, lines, quiet=str(made.folder))

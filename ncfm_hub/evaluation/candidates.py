@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ncfm_hub.cost import NETWORK_EFFICIENCY, TRAINING, forward_operations, machine_speed
+from ncfm_hub.counting import counted
 from ncfm_hub.engine import Engine
 from ncfm_hub.errors import Diverged, PoolError
 from ncfm_hub.evaluation.protocol import Row, measure, student_journal
@@ -143,7 +144,7 @@ def _estimate(architectures: Sequence[Architecture], images: int, engine: Engine
     """images: trained on by each."""
     operations = TRAINING * images * sum(forward_operations(one) for one in architectures)
     minutes = operations / (NETWORK_EFFICIENCY * machine_speed(engine.device)) / 60
-    return f"{len(architectures)} architectures, about {max(minutes, 1):.0f} min if none was trained before"
+    return f"{counted(len(architectures), 'architecture')}, about {max(minutes, 1):.0f} min if none was trained before"
 
 
 class _OneBar:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ncfm_hub.counting import counted
 from ncfm_hub.files import whole_file
 
 # Colours that the colour-blind tell apart (Okabe and Ito), and marks for those who print in grey.
@@ -50,6 +51,5 @@ def plot_steps(results: dict[str, Any], path: Path) -> None:
 
 def _title(results: dict[str, Any]) -> str:
     memory, protocol = results["memories"][0], results["protocol"]
-    return (
-        f"{results['set']}: memories of {memory['stored_per_class']} stored images a class, {protocol['labels']} labels"
-    )
+    stored = counted(memory["stored_per_class"], "stored image")
+    return f"{results['set']}: memories of {stored} a class, {protocol['labels']} labels"

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ncfm_hub.counting import counted
 from ncfm_hub.evaluation.memories import DISTILLED, Memory
 from ncfm_hub.evaluation.protocol import summarise
 from ncfm_hub.evaluation.seen_classes import ClassOrder
@@ -116,8 +117,8 @@ def _notes(subject: Subject, memories: Sequence[Memory], sizes: Sequence[int]) -
     """What one must know to read the numbers, a sentence each."""
     names, side = [memory.name for memory in memories], subject.images.shape[-1]
     notes = [
-        f"every memory keeps {subject.ipc} stored images of {side} x {side} px of each class seen so far; each student "
-        f"is trained on it from scratch with {subject.plan().updates:,} updates"
+        f"every memory keeps {counted(subject.ipc, 'stored image')} of {side} x {side} px of each class seen so far; "
+        f"each student is trained on it from scratch with {counted(subject.plan().updates, 'update')}"
     ]
     counts = torch.bincount(subject.labels).tolist()
     if DISTILLED in names and min(counts) < max(counts):
@@ -126,8 +127,8 @@ def _notes(subject: Subject, memories: Sequence[Memory], sizes: Sequence[int]) -
     if added[0] > added[-1]:
         larger = added.count(added[0])
         notes.append(
-            f"{sizes[-1]} classes do not divide among {len(sizes)} steps: {larger} of {added[0]} classes, then "
-            f"{len(sizes) - larger} of {added[-1]}"
+            f"{sizes[-1]} classes do not divide among {len(sizes)} steps: {larger} of {counted(added[0], 'class')}, "
+            f"then {len(sizes) - larger} of {added[-1]}"
         )
     if "random" in names:
         notes.append("the random memory is drawn anew for each order")

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import PoolError
 from ncfm_hub.evaluation.agreement import agreement
 from ncfm_hub.evaluation.baselines import random_images
@@ -70,7 +71,9 @@ def search_architectures(
     sets = _sets(subject, part, random_baseline)
     trained, failed = measure_candidates(candidates, sets, subject.plan(), budget, subject.engine, progress)
     if not trained:
-        raise PoolError(f"none of {len(failed)} architectures could be measured; the first: {failed[0]['reason']}")
+        raise PoolError(
+            f"none of {counted(len(failed), 'architecture')} could be measured; the first: {failed[0]['reason']}"
+        )
     proxies = {row.name: [one[row.name]["mean"] for one in trained] for row in sets.proxies}
     return {
         "ncfm_hub": 1,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ncfm_hub.counting import counted
 from ncfm_hub.files import whole_file, write_study, write_text
 
 _COLOURS = {"distilled": "#0072B2", "random": "#D55E00"}  # Okabe and Ito's, told apart by all
@@ -36,9 +37,10 @@ def agreement_lines(found: Figures) -> list[str]:
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"{len(found['architectures'])} architectures drawn from {protocol['drawn_from']}, {protocol['students']} "
-        f"student(s) of each, hard labels; {protocol['proxy_updates']} updates on a proxy, {protocol['whole_updates']} "
-        f"on the whole set. Measured on {protocol['test_images']} images of the {protocol['split']}. In brackets: 95 % "
+        f"{counted(len(found['architectures']), 'architecture')} drawn from {protocol['drawn_from']}, "
+        f"{counted(protocol['students'], 'student')} of each, hard labels; "
+        f"{counted(protocol['proxy_updates'], 'update')} on a proxy, {protocol['whole_updates']} on the whole set. "
+        f"Measured on {counted(protocol['test_images'], 'image')} of the {protocol['split']}. In brackets: 95 % "
         "bootstrap interval over architectures. Regret: points of accuracy on the whole set between the best of all "
         "and the best of the proxy's first few. Time: of training and testing, not of making the set.",
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.evaluation.students import TrainingSet, one_hot
 from ncfm_hub.randomness import generator
@@ -39,7 +40,9 @@ def classes_after(classes: int, steps: int) -> list[int]:
     Raises DistilledError unless every step brings a class.
     """
     if not 1 <= steps <= classes:
-        raise DistilledError(f"{classes} classes cannot come in {steps} steps; give 1 to {classes} by --steps")
+        raise DistilledError(
+            f"{counted(classes, 'class')} cannot come in {counted(steps, 'step')}; give 1 to {classes} by --steps"
+        )
     each, more = divmod(classes, steps)
     return [each * step + min(step, more) for step in range(1, steps + 1)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import timm
 import torch
 
+from ncfm_hub.counting import counted
 from ncfm_hub.engine import Engine
 from ncfm_hub.errors import Damaged, PoolError
 from ncfm_hub.extractors.networks import (
@@ -274,7 +275,7 @@ def _measure(
     images, labels = known.images[rows], known.labels[rows]
     accuracy = measure_blends(trainer, pair, images, labels, lambda x: normalise(x, architecture))
     save_record(_measured_file(folder, member), accuracy)
-    return f"{accuracy['0.0']:.1f} % on {len(rows)} images of {split}"
+    return f"{accuracy['0.0']:.1f} % on {counted(len(rows), 'image')} of {split}"
 
 
 def _measured_on(source: Source) -> tuple[str | None, ImageSet]:

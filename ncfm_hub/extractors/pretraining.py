@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.networks import Architecture, build_network, normalise
 from ncfm_hub.extractors.pool import Weights, blend
@@ -167,10 +168,11 @@ def _load_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimiz
             number, name = rest.split(".", 1)
             state.setdefault(int(number), {})[name] = tensor
     threads = torch.get_num_threads()
-    if told["threads"] != str(threads):
+    before = int(told["threads"])
+    if before != threads:
         raise PoolError(
-            f"{path} was begun with {told['threads']} threads, and there are {threads} now, which would give other "
-            f"weights; set OMP_NUM_THREADS={told['threads']}, or remove that file to train the member anew"
+            f"{path} was begun with {counted(before, 'thread')}, and there are {threads} now, which would give other "
+            f"weights; set OMP_NUM_THREADS={before}, or remove that file to train the member anew"
         )
     network.load_state_dict(weights)
     whole = optimizer.state_dict()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing import statements
 from ncfm_hub.publishing.card_text import Card, make_card, parse_card, update_card
@@ -138,7 +139,7 @@ def _card(
     try:
         source, rows = pipeline["source"], _rows(pipeline)
         by = "others" if "imported" in pipeline else "NCFM"
-        title = f"{pipeline['name']} distilled by {by}, {_images(pipeline['ipc'])} per class"
+        title = f"{pipeline['name']} distilled by {by}, {counted(pipeline['ipc'], 'image')} per class"
         header = dataset_header(
             title=title,
             class_names=list(source["class_names"]),
@@ -216,9 +217,5 @@ def _sizes(folder: Path, config: Config, expected: int) -> tuple[int, int]:
         in_memory += sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
         on_disk += shard.stat().st_size
     if rows != expected:
-        raise DistilledError(f"{folder / config} holds {rows} images; {PIPELINE} says {expected}")
+        raise DistilledError(f"{folder / config} holds {counted(rows, 'image')}; {PIPELINE} says {expected}")
     return in_memory, on_disk
-
-
-def _images(number: int) -> str:
-    return f"{number} image" if number == 1 else f"{number} images"

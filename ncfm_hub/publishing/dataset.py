@@ -6,6 +6,7 @@ Shapes: C classes, S = C * ipc stored images, M = S * factor**2 decoded images, 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.layout import Config
 
@@ -141,7 +142,9 @@ def _check_values(it: Distilled) -> None:
         twice = next(name for name in it.class_names if it.class_names.count(name) > 1)
         raise DistilledError(f"two classes have the same name {twice!r}")
     if len(it.stored) % classes:
-        raise DistilledError(f"{len(it.stored)} stored images do not divide among {classes} classes")
+        raise DistilledError(
+            f"{counted(len(it.stored), 'stored image does', 'stored images do')} not divide among {classes} classes"
+        )
     ordered = torch.arange(classes).repeat_interleave(len(it.stored) // classes)
     if not torch.equal(it.stored_labels, ordered):
         raise DistilledError("stored images are not class by class with the same number of images in each")

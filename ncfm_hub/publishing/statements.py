@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ncfm_hub.counting import counted, things
 from ncfm_hub.publishing.escaping import Ready, code, inline, link, web_address
 
 Row = Mapping[str, Any]
@@ -42,17 +43,17 @@ def measured_how(protocol: Mapping[str, Any]) -> Ready | None:
     metric = str(protocol["metric"])
     parts = [f"{inline(metric[:1].upper() + metric[1:])}"]
     if "split" in protocol:
-        images = f" ({protocol['test_images']:,} images)" if "test_images" in protocol else ""
+        images = f" ({counted(protocol['test_images'], 'image')})" if "test_images" in protocol else ""
         parts.append(f" on the source's {code(protocol['split'])} split{images}")
     if "distillations" in protocol and "students" in protocol:
         runs, students = protocol["distillations"], protocol["students"]
-        plural = "distillation" if runs == 1 else "distillations"
-        many = "student" if students == 1 else "students"
-        parts.append(f"; {inline(runs)} {plural} x {inline(students)} {many}")
+        parts.append(
+            f"; {inline(runs)} {things(runs, 'distillation')} x {inline(students)} {things(students, 'student')}"
+        )
     if "student" in protocol:
         parts.append(f" ({code(protocol['student'])})")
     if "updates" in protocol and "batch_size" in protocol:
-        work = f"{protocol['updates']:,} updates of {protocol['batch_size']:,} images"
+        work = f"{counted(protocol['updates'], 'update')} of {counted(protocol['batch_size'], 'image')}"
         parts.append(f", each trained for {work}, the same for every row")
     return Ready("".join(parts) + ".")
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.escaping import Ready, code, fenced, inline, literal
 from ncfm_hub.resources import data_folder
@@ -31,6 +32,7 @@ def render(template: str, context: dict[str, Any]) -> str:
         "fenced": fenced,
         "literal": literal,
         "count": lambda number: Ready(f"{number:,}"),
+        "counted": lambda *words: Ready(counted(*words)),
         "points": lambda number: Ready(f"{number:.1f}"),
         "fraction": lambda number: Ready(f"{number:.3f}"),
         "figure": lambda number: Ready(f"{number:.4g}"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.escaping import Ready, plain
 from ncfm_hub.publishing.layout import PIPELINE, RESULTS
@@ -56,6 +57,7 @@ def _render(context: dict[str, Any]) -> str:
     environment.filters |= {
         "whole": whole,
         "count": lambda number: f"{number:,}",
+        "counted": counted,
         "points": lambda number: f"{number:.1f}",
         "signed": lambda number: f"{number:+.1f}".replace("-", "−"),
         "figure": lambda number: f"{number:.4g}",

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.card import read_results
 from ncfm_hub.publishing.layout import RESULTS
@@ -88,7 +89,7 @@ def read_measurements(folder: Path, classes: int) -> Measurements:
     for row in found.rows:
         if len(row.per_class) not in (0, classes):
             raise DistilledError(
-                f"{folder / RESULTS}: the row {row.set!r} has accuracies of {len(row.per_class)} classes; "
+                f"{folder / RESULTS}: the row {row.set!r} has accuracies of {counted(len(row.per_class), 'class')}; "
                 f"the set has {classes}"
             )
     return found

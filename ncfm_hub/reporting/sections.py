@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ncfm_hub.counting import counted
 from ncfm_hub.evaluation.ranking import label_robust_score
 from ncfm_hub.publishing import statements
 from ncfm_hub.publishing.card import recipe_rows
@@ -34,7 +35,7 @@ def sections_of(it: Gathered, sets_on_page: int = 1) -> dict[str, Any]:
     rows = [row for row in it.measured.rows if row.accuracy]
     return {
         "name": it.name,
-        "title": f"{it.described['name']}, {_images(it.distilled.ipc)} per class",
+        "title": f"{it.described['name']}, {counted(it.distilled.ipc, 'image')} per class",
         "imported": origin_of(it.described["imported"]) if "imported" in it.described else [],
         "pipeline": it.described,
         "source": source,
@@ -73,10 +74,6 @@ def compare(sets: Sequence[Gathered]) -> list[tuple[str, Axis, list[Bar]]]:
     """The distilled rows of several sets in one chart for each kind of labels."""
     found = [(it.name, row) for it in sets for row in it.measured.rows if row.accuracy and row.set == "distilled"]
     return _grouped([(row, name, "distilled") for name, row in found])
-
-
-def _images(number: int) -> str:
-    return f"{number} image" if number == 1 else f"{number} images"
 
 
 def _tiles(rows: Sequence[MeasuredRow]) -> list[tuple[str, str, str, Accuracy]]:

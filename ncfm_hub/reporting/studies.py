@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.layout import CONTINUAL, SEARCH
 from ncfm_hub.reporting.charts import Line, Plot, make_plot
@@ -125,6 +126,6 @@ def search_plot(found: Search, tones: dict[str, str]) -> Plot | None:
         for proxy in ("random", "distilled")
     ]
     lines = [line for line in lines if line.points]
-    said = f"{len(found.architectures)} architectures by accuracy on a proxy and on the whole training split"
+    said = f"{counted(len(found.architectures), 'architecture')} by accuracy on a proxy and on the whole training split"
     x_label, y_label = "accuracy by the proxy, percent", "accuracy by the whole training split, percent"
     return make_plot(lines, x_label, y_label, said) if lines else None

@@ -168,7 +168,7 @@ def test_what_fails_is_named_and_the_others_go_on(subject: Subject, monkeypatch:
     assert heard.done == heard.total == 3 * (2 + 2 + 3)
     assert sum("is left out" in note for note in heard.notes) == 2
     assert TOO_DEEP in "\n".join(architecture_lines(found))
-    with pytest.raises(PoolError, match=r"none of 1 architectures could be measured; the first: .*32 px"):
+    with pytest.raises(PoolError, match=r"none of 1 architecture could be measured; the first: .*32 px"):
         search_architectures("mine", architectures=[TOO_DEEP], budget=BUDGET)
     with pytest.raises(PoolError, match="no network is called 'resnt18'; close: resnet18"):
         search_architectures("mine", architectures=["resnt18"], budget=BUDGET)
