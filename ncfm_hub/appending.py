@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError, PipelineError
 from ncfm_hub.pipeline import ResolvedPipeline, change_recipe
+from ncfm_hub.places import folder_name
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.publishing.loading import load_distilled, locate
 from ncfm_hub.recipe import Recipe, SourceRecipe
@@ -71,7 +72,7 @@ class Addition:
         images may differ from those of all classes at once (see `differences`)."""
         before = self.described.get("parts") or [_part(self.described, self.there.class_names)]
         return {
-            "added_to": self.target,
+            "added_to": self.target if self.repo_id else folder_name(self.target),
             "differs_from_all_at_once": list(differences),
             "parts": [*before, _part(described, self.new)],
         }
@@ -160,7 +161,7 @@ def _check_source(target: str, before: Mapping[str, Any], now: SourceInfo) -> bo
     """Whether the images of the old classes have changed. before: of pipeline.yaml; now: with the old classes alone."""
     changed = bool(now.fingerprint != before.get("fingerprint"))
     if changed:
-        _check_alike(target, "source", before.get("dataset"), now.dataset)
+        _check_alike(target, "source", before.get("dataset"), now.public_name)
     for key in _SHARED:
         _check_alike(target, key.replace("_", " "), before.get(key), getattr(now, key))
     return changed

@@ -2,20 +2,35 @@
 
 import datetime
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ncfm_hub._version import __version__
 from ncfm_hub.engine import Engine
-from ncfm_hub.errors import DistilledError
+from ncfm_hub.errors import DistilledError, PipelineError
 from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.pipeline import ResolvedPipeline, preset_section
+from ncfm_hub.pipeline_files import check_section
+from ncfm_hub.places import (
+    LOCAL_SOURCE,
+    folder_name,
+    public_weights,
+    recall,
+    remember,
+    weights_digest,
+    weights_folder,
+    weights_here,
+)
 from ncfm_hub.publishing.layout import OWN_POOLS
 from ncfm_hub.recipe import EngineRecipe, EvaluationRecipe, Recipe
-from ncfm_hub.sources import Source
+from ncfm_hub.sources import Source, SourceInfo
+from ncfm_hub.sources.place import HUB, PACKAGED_NAME
 
 FORMAT = 1
+_HUB_POOL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
+_HUB_DATASET = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PACKAGES = ("torch", "timm", "datasets", "huggingface_hub", "accelerate")
 
 
@@ -37,7 +52,7 @@ def describe_run(
         "preset": pipeline.preset,
         "ipc": ipc,
         "seed": seed,
-        "recipe": pipeline.recipe.model_dump(),
+        "recipe": _public_recipe(pipeline.recipe, source.info),
         "source": _describe_source(source, notes),
         "pool": {
             "key": pool.key,
@@ -46,8 +61,8 @@ def describe_run(
             "classes": pool.architecture.classes,
             "architecture": pool.architecture.name,
             "members": len(pool.members),
-            "pretrained": pool.pretrained,
-            "origin": pool.origin,
+            "pretrained": public_weights(pool.pretrained),
+            "origin": public_origin(pool.origin),
             # `recipe` has its section in any case: only a whole recipe can be read back and evaluated with.
             "trained_by_this_recipe": pool.origin in OWN_POOLS,
         },
@@ -65,7 +80,7 @@ def describe_import(
 
     imported: the file it came from; the recipe's other sections say how the set and its baselines are measured.
     """
-    recipe = pipeline.recipe.model_dump()
+    recipe = _public_recipe(pipeline.recipe, source.info)
     return {
         "ncfm_hub": FORMAT,
         "name": pipeline.name,
@@ -84,20 +99,74 @@ def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
 
     Raises DistilledError, naming the folder, if it holds none that this version can use.
     """
+    unusable = f"{folder}/pipeline.yaml holds no usable recipe"
     try:
         values = {section: dict(content) for section, content in described["recipe"].items()}
-        source = described["source"]
-        if not source["is_local"]:  # a folder is found as the recipe names it; so are the packaged digits
-            values["source"] |= {"dataset": source["dataset"], "revision": source["revision"]}
+        values["source"] |= _source_here(described["source"])
+        values["pool"]["pretrained"] = weights_here(values["pool"].get("pretrained"))
         if "imported" in described:  # no more is known than its factor; the rest makes only the baseline of DM
             assumed = preset_section("distillation", described["preset"])
             values["distillation"] = assumed | values["distillation"]
         for section, model in (("evaluation", EvaluationRecipe), ("engine", EngineRecipe)):
             # They do not describe the set, and other versions have other keys.
             values[section] = {key: value for key, value in values[section].items() if key in model.model_fields}
+        for section, content in values.items():
+            check_section(unusable, section, content)
         return Recipe.model_validate(values)
+    except PipelineError as error:
+        raise DistilledError(str(error)) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:  # pydantic's is a ValueError
-        raise DistilledError(f"{folder}/pipeline.yaml holds no usable recipe ({str(error).splitlines()[0]})") from None
+        raise DistilledError(f"{unusable}: {str(error).splitlines()[0]}") from None
+
+
+def public_origin(origin: str) -> str:
+    """Where a pool is from, as published files say it: a folder without its path."""
+    return origin if origin in OWN_POOLS or is_hub_pool(origin) else folder_name(origin)
+
+
+def is_hub_pool(origin: str) -> bool:
+    """Whether a pool is of a Hub: those are known with their commit."""
+    return _HUB_POOL.fullmatch(origin) is not None
+
+
+def remember_places(recipe: Recipe, source: SourceInfo, pool: Pool | None = None) -> None:
+    """Keep on this machine where the folders are that a set was made from: `pipeline.yaml` has only their digests."""
+    if source.folder and source.content:
+        remember(source.content, source.folder)
+    weights = weights_folder(recipe.pool.pretrained)
+    if weights:
+        remember(weights_digest(weights), weights)
+    if pool and pool.origin not in OWN_POOLS and Path(pool.origin).expanduser().is_dir():
+        remember(pool.digest, Path(pool.origin).expanduser())
+
+
+def _source_here(source: dict[str, Any]) -> dict[str, Any]:
+    """The source that a `pipeline.yaml` names, as a recipe: whoever wrote it, no path in it is ever opened."""
+    name = str(source["dataset"])
+    if not source["is_local"]:
+        if not _HUB_DATASET.fullmatch(name):
+            raise ValueError(f"source.dataset {name!r} is no Hub id")
+        return {"dataset": f"{HUB}{name}", "revision": source["revision"]}
+    if name == PACKAGED_NAME:
+        return {"dataset": name, "revision": None}
+    folder = recall(source.get("content"))
+    return {"dataset": str(folder) if folder else f"{LOCAL_SOURCE}{folder_name(name)}", "revision": None}
+
+
+def _public_recipe(recipe: Recipe, source: SourceInfo) -> dict[str, Any]:
+    values = recipe.model_dump()
+    values["pool"]["pretrained"] = public_weights(recipe.pool.pretrained)
+    if source.folder:
+        values["source"]["dataset"] = source.public_name
+    return values
+
+
+def _without_path(note: str, source: SourceInfo) -> str:
+    """A note that names the source's folder by its path, with its name instead."""
+    for path in filter(None, (source.folder, source.dataset) if source.folder else ()):
+        if "/" in path and Path(path).name:  # a bare name says nothing, and stands in other words too
+            note = note.replace(path, source.public_name)
+    return note
 
 
 def _versions() -> dict[str, str]:
@@ -112,8 +181,9 @@ def _now() -> str:
 def _describe_source(source: Source, notes: tuple[str, ...]) -> dict[str, Any]:
     info = source.info
     return {
-        "dataset": info.dataset,
+        "dataset": info.public_name,
         "is_local": info.is_local,
+        "content": info.content,
         "config": info.config,
         "revision": info.revision,
         "image_column": info.image_column,
@@ -131,5 +201,5 @@ def _describe_source(source: Source, notes: tuple[str, ...]) -> dict[str, Any]:
         "fingerprint": source.fingerprint,
         "train_count": len(source.train.labels),
         "test_count": len(source.test.labels) if source.test else None,
-        "notes": list(notes),
+        "notes": [_without_path(note, info) for note in notes],
     }

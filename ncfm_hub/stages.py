@@ -18,7 +18,7 @@ from ncfm_hub.files import whole_file, write_json, write_text
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.planning import Plan
 from ncfm_hub.progress import Progress
-from ncfm_hub.provenance import describe_run
+from ncfm_hub.provenance import describe_run, remember_places
 from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, load_distilled, to_pixels, write_data
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.publishing.layout import CARD
@@ -186,6 +186,7 @@ def describe(
     pipeline, ipc, folder, addition = settled.pipeline, settled.ipc, settled.output, settled.addition
     notes = (*source.notes, *too_small_notes(source, ipc * pipeline.recipe.distillation.factor**2))
     described = describe_run(pipeline, source, pool, engine, ipc=ipc, seed=settled.seed, notes=notes, seconds=seconds)
+    remember_places(pipeline.recipe, source.info, pool)
     if addition is not None:
         described |= addition.describe(described, differences(addition, described, source.info))
         if (addition.folder / CARD).is_file() and not (folder / CARD).exists():

@@ -7,6 +7,7 @@ many optimiser updates as told, and measured on images of the training split tha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from ncfm_hub.evaluation.students import TrainingSet
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.extractors.grid import convnet_grid
 from ncfm_hub.named import Named
+from ncfm_hub.places import folder_name
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.randomness import generator
 from ncfm_hub.sources import Source, cut_validation, is_validation
@@ -77,8 +79,8 @@ def search_architectures(
     proxies = {row.name: [one[row.name]["mean"] for one in trained] for row in sets.proxies}
     return {
         "ncfm_hub": 1,
-        "target": subject.name,
-        "source": subject.source.info.dataset,
+        "target": folder_name(subject.name) if Path(subject.name).expanduser().is_dir() else subject.name,
+        "source": subject.source.info.public_name,
         "protocol": _protocol(subject, part, budget) | {"drawn_from": _space(architectures), "seed": seed},
         "agreement": agreement(proxies, [one["whole"]["mean"] for one in trained], seed),
         "seconds": {kind: round(sum(one["seconds"][kind] for one in trained), 1) for kind in trained[0]["seconds"]},

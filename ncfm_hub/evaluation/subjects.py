@@ -21,9 +21,10 @@ from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
 from ncfm_hub.matching.start import make_start
 from ncfm_hub.named import Named, text_of
 from ncfm_hub.pipeline import change_evaluation
+from ncfm_hub.places import folder_name, recall
 from ncfm_hub.planning import announce_pool, resolve
 from ncfm_hub.progress import Progress, Silent
-from ncfm_hub.provenance import recipe_of
+from ncfm_hub.provenance import is_hub_pool, recipe_of
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.publishing.dataset import Distilled, decode_stored, to_pixels
 from ncfm_hub.publishing.layout import OWN_POOLS, PIPELINE, TENSORS
@@ -44,8 +45,8 @@ class Subject:
     ipc: stored images of a class; stored: of all classes
     factor: a stored image is a factor x factor tiling; None for sets that started from no tiling of real images
     seed: from which the start and random images are drawn
-    place: folder, or Hub repository and commit, of its extractors; a Path for the folder that its maker had them in;
-        None for a pool by the recipe
+    place: folder, or Hub repository and commit, of its extractors; a Path for a folder of its maker's that is not known
+        here; None for a pool by the recipe
     pool: its extractors where they are at hand; see `extractors`
     teachers: digest of the weights that its soft labels come from, where it is known
     folder: where its files lie; None while it is only in memory
@@ -135,13 +136,14 @@ class Subject:
         return True
 
     def _place(self) -> str | None:
-        """Where its extractors are looked for. A folder of its maker's is no repository of the same name."""
-        if isinstance(self.place, Path) and not self.place.is_dir():
+        """Where its extractors are looked for. A folder of its maker's is no repository, nor a folder here, of the same
+        name."""
+        if isinstance(self.place, Path):
             raise PoolError(
                 f"{self.name} was made with the extractors in the folder {str(self.place)!r}, which is not here; name "
                 "them by --pool"
             )
-        return None if self.place is None else str(self.place)
+        return self.place
 
 
 def own_subject(
@@ -201,6 +203,7 @@ def open_subject(
     if source is not None:
         recipe = recipe.model_copy(update={"source": _other_copy(recipe.source, resolve(source, None, None).recipe)})
     recipe = change_evaluation(recipe, preset, overrides)
+    _check_size(target, distilled, recipe.source)
     engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
     named = described.get("source", {})
     if source is None and "test_split" in named and named["test_split"] is None and test == "required":
@@ -245,7 +248,11 @@ def _recorded_place(of_pool: Mapping[str, Any]) -> str | Path | None:
     origin = of_pool.get("origin")
     if origin in (None, *OWN_POOLS):
         return None
-    return str(origin) if "@" in str(origin) else Path(str(origin)).expanduser()
+    if is_hub_pool(str(origin)):
+        return str(origin)
+    # A folder of its maker's: found by what is in it, and else only told of.
+    known = recall(of_pool.get("digest"))
+    return str(known) if known else Path(folder_name(str(origin)))
 
 
 def _check_fits(target: str, distilled: Distilled, found: Source) -> None:
@@ -254,10 +261,14 @@ def _check_fits(target: str, distilled: Distilled, found: Source) -> None:
             f"{target} holds the classes {_some(distilled.class_names)}; "
             f"its source {found.info.dataset} gives {_some(found.info.class_names)}"
         )
-    if found.train.images.shape[1:] != distilled.images.shape[1:]:
+
+
+def _check_size(target: str, distilled: Distilled, source: SourceRecipe) -> None:
+    """Refuse before the source is read: what a stranger's recipe makes of it could fill the memory."""
+    asked, there = (source.channels, source.resolution, source.resolution), tuple(distilled.images.shape[1:])
+    if asked != there:
         raise DistilledError(
-            f"{target} holds images of {tuple(distilled.images.shape[1:])} (channels, height, width); its source "
-            f"{found.info.dataset} is read as {tuple(found.train.images.shape[1:])}"
+            f"{target} holds images of {there} (channels, height, width); its recipe reads the source as {asked}"
         )
 
 

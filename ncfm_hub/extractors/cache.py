@@ -41,8 +41,9 @@ from ncfm_hub.extractors.pretraining import (
 )
 from ncfm_hub.extractors.together import TogetherTrainer, networks_at_once
 from ncfm_hub.extractors.training import Trainer
-from ncfm_hub.files import cache_root, sha256_file
+from ncfm_hub.files import cache_root
 from ncfm_hub.locks import one_run
+from ncfm_hub.places import LOCAL_WEIGHTS, public_weights
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.recipe import PoolRecipe
 from ncfm_hub.sealed import discard_damaged, load_record, load_tensors, save_record, save_tensors
@@ -54,23 +55,17 @@ MEASURED_IMAGES = 2000
 
 def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str, engine: Engine) -> str:
     """Hex key of everything that determines a pool's bytes on one machine."""
+    weights = public_weights(recipe.pretrained)  # wherever a folder of them lies
     described = {
         "format": 4,
         "source": fingerprint,
         "flip": flip,
-        "recipe": recipe.model_dump(),
-        "architecture": architecture,
+        "recipe": recipe.model_dump() | {"pretrained": weights},
+        "architecture": weights if architecture == recipe.pretrained else architecture,
         "computed": [engine.device.type, engine.precision, engine.compiled, engine.native],
         "versions": [torch.__version__, timm.__version__],
     }
-    if recipe.pretrained and recipe.pretrained.startswith("local-dir:"):
-        described["weights"] = _folder_digest(Path(recipe.pretrained.removeprefix("local-dir:")))
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _folder_digest(folder: Path) -> list[tuple[str, str]]:
-    """Names and SHA-256 of a folder's files, whose content may change under one name."""
-    return [(path.name, sha256_file(path)) for path in sorted(folder.glob("*")) if path.is_file()]
 
 
 def architecture_name(recipe: PoolRecipe, resolution: int) -> str:
@@ -104,6 +99,11 @@ def pinned(recipe: PoolRecipe) -> PoolRecipe:
     Offline, the commit last fetched. Raises PoolError, one line, if the weights cannot be had.
     """
     kind, _, place = (recipe.pretrained or "").partition(":")
+    if f"{kind}:" == LOCAL_WEIGHTS:
+        raise PoolError(
+            f"the extractors start from weights in the folder {place.partition('@')[0]!r} of the machine where the set "
+            "was made, which are not known here; name extractors by --pool"
+        )
     if kind not in ("hf-hub", "hf_hub"):
         return recipe
     from huggingface_hub import hf_hub_download
@@ -303,14 +303,15 @@ def _is_done(folder: Path, member: int) -> bool:
 def _describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture, key: str, folder: Path) -> None:
     accuracy = tuple(load_record(_measured_file(folder, member)) for member in range(recipe.size))
     (init, _), (trained, _) = (load_tensors(member_file(folder, 0, which)) for which in ("init", "trained"))
-    names = source.info.class_names
-    pool = Pool(architecture, names, ((init, trained),), accuracy, key, "trained here", recipe.pretrained)
+    names, weights = source.info.class_names, public_weights(recipe.pretrained)
+    pool = Pool(architecture, names, ((init, trained),), accuracy, key, "trained here", weights)
     split, known = _measured_on(source)
     description = {
-        "recipe": recipe.model_dump(),
-        "source": {
+        "recipe": recipe.model_dump() | {"pretrained": weights},
+        "source": {"dataset": source.info.public_name}
+        | {
             name: getattr(source.info, name)
-            for name in ("dataset", "is_local", "revision", "license", "license_name", "license_link", "fingerprint")
+            for name in ("is_local", "content", "revision", "license", "license_name", "license_link", "fingerprint")
         },
         "measured_on": {"split": split, "images": min(MEASURED_IMAGES, len(known.labels))},
     }

@@ -121,12 +121,13 @@ def _write(
 ) -> None:
     import yaml
 
-    from ncfm_hub.provenance import describe_import
+    from ncfm_hub.provenance import describe_import, remember_places
     from ncfm_hub.publishing.card import write_card
     from ncfm_hub.publishing.preview import contact_sheet
     from ncfm_hub.publishing.writing import write_data
 
     write_data(folder, distilled)
+    remember_places(pipeline.recipe, source.info)
     described = describe_import(pipeline, source, about, ipc=distilled.ipc, factor=distilled.factor)
     write_text(folder / PIPELINE, yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110))
     contact_sheet(distilled.stored, distilled.stored_labels, distilled.class_names, folder / PREVIEW)

@@ -15,7 +15,7 @@ from ncfm_hub.sources import cache
 from ncfm_hub.sources.classes import UNLABELLED, Classes, classes_of_feature, classes_of_values
 from ncfm_hub.sources.columns import image_column, label_column
 from ncfm_hub.sources.decode import DECODER_VERSION
-from ncfm_hub.sources.place import locate
+from ncfm_hub.sources.place import PACKAGED_NAME, locate
 from ncfm_hub.sources.read import (
     BadImage,
     NoImages,
@@ -124,6 +124,8 @@ def _inspect(
         test_examples=count_of(test, opened.splits),
         notes=(*place.notes, *notes),
         classes_in_source=len(every.names),
+        folder=str(place.folder) if place.folder and place.dataset != PACKAGED_NAME else None,
+        content=place.identity if place.folder else None,
     )
     return dataclasses.replace(info, fingerprint=_fingerprint(info, place.identity)), opened, classes
 

@@ -8,10 +8,12 @@ from typing import Any, TypedDict
 
 from ncfm_hub.errors import SourceError
 from ncfm_hub.files import sha256_file
+from ncfm_hub.places import LOCAL_SOURCE
 from ncfm_hub.recipe import SourceRecipe
 from ncfm_hub.sources.hub import current_token, hub_errors, pin, quiet_clients, user_name
 
 _USER = "{user}"
+HUB = "hf://datasets/"  # before an id: on the Hub, whatever folder here bears that name
 PACKAGED_NAME = "digits (packaged with ncfm-hub)"
 
 
@@ -79,6 +81,13 @@ def locate(spec: SourceRecipe, token: str | None = None) -> Place:
     Raises SourceError where it is missing, private, gated, or the Hub cannot be reached.
     """
     dataset = spec.dataset
+    if dataset.startswith(LOCAL_SOURCE):
+        raise SourceError(
+            f"{dataset.removeprefix(LOCAL_SOURCE)!r} is a folder on the machine where the set was made, and its images "
+            "are not known here; name a copy of it by --source"
+        )
+    if dataset == PACKAGED_NAME:
+        return _folder(packaged_digits(), PACKAGED_NAME, spec.revision)
     if _USER in dataset:
         token = current_token(token)
         if token is None and dataset == f"{_USER}/digits":
@@ -87,8 +96,9 @@ def locate(spec: SourceRecipe, token: str | None = None) -> Place:
         if token is None:
             raise SourceError(f"dataset {dataset}: {_USER} needs a token; log in with `hf auth login`")
         dataset = dataset.replace(_USER, user_name(token))
+    on_a_hub, dataset = dataset.startswith(HUB), dataset.removeprefix(HUB)
     folder = Path(dataset).expanduser()
-    if folder.is_dir():
+    if folder.is_dir() and not on_a_hub:
         return _folder(folder, dataset, spec.revision)
     try:
         revision = pin(dataset, spec.revision, token)
@@ -99,7 +109,7 @@ def locate(spec: SourceRecipe, token: str | None = None) -> Place:
         raise
     card = _hub_card(dataset, revision, token)
     # `hf://` keeps `datasets` from mistaking a folder of the same name, made meanwhile, for the repository.
-    return Place(dataset, f"hf://datasets/{dataset}", None, revision, f"hub:{dataset}@{revision}", card, token)
+    return Place(dataset, f"{HUB}{dataset}", None, revision, f"hub:{dataset}@{revision}", card, token)
 
 
 def _folder(folder: Path, dataset: str, revision: str | None, notes: tuple[str, ...] = ()) -> Place:

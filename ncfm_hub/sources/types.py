@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import SourceError
+from ncfm_hub.places import folder_name
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,13 @@ class SourceInfo:
     notes: tuple[str, ...] = ()  # what was decided on the user's behalf (a split that stands in, the packaged copy)
     license_name: str | None = None  # both as the card states them, where `license` alone does not say it all
     license_link: str | None = None
+    folder: str | None = None  # the user's own, whose path no published file may have
+    content: str | None = None  # digest of the files of a local folder
+
+    @property
+    def public_name(self) -> str:
+        """What published files call the source: its Hub id, or the name of its folder."""
+        return folder_name(self.folder) if self.folder else self.dataset
 
 
 @dataclass(frozen=True)

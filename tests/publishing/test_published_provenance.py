@@ -26,7 +26,7 @@ def described(source: Source, origin: str = "cache") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("origin", "own"), [("trained here", True), ("cache", True), ("ada/pool", False), ("pools/mine", False)]
+    ("origin", "own"), [("trained here", True), ("cache", True), (f"ada/pool@{'a' * 40}", False), ("mine", False)]
 )
 def test_a_pool_that_was_given_is_not_described_by_a_recipe_that_did_not_make_it(origin, own):
     content = described(tiny_source(), origin)
@@ -42,7 +42,7 @@ def test_a_pool_that_was_given_is_not_described_by_a_recipe_that_did_not_make_it
 
 def test_the_recipe_is_whole_under_a_given_pool_too():
     """`ncfm-hub evaluate` reads it back, and a recipe without its section `pool` is refused."""
-    content = described(tiny_source(), "ada/pool")
+    content = described(tiny_source(), f"ada/pool@{'a' * 40}")
     assert Recipe.model_validate(content["recipe"]) == PIPELINE.recipe
 
 

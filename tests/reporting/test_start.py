@@ -68,9 +68,10 @@ def test_a_source_that_is_another_is_said(digits, tmp_path):
     ("options", "reason"), [({}, "the source could not be read when this page was made"), ({"start": False}, None)]
 )
 def test_without_its_source_a_page_has_no_start(digits, tmp_path, options, reason):
-    recipe = RECIPE.model_dump()
-    recipe["source"]["dataset"] = str(tmp_path / "gone")
-    page = page_of(digits_folder(tmp_path / "set", digits, recipe=recipe), **options)
+    folder = digits_folder(tmp_path / "set", digits)
+    text = folder.joinpath("pipeline.yaml").read_text()
+    folder.joinpath("pipeline.yaml").write_text(text.replace(f"dataset: {digits.info.dataset}", "dataset: gone"))
+    page = page_of(folder, **options)
     assert len(page.pictures()) == 10
     assert (f"is not shown: {reason}." in page.text()) == bool(reason)
     assert ("is not shown" in page.text()) == bool(reason)
