@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ncfm_hub.extractors.networks import Architecture
 
 LONG_MINUTES = 120  # what takes longer is said before it starts
+MOST_STORED = 100_000
 _UNTRAINED = "to be trained"
 
 
@@ -205,8 +206,8 @@ def _check(recipe: Recipe, ipc: int) -> None:
     from ncfm_hub.matching.frequencies import PER_COMPONENT
 
     resolution, values = recipe.source.resolution, recipe.distillation
-    if ipc < 1:
-        raise PipelineError(f"ipc, the stored images per class, is at least 1; found {ipc}")
+    if not 1 <= ipc <= MOST_STORED:
+        raise PipelineError(f"ipc, the stored images per class, is at least 1 and at most {MOST_STORED}; found {ipc}")
     if resolution % values.factor:
         raise PipelineError(
             f"distillation.factor {values.factor} does not divide source.resolution {resolution}: "

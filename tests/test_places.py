@@ -11,12 +11,15 @@ import yaml
 from datasets import ClassLabel, Dataset, Features, Image
 
 from ncfm_hub import run
-from ncfm_hub.errors import DistilledError, NcfmHubError, PoolError, SourceError
+from ncfm_hub.errors import DistilledError, NcfmHubError, PipelineError, PoolError, SourceError
 from ncfm_hub.evaluation.candidates import Budget
 from ncfm_hub.evaluation.continual import continual
 from ncfm_hub.evaluation.search import search_architectures
 from ncfm_hub.evaluation.search_report import write_search
 from ncfm_hub.evaluation.subjects import open_subject
+from ncfm_hub.pipeline import load_pipeline
+from ncfm_hub.pipeline_files import SECTIONS
+from ncfm_hub.provenance import recipe_of
 from ncfm_hub.publishing.card import read_pipeline
 from tests.sources.small_images import plain_image
 
@@ -218,3 +221,59 @@ def test_a_broken_recipe_says_which_value(made: Made, tmp_path: Path) -> None:
     stranger = altered(made.set, tmp_path / "broken", lambda d: d["recipe"]["evaluation"].update(updates="many"))
     with pytest.raises(DistilledError, match=r"no usable recipe: `evaluation\.updates` is 'many'"):
         run.evaluate(stranger)
+
+
+NUMBERS = [
+    (section, key)
+    for section, model in SECTIONS.items()
+    for key, field in model.model_fields.items()
+    if "int" in str(field.annotation) or "float" in str(field.annotation)
+    if key not in ("channels", "classes")
+]
+
+
+@pytest.mark.parametrize(("section", "key"), NUMBERS, ids=[".".join(pair) for pair in NUMBERS])
+def test_no_number_in_a_strangers_recipe_is_without_bounds(section: str, key: str) -> None:
+    values = load_pipeline("cifar10", preset="cpu").recipe.model_dump()
+    values[section][key] = 10**19 if "int" in str(SECTIONS[section].model_fields[key].annotation) else 1e19
+    source = {"dataset": "owner/name", "is_local": False, "revision": None}
+    with pytest.raises(DistilledError, match=rf"no usable recipe: `{section}\.{key}` is .*; expected .* at most"):
+        recipe_of({"recipe": values, "source": source}, Path("set"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("source.resolution", 10**4),
+        ("pool.size", 10**6),
+        ("pool.batch_size", 10**9),
+        ("distillation.factor", 10**3),
+        ("evaluation.batch_size", 10**9),
+        ("evaluation.updates", 10**9),
+        ("evaluation.students", 10**6),
+        ("evaluation.architectures", ["resnet10t"] * 10**4),
+    ],
+)
+def test_values_that_would_never_end_are_refused(made: Made, tmp_path: Path, key: str, value: Any) -> None:
+    section, name = key.split(".")
+    stranger = altered(made.set, tmp_path / "stranger", lambda d: d["recipe"][section].update({name: value}))
+    for study in (run.evaluate, lambda it: continual(str(it)), lambda it: search_architectures(str(it))):
+        with pytest.raises(DistilledError, match=rf"no usable recipe: `{section}\.{name}` is "):
+            study(stranger)
+    with pytest.raises(DistilledError, match=rf"no usable recipe: `{section}\.{name}` is "):
+        run.plan(str(made.source), 1, append=str(stranger), overrides={"source.classes": ["cat"]})
+
+
+def test_a_source_is_not_read_larger_than_the_set_is(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = altered(made.set, tmp_path / "stranger", lambda d: d["recipe"]["source"].update(resolution=2048))
+    monkeypatch.setattr("ncfm_hub.evaluation.subjects.load_source", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(DistilledError, match=r"images of \(3, 16, 16\).*reads the source as \(3, 2048, 2048\)"):
+        run.evaluate(stranger)
+
+
+@pytest.mark.parametrize("ipc", [10**6, 10**30])
+def test_the_stored_images_of_a_class_are_bounded(made: Made, ipc: int) -> None:
+    with pytest.raises(PipelineError, match="at most 100000"):
+        run.plan(str(made.source), ipc, preset="cpu", overrides=SMALL)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.networks import Architecture
 from ncfm_hub.pipeline_files import found
-from ncfm_hub.recipe import Positive
+from ncfm_hub.recipe import Pixels
 
 POOL_FILE = "pool.json"
 
@@ -19,6 +19,7 @@ def _beta(text: str) -> str:
     return text
 
 
+_Count = Annotated[int, Field(ge=1)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Percent = Annotated[float, Field(ge=0, le=100)]
@@ -31,9 +32,9 @@ class _Part(BaseModel):
 
 class _Architecture(_Part):
     name: str
-    classes: Positive
-    channels: Positive
-    resolution: Positive
+    classes: _Count
+    channels: _Count
+    resolution: Pixels
     mean: list[_Number]
     std: list[_Deviation]
 
@@ -44,7 +45,7 @@ class _Member(_Part):
 
 class _MeasuredOn(_Part):
     split: str
-    images: Positive
+    images: _Count
 
 
 class PoolFile(_Part):
