@@ -9,8 +9,10 @@ from accelerate.commands.launch import launch_command_parser
 from accelerate.utils.launch import prepare_simple_launcher_cmd_env
 
 from ncfm_hub import processes
+from ncfm_hub.cli.output import Output
 from ncfm_hub.engine import open_engine
 from ncfm_hub.errors import LaunchError
+from ncfm_hub.launchers import KINDS
 from ncfm_hub.processes import join_processes
 
 TYPE = r"; start all processes by `torchrun --standalone --nproc-per-node N -m ncfm_hub ...`$"
@@ -18,7 +20,7 @@ TYPE = r"; start all processes by `torchrun --standalone --nproc-per-node N -m n
 
 @pytest.fixture(autouse=True)
 def started_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in processes._NAMES.values():
+    for names in KINDS.values():
         for name in names:
             monkeypatch.delenv(name, raising=False)
 
@@ -65,6 +67,14 @@ def test_what_a_launcher_left_out_is_named(
         monkeypatch.setenv(name, value)
     with pytest.raises(LaunchError, match=message):
         join_processes(on_gpu)
+
+
+def test_of_processes_that_mpi_started_the_first_one_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (Output().speaks, Output().alone) == (True, True)
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    for rank in (0, 1):
+        monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))
+        assert (Output().speaks, Output().alone) == (rank == 0, False)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli.output import is_first_process
 from ncfm_hub.cli.secrets import scrub
 from ncfm_hub.cli.stopping import Stopped, advice, keep_arguments
 from ncfm_hub.cli.suggestions import message
 from ncfm_hub.errors import NcfmHubError
+from ncfm_hub.launchers import is_first_process
 
 FAILED = 1
 BY_SIGNAL = 128  # and its number, as shells have it

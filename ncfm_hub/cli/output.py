@@ -11,16 +11,12 @@ from typing import Any, Literal
 import click
 
 from ncfm_hub.cli.secrets import scrub
+from ncfm_hub.launchers import is_alone, is_first_process
 from ncfm_hub.progress import Bar
 
 Format = Literal["human", "json", "quiet"]
 FORMATS = ("human", "json", "quiet")
 _PLAIN_EVERY = 30.0  # seconds between the lines that stand for a bar where nobody watches one
-
-
-def is_first_process() -> bool:
-    """Under a launcher every process runs the same command: only the first one speaks."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 class Output:
@@ -29,7 +25,7 @@ class Output:
     def __init__(self, format: Format = "human"):
         self.format = format
         self.speaks = is_first_process()
-        self.alone = os.environ.get("WORLD_SIZE", "1") == "1"
+        self.alone = is_alone()
         self.live = self.speaks and format == "human" and sys.stderr.isatty()
         self._bars = 0
         if not self.live:  # the libraries below draw bars of their own

@@ -1,6 +1,5 @@
 """Commands that last: how signals end them, and the command line that goes on where they stopped."""
 
-import os
 import shlex
 import signal
 import threading
@@ -8,6 +7,8 @@ from types import FrameType
 from typing import Any
 
 import click
+
+from ncfm_hub.launchers import is_alone
 
 _ARGUMENTS, _GOING_ON = "ncfm_hub.arguments", "ncfm_hub.going_on"
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -51,7 +52,7 @@ def advice(ctx: click.Context) -> str | None:
     (going_on, flag), given = ctx.meta[_GOING_ON], ctx.meta[_ARGUMENTS]
     arguments = _without_token(given)
     token = " (and the token in HF_TOKEN)" if arguments != given else ""
-    launcher = " (under the same launcher)" if os.environ.get("WORLD_SIZE", "1") != "1" else ""
+    launcher = "" if is_alone() else " (under the same launcher)"
     if flag is not None:
         arguments = [*(argument for argument in arguments if argument not in _BEGINNINGS), flag]
     return f"{going_on}{launcher}{token}: {shlex.join([ctx.info_name or 'ncfm-hub', *arguments])}"
