@@ -150,8 +150,10 @@ def test_a_folder_in_which_no_run_was_begun_is_never_renamed(distill: Distill, t
     assert not (tmp_path / "new").exists()
 
 
-def test_restart_where_there_is_nothing_begins(distill: Distill, undisturbed: bytes, tmp_path: Path) -> None:
-    assert images(distill(tmp_path / "new", restart=True).folder) == undisturbed
+@pytest.mark.parametrize("way", ["resume", "restart"])
+def test_where_there_is_nothing_both_begin(distill: Distill, undisturbed: bytes, tmp_path: Path, way: str) -> None:
+    """As for a command that was stopped before its folder was made."""
+    assert images(distill(tmp_path / "new", **{way: True}).folder) == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 

@@ -44,12 +44,14 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
     """
     options.check_publishing(request["push"], request["repo_id"])
     options.refuse_with_pool(request["pool"])
+    if request["validation"] and "source.test_split" in options.overrides():
+        raise click.UsageError("--test-split does nothing beside --validation, which reads none; give one of them")
     if resume and restart:
         raise click.UsageError("--resume goes on with a run and --restart begins anew; give one of them")
+    lasts("go on from the last checkpoint with", "--resume")
     from ncfm_hub import run
 
     request["overrides"] = options.overrides()
-    lasts("go on from the last checkpoint with", "--resume")
     plan = run.plan(**request)
     if dry_run:
         out.result(plan.as_dict(), plan.lines())

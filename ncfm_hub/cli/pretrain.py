@@ -28,9 +28,9 @@ def pretrain(out: Output, **request: Any) -> None:
       ncfm-hub pretrain --dataset imagenette --backbone resnet18 --pretrained hf-hub:timm/resnet18.a1_in1k
     """
     options.check_publishing(request["push"], request["repo_id"])
+    lasts("go on from the last checkpoint with")
     from ncfm_hub import run
 
-    lasts("go on from the last checkpoint with")
     pool = run.pretrain(**request, overrides=options.overrides(), progress=out)
     data = reports.pool_data(pool)
     out.result(data, reports.pool_lines(data), quiet=str(pool.folder))

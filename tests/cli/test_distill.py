@@ -132,6 +132,7 @@ def test_a_person_may_decline_a_long_run(invoke, library, monkeypatch):
         [*BASE, "--quiet", "--format", "json"],
         [*BASE, "--nothing"],
         [*BASE, "--resume", "--restart"],
+        [*BASE, "--validation", "--test-split", "te"],
     ],
 )
 def test_wrong_usage_is_exit_2_and_calls_nothing(invoke, library, arguments):
