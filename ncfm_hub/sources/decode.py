@@ -33,6 +33,11 @@ class Undecodable(ValueError):
     """The bytes are no image that can be used; the text says why."""
 
 
+def decodable_suffixes() -> frozenset[str]:
+    """Endings of the names of images that are read, for example `.png`."""
+    return frozenset(suffix for suffix, known in Image.registered_extensions().items() if known in _FORMATS)
+
+
 def decode_image(data: bytes | Path, resolution: int, channels: int) -> tuple[np.ndarray, frozenset[str]]:
     """uint8 (channels, resolution, resolution), and remarks: `grey`, `colour`, `transparent`, `16-bit`.
 

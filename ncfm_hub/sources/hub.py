@@ -61,8 +61,8 @@ def user_name(token: str) -> str:
         return str(HfApi(token=token).whoami()["name"])
 
 
-def pin(dataset: str, revision: str | None, token: str | None) -> str:
-    """The commit (40 hex digits) at which `dataset` stands, or `revision` of it stands, now.
+def pin(dataset: str, revision: str | None, token: str | None) -> tuple[str, tuple[str, ...]]:
+    """The commit (40 hex digits) at which `dataset` stands, or `revision` of it stands, now; and its files.
 
     Raises SourceError where the dataset or the revision is missing, private, or gated without access.
     """
@@ -76,7 +76,7 @@ def pin(dataset: str, revision: str | None, token: str | None) -> str:
             api.auth_check(dataset, repo_type="dataset")
     if not info.sha:
         raise SourceError(f"dataset {dataset}: the Hub names no commit of it")
-    return info.sha
+    return info.sha, tuple(sibling.rfilename for sibling in info.siblings or [])
 
 
 @contextmanager

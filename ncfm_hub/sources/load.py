@@ -27,7 +27,6 @@ from ncfm_hub.sources.read import (
     labels_of,
     load_splits,
     open_dataset,
-    source_row,
 )
 from ncfm_hub.sources.splits import TestSplit, check_apart, choose_parts, count_of, is_slice, rows_of, split_of
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
@@ -95,7 +94,7 @@ def _inspect(
     spec: SourceRecipe, token: str | None, test_needed: TestSplit, least_classes: int = 2
 ) -> tuple[SourceInfo, Opened, Classes]:
     place = locate(spec, token)
-    opened = open_dataset(place, spec.config)
+    opened = open_dataset(place, spec.config, spec.label_column)
     images = image_column(opened.features, spec.image_column, place.dataset)
     labels = label_column(opened.features, spec.label_column, place.dataset)
     train, test, notes = choose_parts(opened.splits, spec, test_needed, place.dataset)
@@ -108,7 +107,7 @@ def _inspect(
     info = SourceInfo(
         dataset=place.dataset,
         is_local=place.folder is not None,
-        config=_config_name(opened),
+        config=opened.config,
         revision=place.revision,
         image_column=images,
         label_column=labels,
@@ -122,23 +121,18 @@ def _inspect(
         citation=place.citation,
         train_examples=count_of(train, opened.splits),
         test_examples=count_of(test, opened.splits),
-        notes=(*place.notes, *notes),
+        notes=(*place.notes, *opened.notes, *notes),
         classes_in_source=len(every.names),
         folder=str(place.folder) if place.folder and place.dataset != PACKAGED_NAME else None,
         content=place.identity if place.folder else None,
     )
-    return dataclasses.replace(info, fingerprint=_fingerprint(info, place.identity)), opened, classes
+    return dataclasses.replace(info, fingerprint=_fingerprint(info, opened)), opened, classes
 
 
-def _config_name(opened: Opened) -> str | None:
-    name = str(opened.builder.config.name)
-    return "default" if name.startswith("default-") else name  # a hash follows where a folder has no configs
-
-
-def _fingerprint(info: SourceInfo, identity: str) -> str:
+def _fingerprint(info: SourceInfo, opened: Opened) -> str:
     """Digest of everything that determines the tensors."""
     parts = (
-        identity,
+        opened.place.identity,
         info.config,
         info.image_column,
         info.label_column,
@@ -149,6 +143,7 @@ def _fingerprint(info: SourceInfo, identity: str) -> str:
         info.resolution,
         info.channels,
         DECODER_VERSION,
+        *([opened.reader] if opened.reader else []),
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -232,9 +227,9 @@ def _read_split(
             remarks.update(decode_rows(split, info.image_column, rows, out, bar, image_roots(opened.place)))
     except BadImage as bad:
         only = None if is_slice(name) else _only(info, classes)
-        row = first + source_row(opened, name, only, int(rows[bad.index]), len(split))
+        row = opened.row_name(split_of(name), only, first + int(rows[bad.index]), len(split))
         label = info.class_names[positions[bad.index]]
-        raise SourceError(f"{where}, row {row} (class {label!r}): the image cannot be used: {bad}") from bad
+        raise SourceError(f"{where}, {row} (class {label!r}): the image cannot be used: {bad}") from bad
     return torch.from_numpy(out), torch.from_numpy(positions), dropped
 
 

@@ -1,7 +1,7 @@
 """What `source.dataset` names: a repository pinned to a commit, or a local folder known by its content."""
 
 import hashlib
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -11,6 +11,7 @@ from ncfm_hub.files import sha256_file
 from ncfm_hub.places import LOCAL_SOURCE
 from ncfm_hub.recipe import SourceRecipe
 from ncfm_hub.sources.hub import current_token, hub_errors, pin, quiet_clients, user_name
+from ncfm_hub.sources.listing import local_files
 
 _USER = "{user}"
 HUB = "hf://datasets/"  # before an id: on the Hub, whatever folder here bears that name
@@ -35,6 +36,7 @@ class Place:
     revision: the commit on the Hub, None for a folder
     identity: what changes whenever the content does
     card: the YAML header of its README
+    files: paths of all its files, hidden ones of a folder left out
     """
 
     dataset: str
@@ -44,6 +46,7 @@ class Place:
     identity: str
     card: dict[str, Any]
     token: str | None
+    files: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -101,7 +104,7 @@ def locate(spec: SourceRecipe, token: str | None = None) -> Place:
     if folder.is_dir() and not on_a_hub:
         return _folder(folder, dataset, spec.revision)
     try:
-        revision = pin(dataset, spec.revision, token)
+        revision, files = pin(dataset, spec.revision, token)
     except SourceError as error:
         if spec.dataset == f"{_USER}/digits" and "is not on" in str(error):
             hint = f"; to put the packaged copy there: hf upload {dataset} {packaged_digits()} --repo-type dataset"
@@ -109,7 +112,8 @@ def locate(spec: SourceRecipe, token: str | None = None) -> Place:
         raise
     card = _hub_card(dataset, revision, token)
     # `hf://` keeps `datasets` from mistaking a folder of the same name, made meanwhile, for the repository.
-    return Place(dataset, f"{HUB}{dataset}", None, revision, f"hub:{dataset}@{revision}", card, token)
+    identity = f"hub:{dataset}@{revision}"
+    return Place(dataset, f"{HUB}{dataset}", None, revision, identity, card, token, files)
 
 
 def _folder(folder: Path, dataset: str, revision: str | None, notes: tuple[str, ...] = ()) -> Place:
@@ -122,26 +126,23 @@ def _folder(folder: Path, dataset: str, revision: str | None, notes: tuple[str, 
         )
     readme = folder / "README.md"
     card = _header(readme, dataset) if readme.is_file() else {}
-    return Place(dataset, str(folder.resolve()), folder.resolve(), None, _content(folder, dataset), card, None, notes)
+    files = local_files(folder, dataset)
+    identity = _content(folder, files, dataset)
+    return Place(dataset, str(folder.resolve()), folder.resolve(), None, identity, card, None, tuple(files), notes)
 
 
-def _content(folder: Path, dataset: str) -> str:
-    """A digest of the names and bytes of all files of a folder, hidden ones left out."""
-    digest = hashlib.sha256()
-    count = 0
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in files if not name.startswith(".")):
-            path = Path(parent, name)
-            try:
-                digest.update(f"{path.relative_to(folder)}\0{sha256_file(path)}\n".encode(errors="surrogateescape"))
-            except OSError as error:
-                raise SourceError(f"{dataset}: {path.relative_to(folder)} cannot be read ({error.strerror})") from error
-            count += 1
-    if count == 0:
+def _content(folder: Path, files: Sequence[str], dataset: str) -> str:
+    """A digest of the names and bytes of the files of a folder."""
+    if not files:
         raise SourceError(
             f"the folder {dataset} is empty; expected a dataset as on the Hub (README.md, parquet, images)"
         )
+    digest = hashlib.sha256()
+    for name in files:
+        try:
+            digest.update(f"{name}\0{sha256_file(folder / name)}\n".encode(errors="surrogateescape"))
+        except OSError as error:
+            raise SourceError(f"{dataset}: {name} cannot be read ({error.strerror})") from error
     return f"sha256:{digest.hexdigest()}"
 
 

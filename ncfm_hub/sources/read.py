@@ -1,161 +1,70 @@
-"""Splits of a dataset, through `datasets`: which there are, their labels, their images decoded in parallel."""
+"""Splits of a dataset: which there are, their labels, their images decoded in parallel."""
 
 import os
-import zipfile
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.pipeline_files import nearest
 from ncfm_hub.progress import Bar
 from ncfm_hub.sources.cells import Cells
 from ncfm_hub.sources.decode import Undecodable, decode_image
-from ncfm_hub.sources.hub import hub_errors, quiet_clients
+from ncfm_hub.sources.images import open_image_folder
+from ncfm_hub.sources.listing import METADATA_NAMES, holds_images
+from ncfm_hub.sources.opened import Only, Opened
 from ncfm_hub.sources.place import Place
+from ncfm_hub.sources.tables import IMAGE_FOLDER, find_builder, open_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from datasets import Dataset, DatasetBuilder, Features
+    from datasets import Dataset
 
-Only = tuple[str, Sequence[int | str]]  # a label column, and the values wanted of it
 _ROWS_AT_ONCE = 256
+_TABLES = frozenset({".parquet", ".arrow", ".tar"})
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A dataset whose layout is known and whose data need not be here yet.
-
-    splits: every split with its number of rows, None where the card does not say
-    """
-
-    place: Place
-    builder: "DatasetBuilder"
-    features: "Features"
-    splits: dict[str, int | None]
-
-
-def open_dataset(place: Place, config: str | None) -> Opened:
-    """Read the layout: features and splits; no image. SourceError names configs if `config` does not settle one."""
-    from datasets import load_dataset_builder
-
-    with _reading(place):
-        try:
-            builder = load_dataset_builder(place.loadable, name=config, revision=place.revision, token=place.token)
-        except ValueError as error:
-            if "onfig" not in str(error):
-                raise
-            raise _config_error(place, config) from error
-        if builder.name == "imagefolder":
-            _label_inside_archives(builder)
-        features = builder.info.features
-        if features is None:
-            builder.as_streaming_dataset()  # reads the schema of the first file, or the names of folders
-            features = builder.info.features
-    if features is None:
-        raise SourceError(
-            f"{place.dataset} holds {builder.name} files, which have no images; expected parquet or images"
-        )
-    counts = {name: split.num_examples for name, split in (builder.info.splits or {}).items()}
-    names = list(builder.config.data_files or counts)
-    return Opened(place, builder, features, {str(name): counts.get(name) for name in names})
+def open_dataset(place: Place, config: str | None, label_column: str | None = None) -> Opened:
+    """Read the layout: features, splits and the labels of image folders; no image. SourceError says what is wrong."""
+    if (
+        config is None
+        and not place.card.get("configs")
+        and holds_images(place.files)
+        and not _holds_tables(place.files)
+    ):
+        return open_image_folder(place, None, label_column)
+    builder = find_builder(place, config)
+    if builder.name == IMAGE_FOLDER:
+        return open_image_folder(place, builder, label_column)
+    return open_tables(place, builder)
 
 
-def _label_inside_archives(builder: Any) -> None:
-    """Have images in a .zip file labelled by their folder in it; `datasets` 5.2 takes the folder it lies in itself."""
-    split_generators = builder._split_generators
-
-    def mended(manager: Any) -> Any:
-        splits = split_generators(manager)
-        for split in splits:
-            # Each entry: what the label is told by, the archive, what is inside.
-            split.gen_kwargs["files"] = tuple(
-                (None if archive else file, archive, inside) for file, archive, inside in split.gen_kwargs["files"]
-            )
-        return splits
-
-    builder._split_generators = mended
-
-
-def _config_error(place: Place, config: str | None) -> SourceError:
-    from datasets import get_dataset_config_names
-
-    names = get_dataset_config_names(place.loadable, revision=place.revision, token=place.token)
-    if config is None:
-        return SourceError(f"{place.dataset} has several configs: {', '.join(names)}; pick one with --config")
-    return SourceError(f"{place.dataset} has no config {config!r}{nearest(config, names, 'configs')}")
+def _holds_tables(files: Sequence[str]) -> bool:
+    """Whether there is a file that may hold rows with images in them."""
+    paths = [PurePosixPath(file) for file in files]
+    return any(path.suffix.lower() in _TABLES and path.name not in METADATA_NAMES for path in paths)
 
 
 def distinct_labels(opened: Opened, split: str, column: str) -> list[Any]:
-    """The distinct values of a label column, read without its images where the files allow it."""
-    with _reading(opened.place):
-        found: set[Any] = set()
-        for labels in _streamed_labels(opened, split, column):
-            found.update(labels.unique().to_pylist())
+    """The distinct values of a label column, without nulls."""
+    found: set[Any] = set()
+    for labels in opened.stream_labels(split, column):
+        found.update(labels.unique().to_pylist())
     return sorted(found - {None})
-
-
-def source_row(opened: Opened, split: str, only: Only | None, row: int, loaded: int) -> int:
-    """The number in the source of a row of a split that `load_splits` gave for `only`, with `loaded` rows."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if only is None or opened.builder.name != "parquet":
-        return row
-    column, values = only
-    with _reading(opened.place):
-        hits = [
-            pc.is_in(labels, pa.array(values, labels.type)).to_numpy()
-            for labels in _streamed_labels(opened, split, column)
-        ]
-    matching = np.flatnonzero(np.concatenate(hits))
-    # With another number of rows the split was loaded whole: not every parquet file can be narrowed.
-    return int(matching[row]) if loaded == len(matching) else row
-
-
-def _streamed_labels(opened: Opened, split: str, column: str) -> Iterator["pa.ChunkedArray"]:
-    builder = _narrowed(opened, [split], [column], None)
-    stream = builder.as_streaming_dataset(split).select_columns([column]).with_format("arrow")
-    for table in stream.iter(batch_size=10_000):
-        yield table[column]
 
 
 def load_splits(
     opened: Opened, splits: Sequence[str], columns: Sequence[str], only: Only | None
 ) -> dict[str, "Dataset"]:
-    """Fetch `splits` with these columns, and `only` the rows whose (column, values) match where the files allow it."""
-    with _reading(opened.place):
-        builder = _narrowed(opened, splits, columns, only)
-        builder.download_and_prepare(verification_mode="no_checks")
-        for split in splits:
-            if not (builder.info.splits or {})[split].num_examples:
-                raise NoImages(opened.place.dataset, split)
-        return {split: builder.as_dataset(split=split) for split in splits}
-
-
-def _narrowed(opened: Opened, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> "DatasetBuilder":
-    """The same dataset cut to what is needed, if it is parquet: other splits and columns are then never fetched."""
-    from datasets import Features, load_dataset_builder
-
-    builder = opened.builder
-    files = {split: [str(file) for file in (builder.config.data_files or {}).get(split, [])] for split in splits}
-    plain = not any(mark in file for group in files.values() for file in group for mark in "*?[]{}")
-    if builder.name != "parquet" or not all(files.values()) or not plain:
-        return builder
-    return load_dataset_builder(
-        "parquet",
-        data_files=files,
-        features=Features({name: opened.features[name] for name in columns}),
-        columns=list(columns),
-        filters=[(only[0], "in", list(only[1]))] if only else None,
-        token=opened.place.token,
-    )
+    """What `Opened.load` gives. SourceError for a split that has no row."""
+    found = opened.load(splits, columns, only)
+    for split in splits:
+        if split not in found:
+            raise NoImages(opened.place.dataset, split)
+    return found
 
 
 class NoImages(SourceError):
@@ -231,29 +140,3 @@ def image_roots(place: Place) -> list[Path]:
 
     caches = [config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE]
     return [place.folder] if place.folder else [Path(os.path.abspath(cache)) for cache in caches]
-
-
-@contextmanager
-def _reading(place: Place) -> Iterator[None]:
-    """What `datasets` raises on files that it cannot use, as a SourceError."""
-    from datasets.exceptions import DatasetsError
-
-    with quiet_clients(), hub_errors(f"dataset {place.dataset}", place.revision):
-        try:
-            yield
-        except RuntimeError as error:
-            if "scripts are no longer supported" not in str(error):
-                raise
-            raise SourceError(
-                f"{place.dataset} is a loading script, which `datasets` no longer runs; "
-                "try its parquet copy: --revision refs/convert/parquet"
-            ) from error
-        except (DatasetsError, FileNotFoundError, ValueError, zipfile.BadZipFile) as error:
-            raise SourceError(f"{place.dataset} cannot be read: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    while error.__cause__ is not None and not isinstance(error.__cause__, SourceError):
-        error = error.__cause__  # the reason, below what `datasets` wrapped around it
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -17,6 +17,7 @@ from ncfm_hub.localhub import Hub, User, running
 from ncfm_hub.pipeline import load_pipeline, pipeline_names
 from tests.conftest import clean_environment
 from tests.sources.small_images import plain_image, zipped
+from tests.sources.trees import several, tree
 
 OWNERS = ("ylecun", "zalando-datasets", "ufldl-stanford", "uoft-cs", "zh-plus", "frgfm", "ILSVRC")
 USERS = [User("ada", "token-of-ada"), *(User(owner, f"token-of-{owner}") for owner in OWNERS)]
@@ -282,6 +283,25 @@ def test_images_in_zip_files(seeded: Seeded, tmp_path: Path) -> None:
     assert answer["info"]["class_names"] == ["a", "b"]
     assert (answer["train"], answer["first"]) == ([0, 0, 1, 1], [0, 1, 50, 51])
     assert answer["test"] == [0, 0, 1, 1]
+
+
+def test_image_folders_are_read_as_local_ones_are(seeded: Seeded, tmp_path: Path) -> None:
+    """A class called "train" had its test images trained on. Only the images of classes wanted are fetched."""
+    from huggingface_hub import HfApi
+
+    folders = [f"{split}/{name}" for split in ("train", "test") for name in ("cat", "dog", "train")]
+    tree(tmp_path / "folder", [file for folder in folders for file in several(folder, 2)] + ["banner.png"])
+    api = HfApi(endpoint=seeded.url, token="token-of-ada")
+    api.create_repo("ada/folder", repo_type="dataset")
+    api.upload_folder(repo_id="ada/folder", folder_path=tmp_path / "folder", repo_type="dataset")
+    spec = {"dataset": "ada/folder", "resolution": 8}
+    every, some = ask([("inspect", spec), ("load", spec | {"classes": ["cat", "dog"]})], tmp_path, seeded.url)
+    assert every["info"]["class_names"] == ["cat", "dog", "train"]
+    assert (every["info"]["train_examples"], every["info"]["test_examples"]) == (6, 6)
+    assert "1 image outside test, train left out: banner.png" in every["info"]["notes"]
+    assert (some["train"], some["test"]) == ([0, 0, 1, 1], [0, 0, 1, 1])
+    fetched = {"/".join(path.parts[-3:]) for path in (tmp_path / "hf").rglob("*.png")}
+    assert fetched == {f"{folder}/{n}.png" for folder in folders if not folder.endswith("/train") for n in (0, 1)}
 
 
 class _Gated(BaseHTTPRequestHandler):

@@ -1,0 +1,154 @@
+"""Datasets whose rows are files of images, in class folders or named in files of metadata; .zip archives too."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.sources.fetching import archive_names, contents, fetch
+from ncfm_hub.sources.given import given_splits
+from ncfm_hub.sources.layout import Arrangement, Layout
+from ncfm_hub.sources.listing import Listed, list_images
+from ncfm_hub.sources.metadata import read_metadata
+from ncfm_hub.sources.opened import Only, Opened
+from ncfm_hub.sources.place import Place
+from ncfm_hub.sources.tables import config_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset, DatasetBuilder, Features
+
+_IMAGE = "image"
+_READER = "image folders 1"  # changes whenever the same files give other rows or labels
+
+
+@dataclass(frozen=True)
+class ImageFolder(Opened):
+    """images: all of them
+    rows: those of each split, by number
+    said: what is said of every image, by column: its class folder, and what files of metadata say
+    """
+
+    images: Sequence[Listed]
+    rows: Mapping[str, list[int]]
+    said: "Mapping[str, pa.ChunkedArray]"
+
+    def stream_labels(self, split: str, column: str) -> Iterator["pa.ChunkedArray"]:
+        yield self.said[column].take(self.rows[split])
+
+    def load(self, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> dict[str, "Dataset"]:
+        chosen = {split: self._chosen(split, only) for split in splits}
+        where = fetch(self.place, sorted({self.images[row].file for rows in chosen.values() for row in rows}))
+        return {split: self._dataset(rows, columns, where) for split, rows in chosen.items() if rows}
+
+    def row_name(self, split: str, only: Only | None, row: int, loaded: int) -> str:
+        chosen = self._chosen(split, only)
+        # With another number of rows the split was loaded whole.
+        return self.images[(chosen if len(chosen) == loaded else self.rows[split])[row]].name
+
+    def _chosen(self, split: str, only: Only | None) -> list[int]:
+        rows = self.rows[split]
+        if only is None:
+            return rows
+        column, values = only
+        labels = self.said[column].take(rows).to_pylist()
+        return [row for row, label in zip(rows, labels, strict=True) if label in values]
+
+    def _dataset(self, rows: Sequence[int], columns: Sequence[str], where: Mapping[str, Path]) -> "Dataset":
+        import pyarrow as pa
+        from datasets import Dataset, DatasetInfo, Features
+        from datasets.table import InMemoryTable
+
+        features = Features({name: self.features[name] for name in columns})
+        cells = [{"bytes": None, "path": _path(self.images[row], where)} for row in rows]
+        schema = features.arrow_schema
+        arrays = [
+            pa.array(cells, field.type) if field.name == _IMAGE else self.said[field.name].take(rows)
+            for field in schema
+        ]
+        return Dataset(InMemoryTable(pa.table(arrays, schema.names).cast(schema)), DatasetInfo(features=features))
+
+
+def _path(image: Listed, where: Mapping[str, Path]) -> str:
+    """Of an image in an archive, as `datasets` writes it."""
+    return str(where[image.file]) if image.member is None else f"zip://{image.member}::{where[image.file]}"
+
+
+def open_image_folder(place: Place, builder: "DatasetBuilder | None", label_column: str | None) -> ImageFolder:
+    """Find images, splits and labels. Class folders give the label, unless `label_column` names one of metadata.
+
+    builder: that of `datasets` where the README names configurations, which may say what files are of which split
+    SourceError, one line that names a file, where the layout is none that can be read.
+    """
+    images, metadata = list_images(place.files, partial(archive_names, place))
+    if not images:
+        raise SourceError(f"{place.dataset} holds no image; expected images in class folders, or parquet")
+    images.sort(key=lambda image: image.place)
+    said, notes = _said(images, metadata, place)
+    arrangement = Arrangement(images, place.dataset, bool(metadata), label_column not in said)
+    given = given_splits(builder, images, place) if builder else None
+    layout = arrangement.guess() if given is None else arrangement.given(given)
+    _check_apart(layout, images, place)
+    features = _features(said)
+    if layout.classes:
+        name, feature, numbers = _class_folders([layout.classes.get(n) for n in range(len(images))], said)
+        if metadata:
+            others = f" ({', '.join(said)})" if said else ""
+            notes.append(f"class folders are the classes; --label-column chooses a column of the metadata{others}")
+        features[name], said[name] = feature, numbers
+    config = config_name(builder) if builder else "default"
+    counts: dict[str, int | None] = {split: len(rows) for split, rows in layout.splits.items()}
+    notes = [*layout.notes, *notes]
+    return ImageFolder(place, config, features, counts, tuple(notes), _READER, images, layout.splits, said)
+
+
+def _check_apart(layout: Layout, images: Sequence[Listed], place: Place) -> None:
+    """SourceError for a file that links bring into two splits."""
+    if place.folder is None:
+        return
+    seen: dict[str, tuple[str, Listed]] = {}
+    for split, rows in layout.splits.items():
+        for image in (images[row] for row in rows if images[row].member is None):
+            first, other = seen.setdefault(os.path.realpath(place.folder / image.file), (split, image))
+            if first != split:
+                raise SourceError(
+                    f"{place.dataset}: {image.name} is the same file as {other.name}, by a link; "
+                    "an image can be in one split only"
+                )
+
+
+def _said(
+    images: Sequence[Listed], metadata: Sequence[Listed], place: Place
+) -> "tuple[dict[str, pa.ChunkedArray], list[str]]":
+    """What files of metadata say of each image, by column, and notes."""
+    import pyarrow as pa
+
+    if not metadata:
+        return {}, []
+    table, named, missing = read_metadata(contents(place, metadata), {image.place for image in images}, place.dataset)
+    rows = pa.array([named.get(image.place) for image in images], pa.int64())
+    notes = [f"{missing} rows of the metadata name no image and are left out"] if missing else []
+    columns = {name: table[name].take(rows) for name in table.column_names if name != _IMAGE}
+    return columns, notes
+
+
+def _class_folders(folders: Sequence[str | None], said: Mapping[str, Any]) -> "tuple[str, Any, pa.ChunkedArray]":
+    """Name and kind of a column of labels, and the labels."""
+    import pyarrow as pa
+    from datasets import ClassLabel
+
+    names = sorted({folder for folder in folders if folder is not None})
+    place = {name: number for number, name in enumerate(names)}
+    numbers = pa.chunked_array([[None if folder is None else place[folder] for folder in folders]], pa.int64())
+    return "label" if "label" not in said else "class folder", ClassLabel(names=names), numbers
+
+
+def _features(said: "Mapping[str, pa.ChunkedArray]") -> "Features":
+    import pyarrow as pa
+    from datasets import Features, Image
+
+    schema = pa.schema([(name, column.type) for name, column in said.items()])
+    return Features({_IMAGE: Image()} | Features.from_arrow_schema(schema))

@@ -1,0 +1,35 @@
+"""What goes wrong while files of a dataset are read, as one readable line."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.sources.hub import hub_errors, quiet_clients
+from ncfm_hub.sources.place import Place
+
+
+@contextmanager
+def reading(place: Place) -> Iterator[None]:
+    """What `datasets` raises on files that it cannot use, as a SourceError."""
+    from datasets.exceptions import DatasetsError
+
+    with quiet_clients(), hub_errors(f"dataset {place.dataset}", place.revision):
+        try:
+            yield
+        except RuntimeError as error:
+            if "scripts are no longer supported" not in str(error):
+                raise
+            raise SourceError(
+                f"{place.dataset} is a loading script, which `datasets` no longer runs; "
+                "try its parquet copy: --revision refs/convert/parquet"
+            ) from error
+        except (DatasetsError, FileNotFoundError, ValueError, zipfile.BadZipFile) as error:
+            raise SourceError(f"{place.dataset} cannot be read: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    while error.__cause__ is not None and not isinstance(error.__cause__, SourceError):
+        error = error.__cause__  # the reason, below what `datasets` wrapped around it
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

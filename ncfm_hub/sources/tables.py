@@ -1,0 +1,117 @@
+"""Datasets whose rows lie in files of tables (parquet, WebDataset), through `datasets`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ncfm_hub.errors import SourceError
+from ncfm_hub.pipeline_files import nearest
+from ncfm_hub.sources.opened import Only, Opened
+from ncfm_hub.sources.place import Place
+from ncfm_hub.sources.reading import reading
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset, DatasetBuilder
+
+IMAGE_FOLDER = "imagefolder"  # as `datasets` calls the builder of image folders
+
+
+@dataclass(frozen=True)
+class Tables(Opened):
+    """What `datasets` makes of a place."""
+
+    builder: "DatasetBuilder"
+
+    def stream_labels(self, split: str, column: str) -> Iterator["pa.ChunkedArray"]:
+        with reading(self.place):
+            builder = self._narrowed([split], [column], None)
+            stream = builder.as_streaming_dataset(split).select_columns([column]).with_format("arrow")
+            for table in stream.iter(batch_size=10_000):
+                yield table[column]
+
+    def load(self, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> dict[str, "Dataset"]:
+        with reading(self.place):
+            builder = self._narrowed(splits, columns, only)
+            builder.download_and_prepare(verification_mode="no_checks")
+            counts = {split: (builder.info.splits or {})[split].num_examples for split in splits}
+            # `datasets` makes no dataset of a split without rows.
+            return {split: builder.as_dataset(split=split) for split in splits if counts[split]}
+
+    def row_name(self, split: str, only: Only | None, row: int, loaded: int) -> str:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if only is None or self.builder.name != "parquet":
+            return f"row {row}"
+        column, values = only
+        hits = [
+            pc.is_in(labels, pa.array(values, labels.type)).to_numpy() for labels in self.stream_labels(split, column)
+        ]
+        matching = np.flatnonzero(np.concatenate(hits))
+        # With another number of rows the split was loaded whole: not every parquet file can be narrowed.
+        return f"row {matching[row] if loaded == len(matching) else row}"
+
+    def _narrowed(self, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> "DatasetBuilder":
+        """The same dataset cut to what is needed, if it is parquet: other splits and columns are then never fetched."""
+        from datasets import Features, load_dataset_builder
+
+        builder = self.builder
+        files = {split: [str(file) for file in (builder.config.data_files or {}).get(split, [])] for split in splits}
+        plain = not any(mark in file for group in files.values() for file in group for mark in "*?[]{}")
+        if builder.name != "parquet" or not all(files.values()) or not plain:
+            return builder
+        return load_dataset_builder(
+            "parquet",
+            data_files=files,
+            features=Features({name: self.features[name] for name in columns}),
+            columns=list(columns),
+            filters=[(only[0], "in", list(only[1]))] if only else None,
+            token=self.place.token,
+        )
+
+
+def find_builder(place: Place, config: str | None) -> "DatasetBuilder":
+    """What `datasets` would read a place with. SourceError names configs if `config` does not settle one."""
+    from datasets import load_dataset_builder
+
+    with reading(place):
+        try:
+            return load_dataset_builder(place.loadable, name=config, revision=place.revision, token=place.token)
+        except ValueError as error:
+            if "onfig" not in str(error):
+                raise
+            raise _config_error(place, config) from error
+
+
+def open_tables(place: Place, builder: "DatasetBuilder") -> Tables:
+    """The features and splits that a builder knows."""
+    with reading(place):
+        features = builder.info.features
+        if features is None:
+            builder.as_streaming_dataset()  # reads the schema of the first file
+            features = builder.info.features
+    if features is None:
+        raise SourceError(
+            f"{place.dataset} holds {builder.name} files, which have no images; expected parquet or images"
+        )
+    counts = {name: split.num_examples for name, split in (builder.info.splits or {}).items()}
+    splits: dict[str, Any] = {str(name): counts.get(name) for name in builder.config.data_files or counts}
+    return Tables(place, config_name(builder), features, splits, (), None, builder)
+
+
+def config_name(builder: "DatasetBuilder") -> str:
+    """As users know it."""
+    name = str(builder.config.name)
+    return "default" if name.startswith("default-") else name  # a hash follows where a folder has no configs
+
+
+def _config_error(place: Place, config: str | None) -> SourceError:
+    from datasets import get_dataset_config_names
+
+    names = get_dataset_config_names(place.loadable, revision=place.revision, token=place.token)
+    if config is None:
+        return SourceError(f"{place.dataset} has several configs: {', '.join(names)}; pick one with --config")
+    return SourceError(f"{place.dataset} has no config {config!r}{nearest(config, names, 'configs')}")
