@@ -4,6 +4,7 @@ Layers, later wins: `pipelines/defaults.yaml`, its preset, the pipeline's file, 
 defaults (the file that `NCFM_HUB_CONFIG` names), the preset in them, the command line.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -140,8 +141,24 @@ def _find(dataset: str) -> tuple[str, Path | None]:
         return _slug(Path(dataset).expanduser().resolve().name), None
     if _HUB_ID.fullmatch(dataset):
         return _slug(dataset.split("/")[1]), None
+    if _looks_like_path(dataset):
+        raise PipelineError(_no_folder(Path(dataset).expanduser(), dataset))
     close = nearest(dataset, pipeline_names(), "pipelines")
     raise PipelineError(f"{dataset!r} is no pipeline, .yaml file, folder or Hub id (owner/name){close}")
+
+
+def _looks_like_path(dataset: str) -> bool:
+    return dataset.startswith((".", "~", "/")) or dataset.endswith("/") or dataset.count("/") > 1 or "\\" in dataset
+
+
+def _no_folder(path: Path, dataset: str) -> str:
+    expected = "expected a folder with parquet, or images as train/CLASS/IMAGE and test/CLASS/IMAGE"
+    if path.is_file():
+        return f"{dataset} is a file; {expected}"
+    beside = [one.name for one in path.parent.iterdir() if one.is_dir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, beside, 1)
+    hint = f"; did you mean {path.parent / close[0]}?" if close else f"; {expected}"
+    return f"there is no folder {dataset}{hint}"
 
 
 def _slug(text: str) -> str:
