@@ -81,12 +81,15 @@ def pin(dataset: str, revision: str | None, token: str | None) -> tuple[str, tup
 
 @contextmanager
 def quiet_clients() -> Iterator[None]:
-    """Keep `datasets` and `huggingface_hub` from drawing bars and logging advice; as it was before, afterwards."""
+    """Keep `datasets` and `huggingface_hub` from drawing bars, logging advice and counting what is opened; as it was
+    before, afterwards."""
     import datasets
     import huggingface_hub.utils as hub
 
     bars = (datasets.is_progress_bar_enabled(), not hub.are_progress_bars_disabled())
     levels = (datasets.logging.get_verbosity(), hub.logging.get_verbosity())
+    counts = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # a call to a server of its own, of seconds without a network
     datasets.disable_progress_bars()
     hub.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
@@ -94,6 +97,7 @@ def quiet_clients() -> Iterator[None]:
     try:
         yield
     finally:
+        datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = counts
         datasets.logging.set_verbosity(levels[0])
         hub.logging.set_verbosity(levels[1])
         if bars[0]:
