@@ -42,6 +42,7 @@ class SourceRecipe(_Section):
     classes: list[str | int] | None = None  # names or indices, in the order wanted; None: all
     resolution: Pixels = 32
     channels: Literal[1, 3] = 3
+    skip_damaged: bool = False  # leave images out that cannot be decoded, rather than stop
     flip: bool = True  # False where a mirrored image is another class or none (digits)
 
 

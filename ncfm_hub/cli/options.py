@@ -199,6 +199,14 @@ source_options = _stack(
         expose_value=False,
         help="Only these classes, by name or index, in this order; a name with a comma in double quotes.",
     ),
+    _recipe(
+        "--skip-damaged",
+        "source.skip_damaged",
+        is_flag=True,
+        flag_value=True,
+        default=None,
+        help="Leave damaged images out instead of stopping.",
+    ),
     _recipe("--resolution", "source.resolution", type=click.IntRange(min=1), metavar="PX", help="Side of the images."),
 )
 subject_options = _stack(

@@ -75,26 +75,44 @@ class Classes:
         return int(wanted)
 
     def positions(self, labels: "pa.ChunkedArray", where: str) -> np.ndarray:
-        """int64 (N,): place of each row's class in `names`; -1 where it is unlabelled or of a class left out.
+        """int64 (N,): place of each row's class in `names`; -1 where it has no label or is of a class left out.
 
-        Raises SourceError that names `where` and the row of a label that is null or of no known class.
+        Raises SourceError that names `where` and the row of a label that is of no known class.
         """
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        if labels.null_count:
-            row = int(np.flatnonzero(labels.is_null().to_numpy())[0])
-            raise SourceError(f"{where}, row {row}: the label is missing")
+        rows = np.flatnonzero(~_nulls(labels))
+        known = labels.take(pa.array(rows))
         text = isinstance(self.values[0], str)
         keys: Any = np.asarray(self.values, dtype=object if text else np.int64)
-        found = pc.cast(labels, "string").to_numpy() if text else labels.to_numpy()
+        found = (pc.cast(known, "string") if text else known).to_numpy()
         order = np.argsort(keys)
         nearest_key = np.searchsorted(keys[order], found).clip(max=len(keys) - 1)
         hit = keys[order][nearest_key] == found
         strange = ~hit & (found != UNLABELLED) if self.unlabelled else ~hit
         if strange.any() and not self.chosen:
-            row = int(np.flatnonzero(strange)[0])
-            raise SourceError(f"{where}, row {row}: label {found[row]!s:.60} is not one of the {len(keys)} classes")
-        return np.where(hit, order[nearest_key], UNLABELLED).astype(np.int64)
+            first = int(np.flatnonzero(strange)[0])
+            raise SourceError(
+                f"{where}, row {rows[first]}: label {found[first]!s:.60} is not one of the {len(keys)} classes"
+            )
+        positions = np.full(len(labels), UNLABELLED, np.int64)
+        positions[rows] = np.where(hit, order[nearest_key], UNLABELLED)
+        return positions
+
+    def without_label(self, labels: "pa.ChunkedArray") -> dict[str, int]:
+        """How many rows have no label, by what stands there instead; only what occurs."""
+        import pyarrow.compute as pc
+
+        marked = pc.sum(pc.equal(labels, UNLABELLED)).as_py() if self.unlabelled else 0
+        counts = {"null": int(_nulls(labels).sum()), str(UNLABELLED): int(marked or 0)}
+        return {mark: count for mark, count in counts.items() if count}
+
+
+def _nulls(labels: "pa.ChunkedArray") -> np.ndarray:
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.is_null(labels, nan_is_null=True))
 
 
 def classes_of_feature(names: Sequence[str]) -> Classes:
@@ -104,12 +122,14 @@ def classes_of_feature(names: Sequence[str]) -> Classes:
 
 
 def classes_of_values(distinct: Sequence[Any]) -> Classes:
-    """The classes of an integer or text column, from the distinct labels of the training split (nulls left out)."""
+    """The classes of a column of text, whole numbers or truth values, from the distinct labels of the training split
+    (nulls left out)."""
     values = sorted(value for value in set(distinct) if value is not None)
     if values and isinstance(values[0], str):
         return Classes(tuple(values), tuple(range(len(values))), tuple(values), unlabelled=False)
     # -1 marks rows without a label, unless without it there would be no two classes (labels -1 and 1).
     others = [value for value in values if value != UNLABELLED]
-    unlabelled = len(others) >= 2 and others[0] >= 0
+    unlabelled = len(others) >= 2 and others[0] >= 0 and not isinstance(others[0], bool)
     values = others if unlabelled else values
-    return Classes(tuple(map(str, values)), tuple(values), tuple(values), unlabelled)
+    names = [str(value if isinstance(value, bool) else int(value)) for value in values]
+    return Classes(tuple(names), tuple(map(int, values)), tuple(values), unlabelled)

@@ -1,5 +1,6 @@
 """Which column holds the images and which the labels, told by the type of each."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import SourceError
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 _LABEL_NAMES = frozenset({"label", "labels", "class", "target", "category", "y"})
 _INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_FLOATS = frozenset({"float16", "float32", "float64"})
 _STRINGS = frozenset({"string", "large_string"})
 
 
@@ -41,29 +43,41 @@ def image_column(
 def label_column(
     features: "Features", wanted: str | None, dataset: str, remedy: str = "pick one with --label-column"
 ) -> str:
-    """The column of labels: the one `wanted`, else the only ClassLabel, else the only text or integer column.
+    """The column of labels: the one `wanted`, else the only ClassLabel, else the only text or integer column, else the
+    only one of truth values.
 
-    Among several, one that bears a usual name (`label`, `class`, `target` ...) is taken if it is alone in that.
-    SourceError as for `image_column`.
+    Among several, one that bears a usual name (`label`, `class`, `target` ...) is taken if it is alone in that, even if
+    it holds floats: whole numbers become floats where one is missing. SourceError as for `image_column`.
     """
-    from datasets import ClassLabel
-
     if wanted is not None:
         _must_exist(features, wanted, dataset, "--label-column")
+        _refuse_several(features, [wanted], dataset)
         if _label_kind(features[wanted]) is None:
             raise SourceError(
-                f"{dataset}: --label-column {wanted} cannot be a label (expected ClassLabel, integer or text); "
+                f"{dataset}: --label-column {wanted} cannot be a label (expected ClassLabel, whole numbers or text); "
                 f"columns: {describe(features)}"
             )
         return wanted
-    candidates = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
     # WebDataset adds columns of its own (`__key__`, `__url__`), which are never labels.
-    plain = {name: feature for name, feature in features.items() if not name.startswith("__")}
-    candidates = candidates or [name for name, feature in plain.items() if _label_kind(feature)]
-    usual = [name for name in candidates if name.lower() in _LABEL_NAMES]
-    if len(candidates) > 1 and len(usual) == 1:
-        candidates = usual
-    return _only(candidates, features, dataset, ("label", remedy))
+    kinds = {name: _label_kind(feature) for name, feature in features.items() if not name.startswith("__")}
+    classes = [name for name, kind in kinds.items() if kind == "class"]
+    usual = [name for name in classes or kinds if kinds[name] and name.lower() in _LABEL_NAMES]
+    plain = [name for name, kind in kinds.items() if kind in ("integer", "text")]
+    candidates = classes or plain or [name for name, kind in kinds.items() if kind == "bool"]
+    if len(usual) != 1:
+        named = [name for name in features if name.lower() in _LABEL_NAMES]
+        _refuse_several(features, named if candidates else list(features), dataset)
+    return _only(usual if len(usual) == 1 else candidates, features, dataset, ("label", remedy))
+
+
+def _refuse_several(features: "Features", names: Sequence[str], dataset: str) -> None:
+    for name in names:
+        inner = getattr(features[name], "feature", None)
+        if inner is not None and _label_kind(inner) not in (None, "float"):
+            raise SourceError(
+                f"{dataset}: column {name!r} holds lists, and several labels per image are not supported; "
+                f"pick another with --label-column; columns: {describe(features)}"
+            )
 
 
 def _only(candidates: list[str], features: "Features", dataset: str, role: tuple[str, str]) -> str:
@@ -89,7 +103,9 @@ def _label_kind(feature: Any) -> str | None:
         return "integer"
     if isinstance(feature, Value) and feature.dtype in _STRINGS:
         return "text"
-    return None
+    if isinstance(feature, Value) and feature.dtype in _FLOATS:
+        return "float"
+    return "bool" if isinstance(feature, Value) and feature.dtype == "bool" else None
 
 
 def _holds_bytes(feature: Any) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
+MOST_DAMAGED = 10  # images that one message names
 _ROWS_AT_ONCE = 256
 _TABLES = frozenset({".parquet", ".arrow", ".tar"})
 
@@ -48,12 +49,25 @@ def _holds_tables(files: Sequence[str]) -> bool:
     return any(path.suffix.lower() in _TABLES and path.name not in METADATA_NAMES for path in paths)
 
 
-def distinct_labels(opened: Opened, split: str, column: str) -> list[Any]:
-    """The distinct values of a label column, without nulls."""
-    found: set[Any] = set()
+def label_counts(opened: Opened, split: str, column: str) -> Counter[Any]:
+    """How often each label of a column occurs, nulls left out. SourceError for one that cannot be a label."""
+    found: Counter[Any] = Counter()
     for labels in opened.stream_labels(split, column):
-        found.update(labels.unique().to_pylist())
-    return sorted(found - {None})
+        for one in labels.value_counts().to_pylist():
+            found[one["values"]] += one["counts"]
+    found = Counter({label: count for label, count in found.items() if label is not None and label == label})  # no NaN
+    broken = next((label for label in found if isinstance(label, float) and not label.is_integer()), None)
+    if broken is not None:
+        raise SourceError(
+            f"{opened.place.dataset}, split {split!r}: column {column!r} holds {broken:g}, which is no label "
+            "(expected whole numbers or text); pick another with --label-column"
+        )
+    return found
+
+
+def row_count(opened: Opened, split: str, column: str) -> int:
+    """The number of rows of a split, by one of its columns."""
+    return sum(len(labels) for labels in opened.stream_labels(split, column))
 
 
 def load_splits(
@@ -79,58 +93,67 @@ def labels_of(split: "Dataset", column: str) -> "pa.ChunkedArray":
     return split.select_columns([column]).with_format("arrow")[:][column]
 
 
-class BadImage(Exception):
-    """An image that cannot be used: its place among the rows asked for, and as text why."""
-
-    def __init__(self, index: int, why: str) -> None:
-        super().__init__(why)
-        self.index = index
-
-
 def decode_rows(
-    split: "Dataset", column: str, rows: np.ndarray, out: np.ndarray, bar: Bar, roots: Sequence[Path]
-) -> Counter[str]:
-    """Decode `rows` (N,) of an image column into `out`, uint8 (N, channels, H, W); returns how often each remark fell.
+    split: "Dataset",
+    column: str,
+    rows: np.ndarray,
+    out: np.ndarray,
+    bar: Bar,
+    roots: Sequence[Path],
+    at_most: int | None = MOST_DAMAGED,
+) -> tuple[Counter[str], dict[int, str]]:
+    """Decode `rows` (N,) of an image column into `out`, uint8 (N, channels, H, W).
 
     roots: folders that an image stored as a path may lie in
-    Raises BadImage for the first row whose image cannot be used.
+    at_most: how many images that cannot be used may be met before the rest is not even looked at; None: any number
+    Returns how often each remark fell, and why each of the first damaged images (0..N-1) cannot be used.
     """
     images = split.select_columns([column]).with_format("arrow")
     remarks: Counter[str] = Counter()
+    damaged: dict[int, str] = {}
     stored = Cells(roots)
 
-    def decode(cells: list[Any], start: int) -> Counter[str]:
+    def decode(cells: list[Any], start: int) -> tuple[Counter[str], dict[int, str]]:
         seen: Counter[str] = Counter()
+        bad: dict[int, str] = {}
         for index, cell in enumerate(cells, start):
             try:
                 out[index], found = decode_image(stored.encoded(cell), out.shape[-1], out.shape[1])
             except Undecodable as error:
-                raise BadImage(index, str(error)) from error
+                bad[index] = str(error)
+                continue
             seen.update(found)
-        return seen
+        return seen, bad
 
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    waiting: deque[tuple[int, Future[Counter[str]]]] = deque()
+    waiting: deque[tuple[int, Future[tuple[Counter[str], dict[int, str]]]]] = deque()
 
     def collect() -> None:
         count, future = waiting.popleft()
-        remarks.update(future.result())
+        seen, bad = future.result()
+        remarks.update(seen)
+        damaged.update(bad)
         bar.advance(count)
+
+    def enough() -> bool:
+        return at_most is not None and len(damaged) >= at_most
 
     with stored, ThreadPoolExecutor(workers) as pool:
         try:
             for start in range(0, len(rows), _ROWS_AT_ONCE):
+                if enough():
+                    break
                 chosen = rows[start : start + _ROWS_AT_ONCE]
-                # Taken in order, so that the row in a message is the first bad one whatever thread met it.
+                # Taken in order, so that the rows in a message are the first bad ones whatever thread met them.
                 waiting.append((len(chosen), pool.submit(decode, images[chosen][column].to_pylist(), start)))
                 if len(waiting) > 2 * workers:
                     collect()
-            while waiting:
+            while waiting and not enough():
                 collect()
         finally:
             for _, future in waiting:
                 future.cancel()
-    return remarks
+    return remarks, damaged if at_most is None else dict(list(damaged.items())[:at_most])
 
 
 def image_roots(place: Place) -> list[Path]:

@@ -11,11 +11,10 @@ from ncfm_hub.sources.classes import UNLABELLED, Classes, classes_of_feature, cl
 from ncfm_hub.sources.columns import image_column, label_column
 from ncfm_hub.sources.place import locate
 from ncfm_hub.sources.read import (
-    BadImage,
     Opened,
     decode_rows,
-    distinct_labels,
     image_roots,
+    label_counts,
     labels_of,
     load_splits,
     open_dataset,
@@ -54,17 +53,24 @@ def load_labelled_images(
     columns = [images, labels] + ([_SOFT] if _SOFT in opened.features else [])
     table: Any = load_splits(opened, (split,), columns, None)[split]
     where = f"{dataset}, split {split!r}"
-    positions = classes.positions(labels_of(table, labels), where)
+    stored = labels_of(table, labels)
+    positions = classes.positions(stored, where)
     rows = np.flatnonzero(positions != UNLABELLED)
-    if len(rows) < len(table):
-        progress.note(f"{len(table) - len(rows)} rows of {where} have no label (-1) and are left out")
+    without = classes.without_label(stored)
+    if without:
+        progress.note(
+            f"{len(table) - len(rows)} rows of {where} have no label ({' or '.join(without)}) and are left out"
+        )
     found = order[positions[rows]]
     out = np.empty((len(rows), source.channels, source.resolution, source.resolution), np.uint8)
-    try:
-        with progress.bar(len(rows), f"decode {split}") as bar:
-            decode_rows(table, images, rows, out, bar, image_roots(place))
-    except BadImage as bad:
-        raise SourceError(f"{where}, row {rows[bad.index]}: the image cannot be used: {bad}") from bad
+    with progress.bar(len(rows), f"decode {split}") as bar:
+        _, damaged = decode_rows(table, images, rows, out, bar, image_roots(place))
+    if damaged:
+        named = "; ".join(
+            f"{opened.row_name(split, None, int(rows[index]), len(table))}: the image cannot be used: {why}"
+            for index, why in damaged.items()
+        )
+        raise SourceError(f"{where}, {named}")
     soft = _probabilities(table, _order_of_columns(classes, order), where)[rows] if _SOFT in columns else None
     missing = sorted(set(range(len(source.class_names))) - set(found.tolist()))
     if missing:
@@ -83,7 +89,7 @@ def _classes(opened: Opened, split: str, column: str) -> Classes:
     feature: Any = opened.features[column]
     if hasattr(feature, "names"):
         return classes_of_feature(feature.names)
-    return classes_of_values(distinct_labels(opened, split, column))
+    return classes_of_values(list(label_counts(opened, split, column)))
 
 
 def _order(classes: Classes, source: SourceInfo, dataset: str) -> np.ndarray:

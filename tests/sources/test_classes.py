@@ -64,9 +64,14 @@ def test_minus_one_is_a_class_where_there_would_be_no_two_without_it() -> None:
     assert classes.positions(column([1, -1]), "w").tolist() == [1, 0]
 
 
-def test_missing_and_impossible_labels_are_named_by_row() -> None:
-    with pytest.raises(SourceError, match="split 'train', row 2: the label is missing"):
-        ANIMALS.positions(column([0, 1, None]), "d, split 'train'")
+def test_rows_without_a_label_have_no_position() -> None:
+    assert ANIMALS.positions(column([0, 1, None, -1]), "d").tolist() == [0, 1, -1, -1]
+    assert ANIMALS.without_label(column([0, 1, None, -1])) == {"null": 1, "-1": 1}
+
+
+def test_impossible_labels_are_named_by_row() -> None:
+    with pytest.raises(SourceError, match="d, split 'train', row 2: label 9 is not one of the 4 classes"):
+        ANIMALS.positions(column([0, None, 9]), "d, split 'train'")
     with pytest.raises(SourceError, match="row 1: label 9 is not one of the 4 classes"):
         ANIMALS.positions(column([0, 9]), "d")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from datasets import ClassLabel, Features, Image, Value
+from datasets import ClassLabel, Features, Image, List, Value
 
 from ncfm_hub.errors import SourceError
 from ncfm_hub.sources.columns import image_column, label_column
@@ -22,6 +22,12 @@ TWENTY = ClassLabel(num_classes=20)
         ({"x": Image(), "digit": Value("int64"), "height": Value("float32")}, ("x", "digit")),
         ({"png": Image(), "cls": Value("int64"), "__key__": Value("string")}, ("png", "cls")),  # WebDataset
         ({"x": Image(), "path": Value("string"), "Target": Value("int32")}, ("x", "Target")),
+        (
+            {"x": Image(), "file": Value("string"), "label": Value("float64")},
+            ("x", "label"),
+        ),  # of numbers, one missing
+        ({"x": Image(), "sick": Value("bool"), "age": Value("float32")}, ("x", "sick")),
+        ({"x": Image(), "digit": Value("int64"), "checked": Value("bool")}, ("x", "digit")),
     ],
 )
 def test_finds_both(features: dict[str, Any], found: tuple[str, str]) -> None:
@@ -53,6 +59,19 @@ def test_a_wrong_choice_is_refused() -> None:
         image_column(features, "imgs", "d")
     with pytest.raises(SourceError, match="--image-column label is no image"):
         image_column(features, "label", "d")
-    with pytest.raises(SourceError, match="--label-column score cannot be a label"):
-        label_column(features, "score", "d")
+    with pytest.raises(SourceError, match="--label-column raw cannot be a label"):
+        label_column(features, "raw", "d")
+    assert label_column(features, "score", "d") == "score"  # its values tell whether they are whole numbers
     assert image_column(features, "raw", "d") == "raw"  # encoded images that nobody marked as such
+
+
+@pytest.mark.parametrize(
+    "features", [{"tags": List(TEN)}, {"labels": List(Value("string")), "writer": Value("string")}]
+)
+def test_lists_of_labels_are_refused_by_name(features: dict[str, Any]) -> None:
+    typed, name = Features({"x": Image()} | features), next(iter(features))
+    message = f"column '{name}' holds lists, and several labels per image are not supported"
+    for wanted in (None, name):
+        with pytest.raises(SourceError, match=message):
+            label_column(typed, wanted, "d")
+    assert label_column(Features({"x": Image(), "kind": TEN, "boxes": List(Value("int64"))}), None, "d") == "kind"

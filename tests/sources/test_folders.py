@@ -129,8 +129,8 @@ def test_a_damaged_member_of_a_zip_file_is_named(tmp_path: Path, classes: list[s
     archive = folder / "train-0.zip"
     archive.write_bytes(archive.read_bytes().replace(b"sound", b"SOUND"))
     why = r"train-0\.zip cannot be read: Bad CRC-32 for file 'part/oak/9\.png'"
-    # Folders are read in the order of their names: two images of ash, two of elm and two of oak come before.
-    with pytest.raises(SourceError, match=rf"split 'train', row 6 \(class 'oak'\): the image cannot be used: {why}"):
+    where = r"split 'train', train-0\.zip/part/oak/9\.png \(class 'oak'\)"
+    with pytest.raises(SourceError, match=f"{where}: the image cannot be used: {why}"):
         load_source(recipe(folder, classes=classes))
 
 
@@ -184,7 +184,7 @@ def test_second_read_comes_from_the_cache(build: Build, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("ncfm_hub.sources.load.load_splits", fail)
+    monkeypatch.setattr("ncfm_hub.sources.parts.load_splits", fail)
     again = load_source(recipe(folder))
     assert (again.train.images == first.train.images).all()
     assert (again.info, again.notes) == (first.info, first.notes)
@@ -210,7 +210,7 @@ def test_a_damaged_cache_is_noticed_and_made_again(build: Build, damage: str) ->
     assert (again.train.images == first.train.images).all()
     assert any("are damaged; decoding" in note for note in progress.notes)
     assert load_source(recipe(folder), progress=(silent := Recorder())).fingerprint == first.fingerprint
-    assert silent.notes == []
+    assert silent.notes == ["label column 'kind', 3 classes: ant, bee, cat"]
 
 
 def test_other_content_is_another_source(build: Build) -> None:
