@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.people import MakePerson, Person, error_line, ncfm
 
@@ -191,6 +192,12 @@ def test_killed_interrupted_and_out_of_disk_a_run_ends_with_the_same_bytes(
     for members in ("*-init.safetensors", "*-trained.safetensors"):
         assert _contents(person.cache / "pools", members) == _contents(alone.cache / "pools", members)
     assert _distilled(person) == _distilled(alone)
+    assert _seconds(person)["pool"] > 0.2 * _seconds(alone)["pool"], "of the part that was killed, too"
+
+
+def _seconds(person: Person) -> dict[str, float]:
+    described = yaml.safe_load((person.folder / "out" / "pipeline.yaml").read_text())
+    return dict(described["wall_time_seconds"])
 
 
 def test_two_processes_give_the_bytes_of_one(undisturbed: Undisturbed) -> None:
