@@ -223,7 +223,7 @@ def test_seed_and_ipc_use_the_pool_of_the_cache(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a pool was trained")
 
-    monkeypatch.setattr("ncfm_hub.extractors.cache.train_members", refuse)
+    monkeypatch.setattr("ncfm_hub.extractors.members.train_members", refuse)
     other = distill(tmp_path / "seed", seed=1)
     described = yaml.safe_load((other.folder / "pipeline.yaml").read_text())
     assert described["pool"]["origin"] == "cache"
@@ -335,7 +335,7 @@ def test_values_that_cannot_work_are_refused_before_any_training(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a pool was trained")
 
-    monkeypatch.setattr("ncfm_hub.extractors.cache.train_members", refuse)
+    monkeypatch.setattr("ncfm_hub.extractors.members.train_members", refuse)
     with pytest.raises(NcfmHubError, match=message) as raised:
         distill(tmp_path / "run", changes)
     assert "\n" not in str(raised.value)

@@ -7,7 +7,7 @@ import pytest
 
 from ncfm_hub.engine import Engine, open_engine
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors import cache
+from ncfm_hub.extractors import members
 from ncfm_hub.extractors.cache import get_pool, pool_folder
 from ncfm_hub.extractors.pool import find_pool
 from ncfm_hub.native import native_library
@@ -67,8 +67,8 @@ def test_a_wrong_bit_in_a_cached_pool_is_mended(
     else:
         flip(folder / damaged)
     begun: list[int] = []
-    train = cache.train_members
-    monkeypatch.setattr(cache, "train_members", lambda *given: (begun.extend(given[2]), train(*given))[1])
+    train = members.train_members
+    monkeypatch.setattr(members, "train_members", lambda *given: (begun.extend(given[2]), train(*given))[1])
     notes = Notes()
     pool = get_pool(SOURCE, False, RECIPE, engine, notes)
     assert begun == trained

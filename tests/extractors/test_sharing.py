@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors import cache
+from ncfm_hub.extractors import cache, members
 from ncfm_hub.recipe import PoolRecipe
 from tests.matching.tiny import plain_engine, tiny_source
 
@@ -39,14 +39,14 @@ def join_group(rank, processes, port, by_mpi):
 
 
 def train_and_tell(folder):
-    train = cache.train_members
+    train = members.train_members
 
-    def listen(trainer, where, members, *rest):
+    def listen(trainer, where, some, *rest):
         with open(folder / "trained", "a") as told:
-            told.write("".join(f"{member}\\n" for member in members))
-        return train(trainer, where, members, *rest)
+            told.write("".join(f"{member}\\n" for member in some))
+        return train(trainer, where, some, *rest)
 
-    cache.train_members = listen
+    members.train_members = listen
 
 
 def run(folder, name, rank, processes, port, late):

@@ -1,0 +1,170 @@
+"""A pool while it is trained: which members are done, the training of the others, and what is written at its end."""
+
+from pathlib import Path
+
+import torch
+
+from ncfm_hub.counting import counted
+from ncfm_hub.engine import Engine
+from ncfm_hub.errors import Damaged
+from ncfm_hub.extractors.networks import Architecture, build_network, normalise
+from ncfm_hub.extractors.pool import POOL_FILE, Pool, Weights, member_file, write_pool_files
+from ncfm_hub.extractors.pretraining import (
+    TrainingPlan,
+    initial_weights,
+    measure_blends,
+    partial_file,
+    train_members,
+)
+from ncfm_hub.extractors.together import TogetherTrainer, networks_at_once
+from ncfm_hub.extractors.training import Trainer
+from ncfm_hub.places import public_weights
+from ncfm_hub.progress import Progress
+from ncfm_hub.recipe import PoolRecipe
+from ncfm_hub.sealed import discard_damaged, load_record, load_tensors, save_record, save_tensors
+from ncfm_hub.sources.types import ImageSet, Source
+
+# The blends' accuracy describes a pool, it decides nothing: this many test images give it to within a point.
+MEASURED_IMAGES = 2000
+
+
+def open_again(folder: Path, progress: Progress) -> None:
+    """Make a pool that is damaged one that is being trained, and say so; members that are sound stay as they are."""
+    if not (folder / POOL_FILE).is_file():
+        return
+    try:
+        described = load_record(folder / POOL_FILE)
+        accuracies = [member["accuracy"] for member in described["members"]]
+    except Damaged:
+        accuracies = []
+    for member, accuracy in enumerate(accuracies):
+        save_record(_measured_file(folder, member), accuracy)
+    (folder / POOL_FILE).unlink()
+    progress.note(f"the pool in {folder} is damaged; what is not sound of it is trained anew")
+
+
+def train_missing(
+    source: Source,
+    flip: bool,
+    recipe: PoolRecipe,
+    architecture: Architecture,
+    weights: str | None,
+    engine: Engine,
+    folder: Path,
+    members: list[int],
+    progress: Progress,
+) -> None:
+    """Train those of these members that are not there whole and sound; several at once where that pays."""
+    plan = TrainingPlan(
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        schedule=recipe.schedule,
+        seed=recipe.seed,
+        flip=flip,
+    )
+    network = build_network(architecture)
+    at_once = networks_at_once(network, plan.batch_size, architecture.resolution, engine)
+    groups = [members[first : first + at_once] for first in range(0, len(members), at_once)]
+    waiting = [group for group in groups if not all(_is_done(folder, member) for member in group)]
+    if not waiting:
+        return
+    trainer = Trainer(network, engine)
+    together = TogetherTrainer(build_network(architecture), engine) if at_once > 1 else None
+    images, labels = _on_device(source.train, engine)
+    updates = plan.updates_per_epoch(len(images)) * plan.epochs
+    with progress.bar(updates * sum(len(group) for group in waiting), "pretraining") as bar:
+        for group in waiting:
+            discard_damaged(partial_file(folder, group), progress)
+            pairs = [
+                initial_weights(architecture, recipe.seed, member, weights, recipe.init_head_only) for member in group
+            ]
+            trained = train_members(
+                together if together is not None and len(group) > 1 else trainer,
+                folder,
+                group,
+                images,
+                labels,
+                architecture,
+                plan,
+                [start for _, start in pairs],
+                bar,
+            )
+            for member, (init, _), end in zip(group, pairs, trained, strict=True):
+                save_tensors(member_file(folder, member, "init"), init)
+                save_tensors(member_file(folder, member, "trained"), end)
+                said = _measure(source, architecture, trainer, folder, member, (init, end))
+                progress.note(f"extractor {member + 1} of {recipe.size}: {said}")
+            partial_file(folder, group).unlink()
+
+
+def _on_device(images: ImageSet, engine: Engine) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and labels on a GPU where a quarter of its free memory holds them; else batches go there one by one."""
+    if engine.device.type != "cuda" or images.images.nbytes > torch.cuda.mem_get_info(engine.device)[0] // 4:
+        return images.images, images.labels
+    return images.images.to(engine.device), images.labels.to(engine.device)
+
+
+def _measure(
+    source: Source,
+    architecture: Architecture,
+    trainer: Trainer,
+    folder: Path,
+    member: int,
+    pair: tuple[Weights, Weights],
+) -> str:
+    """Write down how accurate a member's blends are; says how accurate the trained one is."""
+    split, known = _measured_on(source)
+    rows = torch.linspace(0, len(known.labels) - 1, min(MEASURED_IMAGES, len(known.labels))).long()
+    images, labels = known.images[rows], known.labels[rows]
+    accuracy = measure_blends(trainer, pair, images, labels, lambda x: normalise(x, architecture))
+    save_record(_measured_file(folder, member), accuracy)
+    return f"{accuracy['0.0']:.1f} % on {counted(len(rows), 'image')} of {split}"
+
+
+def _measured_on(source: Source) -> tuple[str | None, ImageSet]:
+    """What a pool's accuracy is measured on: the test split, or what it was trained on where there is none."""
+    info = source.info
+    return (info.train_split, source.train) if source.test is None else (info.test_split, source.test)
+
+
+def _measured_file(folder: Path, member: int) -> Path:
+    """The accuracy of a member's blends, which says that all of the member is there."""
+    return folder / f"{member:02d}.json"
+
+
+def _is_done(folder: Path, member: int) -> bool:
+    """Whether all of a member is there, and sound."""
+    try:
+        load_record(_measured_file(folder, member))
+        for which in ("init", "trained"):
+            load_tensors(member_file(folder, member, which))
+    except (FileNotFoundError, Damaged):
+        return False
+    return True
+
+
+def describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture, key: str, folder: Path) -> None:
+    """Write what makes a folder of trained members a pool, and remove what was of use while they were trained."""
+    accuracy = tuple(load_record(_measured_file(folder, member)) for member in range(recipe.size))
+    (init, _), (trained, _) = (load_tensors(member_file(folder, 0, which)) for which in ("init", "trained"))
+    names, weights = source.info.class_names, public_weights(recipe.pretrained)
+    pool = Pool(architecture, names, ((init, trained),), accuracy, key, "trained here", weights)
+    split, known = _measured_on(source)
+    description = {
+        "recipe": recipe.model_dump() | {"pretrained": weights},
+        "source": {"dataset": source.info.public_name}
+        | {
+            name: getattr(source.info, name)
+            for name in ("is_local", "content", "revision", "license", "license_name", "license_link", "fingerprint")
+        },
+        "measured_on": {"split": split, "images": min(MEASURED_IMAGES, len(known.labels))},
+    }
+    write_pool_files(folder, pool, description)
+    for member in range(recipe.size):  # pool.json says it now
+        _measured_file(folder, member).unlink(missing_ok=True)
+    for left in folder.glob("*-partial.safetensors"):  # of members that were stopped in other groups
+        left.unlink()
