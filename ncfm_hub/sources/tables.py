@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset, DatasetBuilder
 
+_ROWS_AT_ONCE = 10_000
 IMAGE_FOLDER = "imagefolder"  # as `datasets` calls the builder of image folders
 
 
@@ -26,11 +27,17 @@ class Tables(Opened):
     builder: "DatasetBuilder"
 
     def stream_labels(self, split: str, column: str) -> Iterator["pa.ChunkedArray"]:
+        import pyarrow as pa
+
         with reading(self.place):
             builder = self._narrowed([split], [column], None)
-            stream = builder.as_streaming_dataset(split).select_columns([column]).with_format("arrow")
-            for table in stream.iter(batch_size=10_000):
-                yield table[column]
+            stream = builder.as_streaming_dataset(split).select_columns([column])
+            if builder.name == "parquet":
+                for table in stream.with_format("arrow").iter(_ROWS_AT_ONCE):
+                    yield table[column]
+                return
+            for batch in stream.iter(_ROWS_AT_ONCE):  # rows one by one, whose nulls have no type that arrow could join
+                yield pa.chunked_array([pa.array(batch[column])])
 
     def load(self, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> dict[str, "Dataset"]:
         with reading(self.place):
