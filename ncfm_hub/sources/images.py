@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import SourceError
 from ncfm_hub.sources.fetching import archive_names, contents, fetch
 from ncfm_hub.sources.given import given_splits
@@ -130,7 +131,7 @@ def _said(
         return {}, []
     table, named, missing = read_metadata(contents(place, metadata), {image.place for image in images}, place.dataset)
     rows = pa.array([named.get(image.place) for image in images], pa.int64())
-    notes = [f"{missing} rows of the metadata name no image and are left out"] if missing else []
+    notes = [f"{counted(missing, 'row')} of the metadata left out, for an image that is not there"] if missing else []
     columns = {name: table[name].take(rows) for name in table.column_names if name != _IMAGE}
     return columns, notes
 

@@ -7,6 +7,7 @@ files, decide nothing.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import SourceError
 from ncfm_hub.sources.listing import Listed
 from ncfm_hub.sources.words import is_plain, split_names, split_word
@@ -119,14 +120,14 @@ class Arrangement:
             raise self._error(f"class folders lie at different depths ({self._list(both)})")
         if deeper:
             self._notes.append(
-                f"the first folder below the split is the class: {_images(len(deeper))} deeper down, "
+                f"the first folder below the split is the class: {counted(len(deeper), 'image')} deeper down, "
                 f"as {self._images[deeper[0][0]].name}, class {deeper[0][1]!r}"
             )
 
     def _leave_out(self, numbers: Sequence[int], kept: Collection[str]) -> None:
         if numbers:
             where = _shortened(sorted(kept))
-            self._notes.append(f"{_images(len(numbers))} outside {where} left out: {self._list(numbers)}")
+            self._notes.append(f"{counted(len(numbers), 'image')} outside {where} left out: {self._list(numbers)}")
 
     def _unclear(self, found: Collection[str], others: Collection[str]) -> SourceError:
         beside = f" beside {_shortened(sorted(others))}" if others else ""
@@ -169,7 +170,3 @@ def _alike(tops: dict[str, Places], splits: Collection[str], others: Collection[
 def _shortened(names: Sequence[str]) -> str:
     named = ", ".join(names[:_NAMED])
     return f"{named} and {len(names) - _NAMED} more" if len(names) > _NAMED else named
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'' if count == 1 else 's'}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncfm_hub.counting import counted, things
 from ncfm_hub.errors import SourceError
 from ncfm_hub.progress import Progress
 from ncfm_hub.sources.classes import UNLABELLED, Classes
@@ -109,17 +110,14 @@ class _Reading:
             if known not in (None, rows):
                 self._notes.append(f"split {part!r} has {rows} rows; its card says {known}")
         if without:
-            marks = " or ".join(without)
-            self._notes.append(
-                f"{sum(without.values())} rows of split {part!r} have no label ({marks}) and are left out"
-            )
+            self._notes.append(unlabelled_note(without, f"split {part!r}"))
 
     def _note_damaged(
         self, part: str, damaged: Mapping[int, str], names: Mapping[int, str], positions: np.ndarray
     ) -> None:
         if self._skip_damaged:
             named = ", ".join(list(names.values())[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-            self._notes.append(f"{len(names)} damaged images of split {part!r} are left out: {named}")
+            self._notes.append(f"{counted(len(names), 'damaged image')} of split {part!r} left out: {named}")
             return
         for row, why in damaged.items():
             label = self._info.class_names[positions[row]]
@@ -133,6 +131,16 @@ class _Reading:
         raise SourceError(
             f"{self._info.dataset}, {head}{'; '.join(self._damaged)}; --skip-damaged leaves damaged images out"
         )
+
+
+def unlabelled_note(without: Mapping[str, int], where: str) -> str:
+    """How many rows are left out as they have no label. without: their number, by what stands in its place."""
+    count = sum(without.values())
+    marks = " or ".join(without)
+    return (
+        f"{counted(count, 'row')} of {where} {things(count, 'has', 'have')} no label ({marks}) "
+        f"and {things(count, 'is', 'are')} left out"
+    )
 
 
 def _check_counts(info: SourceInfo, labels: Any, role: str, split: str) -> list[str]:
@@ -156,11 +164,13 @@ def _check_counts(info: SourceInfo, labels: Any, role: str, split: str) -> list[
 def _remark_notes(remarks: Counter[str], channels: int) -> list[str]:
     notes = []
     if channels == 3 and remarks["grey"]:
-        notes.append(f"{remarks['grey']} grey images are repeated to 3 channels")
+        notes.append(f"{counted(remarks['grey'], 'grey image is', 'grey images are')} repeated to 3 channels")
     if channels == 1 and remarks["colour"]:
-        notes.append(f"{remarks['colour']} colour images are turned to grey")
+        notes.append(f"{counted(remarks['colour'], 'colour image is', 'colour images are')} turned to grey")
     if remarks["transparent"]:
-        notes.append(f"{remarks['transparent']} transparent images are laid on white")
+        notes.append(
+            f"{counted(remarks['transparent'], 'transparent image is', 'transparent images are')} laid on white"
+        )
     if remarks["16-bit"]:
-        notes.append(f"{remarks['16-bit']} images of 16 bits are scaled to 8")
+        notes.append(f"{counted(remarks['16-bit'], 'image of 16 bits is', 'images of 16 bits are')} scaled to 8")
     return notes

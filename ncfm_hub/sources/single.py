@@ -9,6 +9,7 @@ from ncfm_hub.progress import Progress
 from ncfm_hub.recipe import SourceRecipe
 from ncfm_hub.sources.classes import UNLABELLED, Classes, classes_of_feature, classes_of_values
 from ncfm_hub.sources.columns import image_column, label_column
+from ncfm_hub.sources.parts import unlabelled_note
 from ncfm_hub.sources.place import locate
 from ncfm_hub.sources.read import (
     Opened,
@@ -58,9 +59,7 @@ def load_labelled_images(
     rows = np.flatnonzero(positions != UNLABELLED)
     without = classes.without_label(stored)
     if without:
-        progress.note(
-            f"{len(table) - len(rows)} rows of {where} have no label ({' or '.join(without)}) and are left out"
-        )
+        progress.note(unlabelled_note(without, where))
     found = order[positions[rows]]
     out = np.empty((len(rows), source.channels, source.resolution, source.resolution), np.uint8)
     with progress.bar(len(rows), f"decode {split}") as bar:

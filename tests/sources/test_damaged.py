@@ -45,10 +45,10 @@ def test_damaged_images_are_left_out_and_counted_if_asked(tmp_path: Path) -> Non
     assert source.train.labels.tolist() == [0] * 11 + [1]
     assert source.test.labels.tolist() == [0] * 4 + [1] * 3
     assert (
-        "12 damaged images of split 'train' are left out: train/cat/3.png, train/dog/0.png, train/dog/1.png, ..."
+        "12 damaged images of split 'train' left out: train/cat/3.png, train/dog/0.png, train/dog/1.png, ..."
         in source.notes
     )
-    assert "1 damaged images of split 'test' are left out: test/dog/2.png" in source.notes
+    assert "1 damaged image of split 'test' left out: test/dog/2.png" in source.notes
     whole = damaged(tmp_path / "whole", [])
     assert load_source(recipe(whole)).fingerprint != load_source(recipe(whole, skip_damaged=True)).fingerprint
 

@@ -173,8 +173,8 @@ def test_unlabelled_rows_are_left_out_and_said_so(build: Build) -> None:
     folder = build([*ROWS, (b"never decoded", -1)], [*ROWS[:3], (ROWS[0][0], -1)], names=NAMES)
     source = load_source(recipe(folder))
     assert (len(source.train.labels), len(source.test.labels)) == (6, 3)
-    assert "1 rows of split 'train' have no label (-1) and are left out" in source.notes
-    assert "1 rows of split 'test' have no label (-1) and are left out" in source.notes
+    assert "1 row of split 'train' has no label (-1) and is left out" in source.notes
+    assert "1 row of split 'test' has no label (-1) and is left out" in source.notes
 
 
 def test_second_read_comes_from_the_cache(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:

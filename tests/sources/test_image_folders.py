@@ -78,7 +78,7 @@ def test_metadata_beside_images_without_class_folders(tmp_path: Path) -> None:
     )
     source = load_source(recipe(folder))
     assert (source.info.class_ids, source.test.labels.tolist()) == ((0, 5, 10), [0, 1, 2, 0, 1])
-    assert "1 rows of the metadata name no image and are left out" in source.notes
+    assert "1 row of the metadata left out, for an image that is not there" in source.notes
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Labels of every kind: rows without one, truth values and floats, and columns that hold no classes."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def test_null_labels_in_parquet_are_left_out_and_counted(tmp_path: Path, kind: A
     assert source.train.labels.tolist() == [row % 2 for row in range(12) if row != 3]
     assert source.train.images[:, 0, 0, 0].tolist() == [row for row in range(12) if row != 3]
     assert len(source.test.labels) == 5
-    assert "1 rows of split 'train' have no label (null) and are left out" in source.notes
+    assert "1 row of split 'train' has no label (null) and is left out" in source.notes
 
 
 def test_both_marks_of_rows_without_a_label_are_counted(tmp_path: Path) -> None:
@@ -59,7 +61,7 @@ def test_null_labels_in_metadata_are_left_out_and_counted(tmp_path: Path, ending
     source = load_source(recipe(tree(tmp_path / "data", several("train", 8) + several("test", 4), texts)))
     assert (source.info.class_names, source.train.labels.tolist()) == (("cat", "dog"), [0, 1, 0, 0, 1, 0, 1])
     assert source.test.labels.tolist() == [0, 1, 0]
-    assert "1 rows of split 'test' have no label (null) and are left out" in source.notes
+    assert "1 row of split 'test' has no label (null) and is left out" in source.notes
 
 
 @pytest.mark.parametrize(
@@ -121,3 +123,19 @@ def test_the_number_of_images_of_a_folder_is_known_before_it_is_read(tmp_path: P
     assert (info.train_examples, info.test_examples) == (4, 3)
     parts = inspect_source(recipe(tmp_path / "data", train_split="train[:2]", test_split="train[2:]"))
     assert (parts.train_examples, parts.test_examples) == (2, 2)
+
+
+def test_a_sample_without_a_label_in_webdataset(tmp_path: Path) -> None:
+    """Rows come one by one from such files, and a null among them had no type that the others have."""
+    for split in ("train", "test"):
+        with tarfile.open(tmp_path / f"{split}.tar", "w") as archive:
+            for k in range(10):
+                files = {f"{k}.png": plain_image(k)} | ({} if k == 7 else {f"{k}.cls": b"%d" % (k % 2)})
+                for name, data in files.items():
+                    member = tarfile.TarInfo(name)
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+    info = inspect_source(recipe(tmp_path))
+    assert (info.label_column, info.class_names, info.train_examples) == ("cls", ("0", "1"), 10)
+    source = load_source(recipe(tmp_path))
+    assert source.train.labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 0, 1]
