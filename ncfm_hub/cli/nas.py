@@ -82,12 +82,12 @@ def nas(
     options.refuse(_INSTEAD)
     lasts("go on with")
     from ncfm_hub.evaluation import candidates, search, search_report
-    from ncfm_hub.publishing.folders import check_output
+    from ncfm_hub.publishing.folders import check_study_output
 
     budget = candidates.Budget(**{name: request.pop(name) for name in ("proxy_updates", "whole_updates", "students")})
     request["random_baseline"] = request.pop("baseline") == "random"
     folder = output or Path(f"{Path(target).resolve().name}-nas")
-    check_output(folder)
+    check_study_output(folder, target, revision=request["revision"], token=request["token"])
     found = search.search_architectures(
         target, architectures=architectures, budget=budget, **request, overrides=options.overrides(), progress=out
     )

@@ -35,7 +35,7 @@ from ncfm_hub.files import write_study
 from ncfm_hub.named import Named, path_of
 from ncfm_hub.planning import announce
 from ncfm_hub.progress import Bar, Progress, Silent
-from ncfm_hub.publishing.folders import check_output
+from ncfm_hub.publishing.folders import check_study_output
 from ncfm_hub.publishing.names import slug
 from ncfm_hub.sources.types import ImageSet
 
@@ -73,13 +73,14 @@ def continual(
     memories: of "distilled", "random" and "herding"; labels: "hard", or "soft" ones restricted to the classes seen
     seed: of the orders, the students and the random memories
     output: folder of the two files, `<target>-continual` in the current one by default, where an earlier study with
-        other results is renamed; target, source, preset, overrides, pool, revision, token: as in `open_subject`
+        other results is renamed; no other set may lie there
+    target, source, preset, overrides, pool, revision, token: as in `open_subject`
     Students already trained under the same conditions are found in the cache: an interrupted study goes on when asked
     for again. Raises DistilledError where the classes cannot come in so many steps or there are no soft labels.
     """
     progress = progress or Silent()
     folder = path_of(output) or Path(f"{slug(Path(target).resolve().name)}-continual")
-    check_output(folder)
+    check_study_output(folder, target, revision=revision, token=token)
     subject = open_subject(
         target,
         source=source,

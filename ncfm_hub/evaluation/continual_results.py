@@ -13,6 +13,7 @@ from ncfm_hub.evaluation.memories import DISTILLED, Memory
 from ncfm_hub.evaluation.protocol import summarise
 from ncfm_hub.evaluation.seen_classes import ClassOrder
 from ncfm_hub.evaluation.subjects import Subject
+from ncfm_hub.publishing.dataset import images_digest
 
 METRIC = "top-1 accuracy in percent over the test images of the classes seen so far, at the last epoch, after each step"
 
@@ -32,6 +33,7 @@ def results_of(
     return {
         "ncfm_hub": 1,
         "set": Path(subject.name).name,
+        "images_sha256": images_digest(subject.images, subject.labels),
         "class_names": list(subject.class_names),
         "orders": [asdict(order) for order in orders],
         "memories": list(found.values()),

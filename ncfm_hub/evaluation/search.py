@@ -24,6 +24,7 @@ from ncfm_hub.extractors.grid import convnet_grid
 from ncfm_hub.named import Named
 from ncfm_hub.places import folder_name
 from ncfm_hub.progress import Progress, Silent
+from ncfm_hub.publishing.dataset import images_digest
 from ncfm_hub.randomness import generator
 from ncfm_hub.sources import Source, cut_validation, is_validation
 
@@ -81,6 +82,7 @@ def search_architectures(
         "ncfm_hub": 1,
         "target": folder_name(subject.name) if Path(subject.name).expanduser().is_dir() else subject.name,
         "source": subject.source.info.public_name,
+        "images_sha256": images_digest(subject.images, subject.labels),
         "protocol": _protocol(subject, part, budget) | {"drawn_from": _space(architectures), "seed": seed},
         "agreement": agreement(proxies, [one["whole"]["mean"] for one in trained], seed),
         "seconds": {kind: round(sum(one["seconds"][kind] for one in trained), 1) for kind in trained[0]["seconds"]},

@@ -3,7 +3,9 @@
 Shapes: C classes, S = C * ipc stored images, M = S * factor**2 decoded images, c channels, (H, W) resolution.
 """
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ncfm_hub.counting import counted
@@ -56,6 +58,11 @@ class Distilled:
         """Stored images per class."""
         return len(self.stored) // len(self.class_names)
 
+    @cached_property
+    def digest(self) -> str:
+        """What a study of it says it is of; see `images_digest`."""
+        return images_digest(self.images, self.labels)
+
     def to_torch(self, config: Config = "default") -> "TrainingSet":
         """A torch dataset of (float image in [0, 1] of shape (c, H, W), int label) with `.targets`, a list of ints."""
         from ncfm_hub.publishing.training_set import TrainingSet
@@ -76,6 +83,14 @@ class Distilled:
         if config == "stored":
             return self.stored, self.stored_labels
         raise DistilledError(f"config {config!r} is not one of 'default' and 'stored'")
+
+
+def images_digest(images: "torch.Tensor", labels: "torch.Tensor") -> str:
+    """Hex SHA-256 of training images, uint8 (M, c, H, W), and their labels, int64 (M,): which set they are."""
+    digest = hashlib.sha256(f"{list(images.shape)}".encode())
+    for tensor in (images, labels):
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def to_pixels(stored: "torch.Tensor") -> "torch.Tensor":

@@ -51,7 +51,7 @@ def gather(
     folder = locate(target, revision=revision, token=token)
     described, distilled = read_pipeline(folder), load_distilled(folder)
     measured = read_measurements(folder, len(distilled.class_names))
-    continual, search = read_continual(folder, distilled.class_names), read_search(folder)
+    continual, search = read_continual(folder, distilled, progress), read_search(folder, distilled, progress)
     here = Path(target).expanduser().is_dir()
     start, note = None, None
     if with_start and not here and source is None and _source_is_local(described):

@@ -8,7 +8,10 @@ from pydantic import BaseModel, ValidationError
 
 from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.progress import Progress
+from ncfm_hub.publishing.dataset import Distilled
 from ncfm_hub.publishing.layout import CONTINUAL, SEARCH
+from ncfm_hub.publishing.studies import why_not_of
 from ncfm_hub.reporting.charts import Line, Plot, make_plot
 from ncfm_hub.reporting.measurements import Accuracy, Count, Finite, first_fault
 
@@ -32,6 +35,7 @@ class _ContinualProtocol(BaseModel):
 class Continual(BaseModel):
     """Class-incremental learning: accuracy over the classes seen so far after each step, for each kind of memory."""
 
+    images_sha256: str | None = None
     class_names: list[str]
     memories: list[_Memory]
     protocol: _ContinualProtocol = _ContinualProtocol()
@@ -65,33 +69,39 @@ class _SearchProtocol(BaseModel):
 class Search(BaseModel):
     """Architectures, with their accuracy after training on a proxy and on the whole set, and how well these agree."""
 
+    images_sha256: str | None = None
     architectures: list[_Candidate]
     agreement: dict[str, _Agreement] = {}
     protocol: _SearchProtocol = _SearchProtocol()
 
 
-def read_continual(folder: Path, class_names: tuple[str, ...]) -> Continual | None:
-    """None where there is no such file. Raises DistilledError where it is damaged or about other classes."""
-    found = _read(folder / CONTINUAL, Continual)
-    if found is not None and tuple(found.class_names) != class_names:
+def read_continual(folder: Path, distilled: Distilled, progress: Progress) -> Continual | None:
+    """None where there is none of the set's own. Raises DistilledError where it is damaged or about other classes."""
+    found = _read(folder / CONTINUAL, Continual, distilled, progress)
+    if found is not None and tuple(found.class_names) != distilled.class_names:
         raise DistilledError(f"{folder / CONTINUAL} is about other classes than the set beside it; move it away")
     return found
 
 
-def read_search(folder: Path) -> Search | None:
-    """None where there is no such file. Raises DistilledError where it is damaged."""
-    return _read(folder / SEARCH, Search)
+def read_search(folder: Path, distilled: Distilled, progress: Progress) -> Search | None:
+    """None where there is none of the set's own. Raises DistilledError where it is damaged."""
+    return _read(folder / SEARCH, Search, distilled, progress)
 
 
-def _read(path: Path, model: type[Any]) -> Any:
+def _read(path: Path, model: type[Any], distilled: Distilled, progress: Progress) -> Any:
+    """What a study's JSON holds; None where there is none, or one of other images, which is said."""
     if not path.is_file():
         return None
     try:
-        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        found = model.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise DistilledError(f"{path} is not as documented: {first_fault(error)}") from error
     except (ValueError, OverflowError, RecursionError) as error:
         raise DistilledError(f"{path} is not JSON: {error}") from error
+    if reason := why_not_of(distilled.digest, found.images_sha256):
+        progress.note(f"{path} is left out: {reason}")
+        return None
+    return found
 
 
 def continual_plot(found: Continual, tones: dict[str, str]) -> Plot | None:

@@ -21,6 +21,7 @@ from ncfm_hub.evaluation.students import StudentResult, Students, TrainingSet
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.labels import soft_labels
 from ncfm_hub.progress import Silent
+from ncfm_hub.publishing.dataset import images_digest
 from tests.evaluation.tiny_subject import UPDATES, tiny_subject
 from tests.matching.tiny import tiny_pool
 
@@ -199,6 +200,7 @@ def test_every_value_is_in_the_file_and_the_figures_follow_from_them(
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(library, "open_subject", lambda target, **_: SUBJECT)
     found = continual("sets/tiny", steps=2, orders=3, seed=1, output=tmp_path / "out")
+    assert found.results["images_sha256"] == images_digest(SUBJECT.images, SUBJECT.labels)
     results = json.loads((tmp_path / "out" / "continual.json").read_text(encoding="utf-8"))
     assert results == json.loads(json.dumps(found.results))
     assert [memory["memory"] for memory in results["memories"]] == ["distilled", "random", "herding"]

@@ -19,6 +19,7 @@ from ncfm_hub.evaluation.students import Students
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.extractors.grid import convnet_grid
 from ncfm_hub.pipeline import load_pipeline
+from ncfm_hub.publishing.dataset import images_digest
 from ncfm_hub.sources import cut_validation
 from tests.matching.tiny import tiny_source
 
@@ -114,6 +115,7 @@ def test_every_architecture_is_trained_on_each_set_and_measured_apart_from_it(
     found = search_architectures("mine", architectures=GOOD, budget=BUDGET, progress=heard)
     assert trained == [(name, *rest) for name in GOOD for rest in ((6, 1), (6, 2), (6, 2), (54, 3))]
     assert [one["name"] for one in found["architectures"]] == list(GOOD)
+    assert found["images_sha256"] == images_digest(subject.images, subject.labels)
     assert found["protocol"]["split"] == "validation part of train"
     assert found["protocol"]["test_images"] == 6
     assert found["protocol"]["distilled_from_test_images"]

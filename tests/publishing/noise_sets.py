@@ -35,10 +35,15 @@ def tiles(stored: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def noise_set(
-    names: tuple[str, ...] = ("ant", "bee", "cat"), ipc: int = 2, channels: int = 3, side: int = 8, factor: int = 2
+    names: tuple[str, ...] = ("ant", "bee", "cat"),
+    ipc: int = 2,
+    channels: int = 3,
+    side: int = 8,
+    factor: int = 2,
+    seed: int = 0,
 ) -> Distilled:
     """A distilled set of noise with random soft labels; always the same for the same arguments."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     count = len(names) * ipc
     stored = torch.randint(0, 256, (count, channels, side, side), dtype=torch.uint8, generator=generator)
     labels = torch.arange(len(names)).repeat_interleave(ipc)

@@ -5,15 +5,17 @@ import json
 import pytest
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.progress import Silent
 from ncfm_hub.reporting import write_report
 from tests.publishing.noise_sets import figures, noise_set, write_folder
 from tests.reporting.pages import Page
 
 
 def continual(*names: str) -> dict[str, object]:
-    """A continual.json of two steps."""
+    """A continual.json of two steps, about the images of `noise_set`."""
     steps = {"distilled": (80.0, 60.0), "random": (70.0, 40.0)}
     return {
+        "images_sha256": noise_set().digest,
         "class_names": list(names),
         "protocol": {"orders": 7, "notes": ["the teacher has seen all classes"]},
         "memories": [
@@ -28,8 +30,9 @@ def continual(*names: str) -> dict[str, object]:
 
 
 def search() -> dict[str, object]:
-    """A nas.json of three architectures."""
+    """A nas.json of three architectures, about the images of `noise_set`."""
     return {
+        "images_sha256": noise_set().digest,
         "architectures": [
             {"name": f"a{n}", "distilled": figures(40.0 + n), "whole": figures(70.0 + n)} for n in range(3)
         ],
@@ -43,8 +46,16 @@ def search() -> dict[str, object]:
     }
 
 
-def page_of(folder) -> Page:
-    return Page(write_report(folder, folder.parent / "page.html", start=False).read_text("utf-8"))
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def page_of(folder, progress=None) -> Page:
+    return Page(write_report(folder, folder.parent / "page.html", start=False, progress=progress).read_text("utf-8"))
 
 
 def test_studies_beside_the_set_are_drawn(tmp_path):
@@ -64,6 +75,25 @@ def test_studies_beside_the_set_are_drawn(tmp_path):
     assert "The teacher has seen all classes." in page.text()
     assert "3 of them, measured on the validation part of train." in page.text()
     assert "those that this is measured on included" in page.text()
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"images_sha256": noise_set(ipc=1).digest}, "it is of other images"),
+        ({"images_sha256": noise_set(seed=1).digest}, "it is of other images"),
+        ({}, "it does not say of which images it is; make it anew"),
+    ],
+)
+def test_a_study_of_other_images_is_left_out_with_a_line(tmp_path, stated, said):
+    """What was found: ipc 1 with its study, then ipc 2 in its place, and the old study shown as the new set's."""
+    folder = write_folder(tmp_path / "set", noise_set())
+    for name, study in {"continual.json": continual("ant", "bee", "cat"), "nas.json": search()}.items():
+        del study["images_sha256"]
+        (folder / name).write_text(json.dumps(study | stated))
+    notes = Notes()
+    assert page_of(folder, notes).headings() == ["Images", "Accuracy", "How it was made"]
+    assert notes.lines == [f"{folder / name} is left out: {said}" for name in ("continual.json", "nas.json")]
 
 
 @pytest.mark.parametrize(
