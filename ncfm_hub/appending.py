@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ncfm_hub.errors import DistilledError, PipelineError
 from ncfm_hub.pipeline import ResolvedPipeline, change_recipe
 from ncfm_hub.places import folder_name
+from ncfm_hub.provenance import recipe_of
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.publishing.loading import load_distilled, locate
 from ncfm_hub.recipe import Recipe, SourceRecipe
@@ -93,8 +94,6 @@ def plan_addition(
     is as the set was made, changed by `overrides`.
     Raises DistilledError, one line, where the set and what is asked for do not fit together.
     """
-    from ncfm_hub.provenance import recipe_of  # not before it is needed: it brings torch
-
     folder = locate(target, token=token)
     described, there = read_pipeline(folder), load_distilled(folder)
     repo_id = None if Path(target).expanduser().is_dir() else target

@@ -5,12 +5,10 @@ import platform
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ncfm_hub._version import __version__
-from ncfm_hub.engine import Engine
 from ncfm_hub.errors import DistilledError, PipelineError
-from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.pipeline import ResolvedPipeline, preset_section
 from ncfm_hub.pipeline_files import check_section
 from ncfm_hub.places import (
@@ -25,8 +23,12 @@ from ncfm_hub.places import (
 )
 from ncfm_hub.publishing.layout import OWN_POOLS
 from ncfm_hub.recipe import EngineRecipe, EvaluationRecipe, Recipe
-from ncfm_hub.sources import Source, SourceInfo
 from ncfm_hub.sources.place import HUB, PACKAGED_NAME
+
+if TYPE_CHECKING:
+    from ncfm_hub.engine import Engine
+    from ncfm_hub.extractors.pool import Pool
+    from ncfm_hub.sources import Source, SourceInfo
 
 FORMAT = 1
 _HUB_POOL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
@@ -36,9 +38,9 @@ _PACKAGES = ("torch", "timm", "datasets", "huggingface_hub", "accelerate")
 
 def describe_run(
     pipeline: ResolvedPipeline,
-    source: Source,
-    pool: Pool,
-    engine: Engine,
+    source: "Source",
+    pool: "Pool",
+    engine: "Engine",
     *,
     ipc: int,
     seed: int,
@@ -74,7 +76,7 @@ def describe_run(
 
 
 def describe_import(
-    pipeline: ResolvedPipeline, source: Source, imported: dict[str, Any], *, ipc: int, factor: int
+    pipeline: ResolvedPipeline, source: "Source", imported: dict[str, Any], *, ipc: int, factor: int
 ) -> dict[str, Any]:
     """`pipeline.yaml` of a set that others made. Of its distillation only the factor is known.
 
@@ -129,7 +131,7 @@ def is_hub_pool(origin: str) -> bool:
     return _HUB_POOL.fullmatch(origin) is not None
 
 
-def remember_places(recipe: Recipe, source: SourceInfo, pool: Pool | None = None) -> None:
+def remember_places(recipe: Recipe, source: "SourceInfo", pool: "Pool | None" = None) -> None:
     """Keep on this machine where the folders are that a set was made from: `pipeline.yaml` has only their digests."""
     if source.folder and source.content:
         remember(source.content, source.folder)
@@ -153,7 +155,7 @@ def _source_here(source: dict[str, Any]) -> dict[str, Any]:
     return {"dataset": str(folder) if folder else f"{LOCAL_SOURCE}{folder_name(name)}", "revision": None}
 
 
-def _public_recipe(recipe: Recipe, source: SourceInfo) -> dict[str, Any]:
+def _public_recipe(recipe: Recipe, source: "SourceInfo") -> dict[str, Any]:
     values = recipe.model_dump()
     values["pool"]["pretrained"] = public_weights(recipe.pool.pretrained)
     if source.folder:
@@ -161,7 +163,7 @@ def _public_recipe(recipe: Recipe, source: SourceInfo) -> dict[str, Any]:
     return values
 
 
-def _without_path(note: str, source: SourceInfo) -> str:
+def _without_path(note: str, source: "SourceInfo") -> str:
     """A note that names the source's folder by its path, with its name instead."""
     for path in filter(None, (source.folder, source.dataset) if source.folder else ()):
         if "/" in path and Path(path).name:  # a bare name says nothing, and stands in other words too
@@ -178,7 +180,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _describe_source(source: Source, notes: tuple[str, ...]) -> dict[str, Any]:
+def _describe_source(source: "Source", notes: tuple[str, ...]) -> dict[str, Any]:
     info = source.info
     return {
         "dataset": info.public_name,
