@@ -42,7 +42,14 @@ class Diverged(NcfmHubError):
 
 
 class PublishError(NcfmHubError):
-    """The Hub did not take what was pushed, or gave back something else."""
+    """The Hub did not take what was pushed, or gave back something else.
+
+    again: whether the same push may go through another time; otherwise the message says what to change
+    """
+
+    def __init__(self, message: str, *, again: bool = True):
+        super().__init__(message)
+        self.again = again
 
 
 class MissingExtra(NcfmHubError):

@@ -10,6 +10,7 @@ from ncfm_hub.errors import PipelineError
 from ncfm_hub.named import Named, path_of, text_of
 from ncfm_hub.pipeline import ResolvedPipeline, load_pipeline
 from ncfm_hub.progress import Progress
+from ncfm_hub.publishing.held import Held
 from ncfm_hub.publishing.names import default_repo_name
 from ncfm_hub.recipe import Recipe
 from ncfm_hub.sources import SourceInfo, TestSplit, inspect_source, planned_validation, test_split_needed
@@ -28,7 +29,7 @@ class Plan:
     """A run, settled.
 
     output: the folder that will hold the result; repo_id: where it will be pushed, None if it won't be; private: a new
-        repository there will be
+        repository there will be; replace: whatever set is there goes
     pool: architecture, members, cached, origin; cost: estimated minutes by stage, None where
         the source does not say how many images it has
     extractors: folder of the pool, or Hub repository and commit; None if it is trained here or taken from the cache
@@ -43,6 +44,7 @@ class Plan:
     output: Path
     repo_id: str | None
     private: bool
+    replace: bool
     pool: dict[str, Any]
     cost: dict[str, float | None]
     extractors: str | None
@@ -121,6 +123,7 @@ def plan(
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
+    replace: bool = False,
     token: str | None = None,
     pool: Named | None = None,
     append: Named | None = None,
@@ -148,7 +151,14 @@ def plan(
         from ncfm_hub.publishing import check_can_push
 
         wanted = repo_id or (addition.repo_id if addition else None)
-        target = check_can_push(wanted, token=token, default_name=name, private=private)
+        target = check_can_push(
+            wanted,
+            token=token,
+            default_name=name,
+            private=private,
+            coming=coming(source, ipc=ipc, added_to=addition.repo_id if addition else None),
+            replace=replace,
+        )
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile)
     extractor, described = _extractors(pipeline.recipe, source, pool, token, engine)
     _check_students(pipeline.recipe, source)
@@ -157,7 +167,15 @@ def plan(
     place = None if pool is None else described["origin"]  # of a Hub's pool with its commit
     seed = addition.seed if addition else seed or 0
     output = output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name)
-    return Plan(pipeline, source, ipc, seed, output, target, private, described, cost, place, validation, addition)
+    return Plan(
+        pipeline, source, ipc, seed, output, target, private, replace, described, cost, place, validation, addition
+    )
+
+
+def coming(source: SourceInfo, *, ipc: int | None = None, added_to: str | None = None) -> Held:
+    """What a repository will hold: a set of `source`, or a pool of it where no ipc is given."""
+    on_hub = not source.is_local
+    return Held(source.public_name, on_hub, source.fingerprint, source.class_names, ipc=ipc, added_to=added_to)
 
 
 def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:

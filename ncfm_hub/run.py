@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ncfm_hub.files import whole_file
 from ncfm_hub.named import Named, path_of, text_of, texts_of
-from ncfm_hub.planning import Plan, announce_pool, resolve
+from ncfm_hub.planning import Plan, announce_pool, coming, resolve
 from ncfm_hub.planning import plan as plan  # the first part of what is called here
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.stopwatch import Stopwatch, Ticking
@@ -52,6 +52,7 @@ def distill(
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
+    replace: bool = False,
     token: str | None = None,
     pool: Named | None = None,
     append: Named | None = None,
@@ -74,6 +75,7 @@ def distill(
         images equal those of all classes at once if `pool` was the same each time and nothing looked at all classes
         together; pipeline.yaml says whether
     validation: measure on a part cut from the training split, never reading the test split
+    replace: a set of another source or ipc in the repository goes; without it that is refused before anything starts
     Raises NcfmHubError subclasses, one readable line each.
     """
     settled = plan(
@@ -86,6 +88,7 @@ def distill(
         push=push,
         repo_id=repo_id,
         private=private,
+        replace=replace,
         token=token,
         pool=pool,
         append=append,
@@ -136,7 +139,7 @@ def carry_out(
         seconds = watch.seconds | {"total": sum(watch.seconds.values())}
         stages.describe(settled, source, extractors, engine, distilled, results, seconds)
         if settled.repo_id:
-            pushed = _push(folder, settled.repo_id, settled.private, token, progress)
+            pushed = _push(folder, settled.repo_id, settled.private, settled.replace, token, progress)
     engine.accelerator.wait_for_everyone()
     return Run(folder, results, pushed)
 
@@ -150,13 +153,14 @@ def pretrain(
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
+    replace: bool = False,
     token: str | None = None,
     progress: Progress | None = None,
 ) -> PoolResult:
     """Train the pool that `distill` of the same dataset and recipe uses; a second call finds it in the cache.
 
     output: folder to copy the pool to (the cache's own folder is returned otherwise); push puts it on the Hub as a
-    model repository, `<user>/<pipeline>-ncfm-pool` by default.
+    model repository, `<user>/<pipeline>-ncfm-pool` by default; replace: a pool of another source there goes.
     """
     from ncfm_hub import stages
     from ncfm_hub.engine import open_engine
@@ -168,9 +172,16 @@ def pretrain(
     target = None
     if push:
         from ncfm_hub.publishing import check_can_push
+        from ncfm_hub.sources import inspect_source
 
         target = check_can_push(
-            repo_id, token=token, default_name=f"{pipeline.name}-ncfm-pool", repo_type="model", private=private
+            repo_id,
+            token=token,
+            default_name=f"{pipeline.name}-ncfm-pool",
+            repo_type="model",
+            private=private,
+            coming=coming(inspect_source(pipeline.recipe.source, token=token, test="if there")),
+            replace=replace,
         )
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     if output is not None and engine.accelerator.is_main_process:
@@ -185,7 +196,7 @@ def pretrain(
         if output is not None:
             folder = _copy_pool(folder, output)
         if target:
-            pushed = _push(folder, target, private, token, progress, repo_type="model")
+            pushed = _push(folder, target, private, replace, token, progress, "model")
     return PoolResult(folder, pool.key, len(pool.members), list(pool.accuracy), pushed)
 
 
@@ -238,36 +249,44 @@ def push(
     *,
     repo_id: str | None = None,
     private: bool = False,
+    replace: bool = False,
     token: str | None = None,
     progress: Progress | None = None,
 ) -> "Pushed":
     """Put a distilled folder (or a pool's folder) on the Hub in one commit and read it back.
 
-    repo_id: a name or owner/name; by default made of the pipeline's name. Raises PublishError.
+    repo_id: a name or owner/name; by default made of the pipeline's name
+    replace: what is there goes, if it is another set (or pool); without it that is refused
+    Raises PublishError.
     """
     from ncfm_hub.extractors.pool import POOL_FILE
-    from ncfm_hub.publishing import check_can_push
+    from ncfm_hub.publishing import check_can_push, push_command
     from ncfm_hub.stages import default_name
 
     folder = path_of(folder)
     is_pool = (folder / POOL_FILE).is_file()
     name = f"{folder.resolve().name}-pool" if is_pool else default_name(folder)
     repo_type: Literal["dataset", "model"] = "model" if is_pool else "dataset"
-    target = check_can_push(repo_id, token=token, default_name=name, repo_type=repo_type, private=private)
-    return _push(folder, target, private, token, progress or Silent(), repo_type)
+    command = push_command(folder, repo_id, private=private, replace=replace)
+    again = f"push it again with: {command}"
+    target = check_can_push(repo_id, token=token, default_name=name, repo_type=repo_type, private=private, again=again)
+    return _push(folder, target, private, replace, token, progress or Silent(), repo_type)
 
 
 def _push(
     folder: Path,
     repo_id: str,
     private: bool,
+    replace: bool,
     token: str | None,
     progress: Progress,
     repo_type: Literal["dataset", "model"] = "dataset",
 ) -> "Pushed":
     from ncfm_hub.publishing import push_folder
 
-    return push_folder(folder, repo_id, private=private, token=token, repo_type=repo_type, progress=progress)
+    return push_folder(
+        folder, repo_id, private=private, replace=replace, token=token, repo_type=repo_type, progress=progress
+    )
 
 
 def _copy_pool(folder: Path, output: Path) -> Path:

@@ -247,10 +247,12 @@ distillation_options = _stack(
         help="Learn the frequencies, or draw them from a normal.",
     ),
 )
+replace_option = click.option("--replace", is_flag=True, help="Let it take the place of another one in the repository.")
 publish_options = _stack(
     click.option("--push", is_flag=True, help="Put the result on the Hub."),
     click.option("--repo-id", metavar="ID", help="Repository to push to: name or owner/name."),
     click.option("--private/--no-private", default=False, help="Visibility of a new repository."),
+    replace_option,
     token_option,
 )
 
@@ -269,7 +271,8 @@ def output_option(command: Command) -> Command:
     return with_output
 
 
-def check_publishing(push: bool, repo_id: str | None) -> None:
-    """Usage error where --repo-id is given and nothing would be pushed."""
-    if repo_id is not None and not push:
-        raise click.UsageError("--repo-id does nothing without --push")
+def check_publishing(push: bool, repo_id: str | None, replace: bool) -> None:
+    """Usage error where --repo-id or --replace is given and nothing would be pushed."""
+    for flag, given in (("--repo-id", repo_id is not None), ("--replace", replace)):
+        if given and not push:
+            raise click.UsageError(f"{flag} does nothing without --push")

@@ -27,7 +27,7 @@ def pretrain(out: Output, **request: Any) -> None:
       ncfm-hub pretrain --dataset cifar10 --output pools/cifar10 --push
       ncfm-hub pretrain --dataset imagenette --backbone resnet18 --pretrained hf-hub:timm/resnet18.a1_in1k
     """
-    options.check_publishing(request["push"], request["repo_id"])
+    options.check_publishing(request["push"], request["repo_id"], request["replace"])
     lasts("go on from the last checkpoint with")
     from ncfm_hub import run
 

@@ -14,15 +14,20 @@ from ncfm_hub.cli.stopping import lasts
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--repo-id", metavar="ID", help="Name or owner/name; by default made of the pipeline's name.")
 @click.option("--private/--no-private", default=False, help="Visibility of a new repository.")
+@options.replace_option
 @options.token_option
 @options.output_option
 def push(out: Output, folder: Path, **request: Any) -> None:
-    """Put the distilled dataset in FOLDER on the Hub in one commit, and read it back to compare.
+    """Check the distilled dataset in FOLDER, put it on the Hub in one commit, and read it back to compare.
+
+    A repository that holds a set of another source or ipc is refused. With --replace nothing of that set stays; what
+    others put there does.
 
     \b
     Examples:
       ncfm-hub push runs/cifar10
       ncfm-hub push runs/cifar10 --repo-id owner/cifar10-tiny --private
+      ncfm-hub push runs/cifar10-ipc50 --repo-id cifar10-small --replace
     """
     lasts("push it again with")
     from ncfm_hub import run

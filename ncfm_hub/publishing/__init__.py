@@ -2,6 +2,7 @@
 
 from ncfm_hub.publishing.card import render_card, write_card
 from ncfm_hub.publishing.dataset import Distilled, decode_stored, to_pixels
+from ncfm_hub.publishing.failing import push_command
 from ncfm_hub.publishing.loading import load_distilled
 from ncfm_hub.publishing.names import default_repo_id, default_repo_name, slug
 from ncfm_hub.publishing.permission import check_can_push
@@ -19,6 +20,7 @@ __all__ = [
     "default_repo_id",
     "default_repo_name",
     "load_distilled",
+    "push_command",
     "push_folder",
     "render_card",
     "render_pool_card",

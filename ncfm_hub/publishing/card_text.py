@@ -12,6 +12,7 @@ from typing import Any
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.files import write_text
+from ncfm_hub.publishing.header import LICENSE_KEYS
 
 _HEADER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(?:(.*?)\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _BLOCK = re.compile(r"<!-- ncfm-hub:begin ([^>]*?)-->\n?(.*?)\n?<!-- ncfm-hub:end -->", re.DOTALL)
@@ -63,6 +64,16 @@ def parse_card(text: str, what: str = "README.md") -> Card:
         if not isinstance(header, dict):
             raise DistilledError(f"the header of {what} is a {type(header).__name__}, not fields; mend or remove it")
         text = text[found.end() :]
+    return _parts(header, text)
+
+
+def salvage_card(text: str) -> Card:
+    """What a person wrote in a README whose header cannot be read, without that header."""
+    found = _HEADER.match(text)
+    return _parts({}, text[found.end() :] if found else text)
+
+
+def _parts(header: dict[str, Any], text: str) -> Card:
     block = _BLOCK.search(text.replace("\r\n", "\n"))
     if not block:
         return Card(header, "", after=text)
@@ -77,11 +88,15 @@ def update_card(path: Path, card: Card) -> None:
     write_text(path, card.text())
 
 
-def merge_cards(ours: Card, theirs: Card) -> Card:
-    """`ours` with everything a person added to or changed in `theirs`: header fields, configs, tags and text."""
-    header = {key: _merged_field(key, ours, theirs) for key in ours.header}
+def merge_cards(ours: Card, theirs: Card, *, of_another: bool = False) -> Card:
+    """`ours` with everything a person added to or changed in `theirs`: header fields, configs, tags and text.
+
+    of_another: theirs is about another set, so that no field which ours, or a card of ours, states is taken from it
+    """
+    header = {key: _merged_field(key, ours, theirs, of_another) for key in ours.header}
+    about_theirs = {*(theirs.marks or {}), *LICENSE_KEYS} if of_another else set()
     for key, value in theirs.header.items():
-        if key not in header and theirs.edited(key):
+        if key not in header and key not in about_theirs and theirs.edited(key):
             header[key] = value
     after = theirs.after
     if theirs.block and _text_digest(theirs.block) not in ((theirs.marks or {}).get("text"), _text_digest(ours.block)):
@@ -89,13 +104,13 @@ def merge_cards(ours: Card, theirs: Card) -> Card:
     return replace(ours, header=header, before=_both(theirs.before, ours.before), after=_both(after, ours.after))
 
 
-def _merged_field(key: str, ours: Card, theirs: Card) -> Any:
+def _merged_field(key: str, ours: Card, theirs: Card, of_another: bool) -> Any:
     mine, other = ours.header[key], theirs.header.get(key)
     if key in _BY_CONFIG:
         return _merged_configs(mine, other)
     if key == "tags" and isinstance(other, list):
         return [*mine, *(tag for tag in other if tag not in mine)]
-    return other if theirs.edited(key) and not ours.edited(key) else mine
+    return other if theirs.edited(key) and not ours.edited(key) and not of_another else mine
 
 
 def _merged_configs(mine: list[dict[str, Any]], other: Any) -> list[dict[str, Any]]:

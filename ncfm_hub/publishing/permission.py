@@ -3,15 +3,18 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from ncfm_hub.errors import DistilledError, PublishError
-from ncfm_hub.hub import RepoType, client, expected_errors, explain, hide, with_retries, without_bars
+from ncfm_hub.errors import PublishError
+from ncfm_hub.hub import RepoType, client, with_retries, without_bars
 from ncfm_hub.progress import Silent
+from ncfm_hub.publishing.failing import ending_with
+from ncfm_hub.publishing.held import Held
 from ncfm_hub.publishing.remote import PLANNED, Remote, look_at
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _TRIES = 3
+NOT_BEGUN = "nothing has been begun, so start the same command again"
 
 
 def check_can_push(
@@ -21,33 +24,32 @@ def check_can_push(
     default_name: str,
     repo_type: RepoType = "dataset",
     private: bool = False,
+    coming: Held | None = None,
+    replace: bool = False,
+    again: str = NOT_BEGUN,
 ) -> str:
     """The full id `owner/name` that a push will go to. Nothing is created.
 
     repo_id: `owner/name`, or a name under the user's own account; None: `default_name` there.
+    coming: what is going to be pushed, if that is known; replace: it may take the place of another set (or pool)
+    again: what a user whose Hub fails is told to do
     Raises PublishError, one line, when there is no valid token that may write there, the Hub is switched off or cannot
-    be reached, the repository holds something that is not a set (or pool) of ours, or it is public though `private`.
+    be reached, the repository holds something that is not a set (or pool) of ours, or another one than `coming`, or it
+    is public though `private`.
     """
-    api = client(_token(token))
-    try:
+    with ending_with(again, repo_id or default_name, token):
+        api = client(_token(token))
         me = with_retries(api.whoami, what="asking the Hub who you are", progress=Silent(), tries=_TRIES)
-    except expected_errors() as error:
-        raise PublishError(hide(explain(error, "--push"), token)) from error
-    owner, name = _split(repo_id, str(me["name"]), default_name)
-    _check_token(me, owner)
+        owner, name = _split(repo_id, str(me["name"]), default_name)
+        _check_token(me, owner)
     target = f"{owner}/{name}"
-    try:
-        with without_bars():
-            with_retries(
-                lambda: _check_repository(api, target, repo_type, private),
-                what=target,
-                progress=Silent(),
-                tries=_TRIES,
-            )
-    except DistilledError as error:
-        raise PublishError(str(error)) from error
-    except expected_errors() as error:
-        raise PublishError(hide(explain(error, target), token)) from error
+    with ending_with(again, target, token), without_bars():
+        with_retries(
+            lambda: _check_repository(api, target, repo_type, private, None if replace else coming),
+            what=target,
+            progress=Silent(),
+            tries=_TRIES,
+        )
     return target
 
 
@@ -56,7 +58,7 @@ def _token(token: str | None) -> str:
     from huggingface_hub.constants import is_offline_mode
 
     if is_offline_mode():
-        raise PublishError("nothing can be pushed while HF_HUB_OFFLINE is set; unset it, or leave out --push")
+        raise PublishError("nothing can be pushed while HF_HUB_OFFLINE is set; unset it")
     found = token or os.environ.get("HF_TOKEN") or get_token()
     if not found:
         raise PublishError("a push needs a token of the Hub: run `hf auth login`, or set HF_TOKEN")
@@ -73,7 +75,7 @@ def _split(repo_id: str | None, user: str, default_name: str) -> tuple[str, str]
         validate_repo_id(full)
     except HFValidationError as error:
         reason = " ".join(str(error).split())[:200]
-        raise PublishError(f"{wanted!r} is not the name of a repository: {reason}") from error
+        raise PublishError(f"{wanted!r} is not the name of a repository: {reason}", again=False) from error
     owner, _, name = full.partition("/")
     return owner, name
 
@@ -88,7 +90,10 @@ def _check_token(me: dict[str, Any], owner: str) -> None:
     writable = {str(me["name"])} | {o["name"] for o in me.get("orgs") or () if o.get("roleInOrg") != "read"}
     if owner not in writable:
         names = ", ".join(sorted(writable))
-        raise PublishError(f"{me['name']} may not write under {owner!r}; choose a --repo-id under one of: {names}")
+        raise PublishError(
+            f"{me['name']} may not write under {owner!r}; choose a --repo-id under one of: {names}",
+            again=False,
+        )
 
 
 def check_visibility(remote: Remote, repo_id: str, private: bool) -> None:
@@ -97,9 +102,11 @@ def check_visibility(remote: Remote, repo_id: str, private: bool) -> None:
         raise PublishError(f"{repo_id} exists and is public; change that in its settings, or leave out --private")
 
 
-def _check_repository(api: "HfApi", repo_id: str, repo_type: RepoType, private: bool) -> None:
+def _check_repository(api: "HfApi", repo_id: str, repo_type: RepoType, private: bool, coming: Held | None) -> None:
     remote = look_at(api, repo_id, repo_type)
     if remote is not None:
         check_visibility(remote, repo_id, private)
         api.auth_check(repo_id, repo_type=repo_type, write=True)
         remote.check_ours_to_write(PLANNED[repo_type])
+        if coming is not None:
+            remote.check_same(coming, "by --replace")

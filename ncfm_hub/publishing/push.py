@@ -1,23 +1,24 @@
 """A folder put on a Hub in one commit, tried again when the Hub is busy, read back and compared."""
 
-import shlex
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ncfm_hub.errors import DistilledError, PublishError
+from ncfm_hub.errors import NcfmHubError, PublishError
 from ncfm_hub.files import sha256_file, write_text
-from ncfm_hub.hub import RepoType, client, expected_errors, explain, hide, with_retries, without_bars
+from ncfm_hub.hub import RepoType, client, with_retries, without_bars
 from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.publishing.card import write_card
 from ncfm_hub.publishing.card_text import merge_cards, parse_card
-from ncfm_hub.publishing.layout import CARD, PIPELINE
+from ncfm_hub.publishing.checking import Checked, check_folder
+from ncfm_hub.publishing.failing import ending_with, push_command
+from ncfm_hub.publishing.layout import CARD
 from ncfm_hub.publishing.permission import check_can_push as check_can_push  # asked before, found in the same place
 from ncfm_hub.publishing.permission import check_visibility
-from ncfm_hub.publishing.pool_card import POOL, write_pool_card
-from ncfm_hub.publishing.remote import Remote, look_at
+from ncfm_hub.publishing.pool_card import write_pool_card
+from ncfm_hub.publishing.remote import MARK, Remote, look_at
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -36,9 +37,25 @@ class Pushed:
 class _Job:
     api: "HfApi"
     folder: Path
+    checked: Checked
     repo_id: str
     repo_type: RepoType
     private: bool
+    replace: bool
+
+    @property
+    def planned(self) -> set[str]:
+        """What the repository will hold of this push."""
+        return {CARD, *self.checked.files}
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """card: as it was committed; revision: the commit; notes: what became of what was there"""
+
+    card: str
+    revision: str
+    notes: list[str]
 
 
 def push_folder(
@@ -46,62 +63,69 @@ def push_folder(
     repo_id: str,
     *,
     private: bool = False,
+    replace: bool = False,
     token: str | None = None,
     repo_type: RepoType = "dataset",
     progress: Progress | None = None,
 ) -> Pushed:
-    """Put all files of `folder` (hidden ones apart) into the repository, and check that they can be read back.
+    """Check `folder`, put its files (not hidden ones, nor studies of other images) into the repository, read them back.
 
-    The repository is made if need be, private if asked. Files that others put there stay, shards of an earlier push go,
-    and what a person changed in the card on the Hub is merged into the folder's card.
-    Raises PublishError, one line, ending with the command that tries again; the folder is left as it is.
+    The repository is made if need be, private if asked. Files that others put there stay, those that an earlier push
+    left about other images go, and what a person changed in the card on the Hub is merged into the folder's card. A
+    repository that holds another set is refused; with `replace` nothing of that set stays.
+    Raises PublishError, one line: for a folder that could not be loaded, of which nothing is sent, and for a push that
+    failed, ending with the command that goes on. The folder is left as it is.
     """
     progress = progress or Silent()
-    job = _Job(client(token), folder, repo_id, repo_type, private)
-    try:
-        _name_in_card(job)
-        with without_bars():
-            card, revision = with_retries(lambda: _commit(job), what=f"pushing to {repo_id}", progress=progress)
-            progress.note(f"reading {repo_id} back")
-            with_retries(lambda: _compare(job, card, revision), what=f"reading {repo_id} back", progress=progress)
-    except (PublishError, DistilledError) as error:
-        raise PublishError(hide(f"{error}; {_again(job)}", token)) from error
-    except expected_errors() as error:
-        raise PublishError(hide(f"{explain(error, repo_id)}; {_again(job)}", token)) from error
-    if card is not None:
-        write_text(folder / CARD, card)  # the folder stays what the repository is
+    job = _Job(client(token), folder, _checked(folder, repo_type, progress), repo_id, repo_type, private, replace)
+    command = push_command(folder, repo_id, private=private, replace=replace)
+    with without_bars():
+        with ending_with(f"{folder} is whole, push it again with: {command}", repo_id, token):
+            _name_in_card(job)
+            sent = with_retries(lambda: _commit(job), what=f"pushing to {repo_id}", progress=progress)
+        for note in (*sent.notes, f"reading {repo_id} back"):
+            progress.note(note)
+        published = f"{repo_id} is published at revision {sent.revision}"
+        with ending_with(f"{published}, compare it again with: {command}", repo_id, token):
+            with_retries(lambda: _compare(job, sent), what=f"reading {repo_id} back", progress=progress)
+            write_text(folder / CARD, sent.card)  # the folder stays what the repository is
     kind = "datasets/" if repo_type == "dataset" else ""
-    return Pushed(repo_id, f"{job.api.endpoint}/{kind}{repo_id}", revision)
+    return Pushed(repo_id, f"{job.api.endpoint}/{kind}{repo_id}", sent.revision)
+
+
+def _checked(folder: Path, repo_type: RepoType, progress: Progress) -> Checked:
+    try:
+        checked = check_folder(folder, repo_type)
+    except NcfmHubError as error:
+        raise PublishError(f"{error}; nothing was pushed", again=False) from error
+    for name, reason in checked.left_out.items():
+        progress.note(f"{folder / name} is not pushed: {reason}")
+    return checked
 
 
 def _name_in_card(job: _Job) -> None:
     """Let the folder's card say where it is going to be found."""
-    if job.repo_type == "model" and (job.folder / POOL).is_file():
-        write_pool_card(job.folder, repo_id=job.repo_id)
-    elif job.repo_type == "dataset" and (job.folder / PIPELINE).is_file():
-        write_card(job.folder, repo_id=job.repo_id)
+    write = write_pool_card if job.repo_type == "model" else write_card
+    write(job.folder, repo_id=job.repo_id)
 
 
-def _again(job: _Job) -> str:
-    private = " --private" if job.private else ""
-    command = f"ncfm-hub push {shlex.quote(str(job.folder))} --repo-id {shlex.quote(job.repo_id)}{private}"
-    return f"{job.folder} is whole, push it again with: {command}"
-
-
-def _commit(job: _Job) -> tuple[str | None, str]:
-    """One attempt, from the repository as it is now: (the card as committed, None without one; the commit)."""
+def _commit(job: _Job) -> _Sent:
+    """One attempt, from the repository as it is now."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     remote = look_at(job.api, job.repo_id, job.repo_type) or _create(job)
     check_visibility(remote, job.repo_id, job.private)
-    files = _files(job.folder)
-    remote.check_ours_to_write(files)
+    remote.check_ours_to_write(job.planned)
+    if not job.replace:
+        command = push_command(job.folder, job.repo_id, private=job.private, replace=True)
+        remote.check_same(job.checked.held, f"with: {command}")
     card = _merged_card(job, remote)
+    same_images = not remote.ours or remote.has(MARK[job.repo_type], job.checked.files)
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        CommitOperationAdd(name, card.encode() if name == CARD and card is not None else str(path))
-        for name, path in files.items()
+        CommitOperationAdd(CARD, card.encode()),
+        *(CommitOperationAdd(name, str(path)) for name, path in job.checked.files.items()),
+        *(CommitOperationDelete(name, is_folder=False) for name in remote.left_over(job.planned, same_images)),
     ]
-    operations += [CommitOperationDelete(name, is_folder=False) for name in remote.left_over(files)]
     done = job.api.create_commit(
         job.repo_id,
         operations,
@@ -109,7 +133,21 @@ def _commit(job: _Job) -> tuple[str | None, str]:
         commit_message="Upload with ncfm-hub",
         parent_commit=remote.head,  # someone else's commit meanwhile is a 412: look again, merge again
     )
-    return card, str(done.oid)
+    return _Sent(card, str(done.oid), [] if same_images else _replaced(job, remote))
+
+
+def _replaced(job: _Job, remote: Remote) -> list[str]:
+    """What a user should know of what was there, a sentence each: nothing is replaced without a word."""
+    coming, before = job.checked.held, remote.held
+    said = [f"the header of {CARD} in {job.repo_id} could not be read, and is written anew"] if remote.damage else []
+    if remote.holds_another(coming):
+        said.append(f"{job.repo_id} held {before or 'what did not say what it is of'}; it was replaced by {coming}")
+    else:
+        changes = before.changes(coming) if before else ""
+        said.append(f"{job.repo_id} held the same made before, which was replaced ({changes or 'made anew'})")
+    if remote.holds_another(coming) and (stay := remote.not_ours(job.planned)):
+        said.append(f"what others put into {job.repo_id} stays: {', '.join(stay)}")
+    return said
 
 
 def _create(job: _Job) -> Remote:
@@ -122,40 +160,30 @@ def _create(job: _Job) -> Remote:
     return made
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Path in the repository -> file; links, hidden files and what lies in hidden folders are not for publishing."""
-    inside = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")))
-    found = {
-        name.as_posix(): path
-        for name, path in inside
-        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in name.parts)
-    }
-    if not found:
-        raise PublishError(f"{folder} has no files to push")
-    return found
-
-
-def _merged_card(job: _Job, remote: Remote) -> str | None:
+def _merged_card(job: _Job, remote: Remote) -> str:
     path = job.folder / CARD
-    if not path.is_file():
-        return None
     text = path.read_text(encoding="utf-8")
-    return merge_cards(parse_card(text, str(path)), remote.card).text() if remote.card else text
+    if remote.card is None:
+        return text
+    of_another = remote.holds_another(job.checked.held)
+    return merge_cards(parse_card(text, str(path)), remote.card, of_another=of_another).text()
 
 
-def _compare(job: _Job, card: str | None, revision: str) -> None:
+def _compare(job: _Job, sent: _Sent) -> None:
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
+    digests = {CARD: sha256(sent.card.encode()).hexdigest()}
+    digests |= {name: sha256_file(path) for name, path in job.checked.files.items()}
+    at = f"{job.repo_id} at {sent.revision[:12]}"
     with TemporaryDirectory(prefix="ncfm-hub-") as temporary:
-        for name, path in _files(job.folder).items():
-            expected = sha256(card.encode()).hexdigest() if name == CARD and card is not None else sha256_file(path)
+        for name, expected in digests.items():
             try:
                 # Downloaded into an empty folder: neither the cache nor the sizes in a listing prove anything.
                 got = job.api.hf_hub_download(
-                    job.repo_id, name, repo_type=job.repo_type, revision=revision, local_dir=temporary
+                    job.repo_id, name, repo_type=job.repo_type, revision=sent.revision, local_dir=temporary
                 )
             except RemoteEntryNotFoundError as error:
-                raise PublishError(f"{job.repo_id} at {revision[:12]} lacks {name}, which was pushed") from error
+                raise PublishError(f"{at} lacks {name}, which was pushed") from error
             if sha256_file(Path(got)) != expected:
-                raise PublishError(f"{name} as read back from {job.repo_id} at {revision[:12]} is not what was pushed")
+                raise PublishError(f"{name} as read back from {at} is not what was pushed")
             Path(got).unlink()

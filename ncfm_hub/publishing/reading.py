@@ -10,6 +10,7 @@ from ncfm_hub.publishing.layout import FORMAT_VERSION, SHARD_PATTERN, TENSORS
 from ncfm_hub.publishing.png import decode_png
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     import torch
 
@@ -22,7 +23,7 @@ def read_data(folder: Path) -> Distilled:
     import torch
 
     about, tensors = _read_tensors(folder / TENSORS)
-    table = _read_default(folder / "default")
+    table = _read_config(folder / "default")
     names, factor, stored = tuple(about["class_names"]), about["factor"], tensors["images"]
     shape = tuple(stored.shape[1:])
     if stored.ndim != 4 or shape[0] not in (1, 3):
@@ -35,6 +36,20 @@ def read_data(folder: Path) -> Distilled:
     if not torch.equal(found.soft_labels.double(), tensors["soft_labels"].double()):
         raise DistilledError(f"{folder}: soft labels in default/ and in {TENSORS} differ; the folder mixes two runs")
     return found
+
+
+def read_stored(folder: Path, shape: tuple[int, ...]) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+    """(images, labels, index) of config `stored`: uint8 (S, c, H, W), int64 (S,), int64 (S,), as others load it.
+
+    shape: (c, H, W). Raises DistilledError naming the file and what is wrong with it.
+    """
+    import torch
+
+    place = folder / "stored"
+    table = _read_config(place)
+    pictures, numbers = _values(place, table, ("label", "index"))
+    labels, index = (torch.from_numpy(numbers[name]).long() for name in ("label", "index"))
+    return _decoded(place, pictures, shape), labels, index
 
 
 def _read_tensors(path: Path) -> "tuple[dict[str, Any], dict[str, torch.Tensor]]":
@@ -67,7 +82,7 @@ def _checked_header(path: Path, header: str | None) -> dict[str, Any]:
     return about
 
 
-def _read_default(folder: Path) -> "pa.Table":
+def _read_config(folder: Path) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -81,28 +96,41 @@ def _read_default(folder: Path) -> "pa.Table":
 
 
 def _columns(folder: Path, table: "pa.Table", shape: tuple[int, ...]) -> "dict[str, torch.Tensor]":
-    import numpy as np
     import torch
 
-    needed = ("image", "label", "soft_label", "stored_index", "tile")
-    if missing := [column for column in needed if column not in table.column_names]:
+    pictures, numbers = _values(folder, table, ("label", "soft_label", "stored_index", "tile"))
+    return {
+        "images": _decoded(folder, pictures, shape),
+        "labels": torch.from_numpy(numbers["label"]).long(),
+        "soft_labels": torch.from_numpy(numbers["soft_label"]).float(),
+        "stored_index": torch.from_numpy(numbers["stored_index"]).int(),
+        "tile": torch.from_numpy(numbers["tile"]).to(torch.int8),
+    }
+
+
+def _values(folder: Path, table: "pa.Table", needed: tuple[str, ...]) -> "tuple[list[Any], dict[str, np.ndarray]]":
+    """The bytes of the images, and the columns `needed` as arrays, writable: numbers (N,), soft labels (N, C)."""
+    if missing := [column for column in ("image", *needed) if column not in table.column_names]:
         found = ", ".join(table.column_names)
         raise DistilledError(f"{folder} has no column {missing[0]!r}; it has {found}")
     try:
         pictures = [row["bytes"] for row in table["image"].to_pylist()]
-        soft = table["soft_label"].combine_chunks().flatten().to_numpy().astype(np.float32, copy=True)
-        soft = soft.reshape(len(table), -1)
-        numbers = {name: table[name].to_numpy() for name in ("label", "stored_index", "tile")}
+        numbers = {name: table[name].to_numpy().copy() for name in needed if name != "soft_label"}
+        if "soft_label" in needed:
+            soft = table["soft_label"].combine_chunks().flatten().to_numpy().copy()
+            numbers["soft_label"] = soft.reshape(len(table), -1)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise DistilledError(f"{folder}: a column is not of the documented type ({error})") from error
+    return pictures, numbers
+
+
+def _decoded(folder: Path, pictures: list[Any], shape: tuple[int, ...]) -> "torch.Tensor":
+    """uint8 (N, c, H, W); shape: (c, H, W)."""
+    import numpy as np
+    import torch
+
     channels, height, width = shape
     images = np.empty((len(pictures), channels, height, width), np.uint8)
     for row, data in enumerate(pictures):
         images[row] = decode_png(data, (channels, height, width), f"{folder}: image of row {row}")
-    return {
-        "images": torch.from_numpy(images),
-        "labels": torch.from_numpy(numbers["label"].astype(np.int64)),
-        "soft_labels": torch.from_numpy(soft),
-        "stored_index": torch.from_numpy(numbers["stored_index"].astype(np.int32)),
-        "tile": torch.from_numpy(numbers["tile"].astype(np.int8)),
-    }
+    return torch.from_numpy(images)

@@ -59,6 +59,7 @@ def test_the_bare_command_overrides_nothing_and_carries_out_what_it_planned(invo
         "push": False,
         "repo_id": None,
         "private": False,
+        "replace": False,
         "token": None,
         "pool": None,
         "append": None,

@@ -1,7 +1,10 @@
-"""Hub clients in processes of their own: they read HF_ENDPOINT and HF_HOME when they are imported."""
+"""Hub clients in processes of their own, as users have them: they read HF_ENDPOINT and HF_HOME when they are imported.
+And, for what a process of its own adds nothing to, this process made to speak to the test's hub.
+"""
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
+
+from ncfm_hub.progress import Silent
+from tests.conftest import LiveHub
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Client = Callable[..., Any]
@@ -43,3 +50,37 @@ def client(tmp_path: Path) -> Client:
         return json.loads(done.stdout.rpartition("ANSWER")[2])
 
     return run
+
+
+def typed(command: str) -> Result:
+    """What a user gets who types this."""
+    from ncfm_hub.cli import main
+
+    program, *arguments = shlex.split(command)
+    assert program == "ncfm-hub"
+    return CliRunner().invoke(main, arguments, prog_name=program)
+
+
+class Notes(Silent):
+    """A progress that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.fixture
+def here(hub: LiveHub, monkeypatch: pytest.MonkeyPatch) -> Notes:
+    """This process speaks to `hub` as ada, who may write, and does not wait long; the notes for `progress=`."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.hub.url)
+    address = f"{hub.hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
+    # What the Xet client knows of one hub it keeps for the whole process, and so for the hub of another test.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_TOKEN", hub.env["HF_TOKEN"])
+    monkeypatch.setattr("ncfm_hub.hub.FIRST_WAIT", 0.02)
+    for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+        monkeypatch.setenv(name, "1")  # which a command sets, for its own process
+    return Notes()

@@ -8,7 +8,11 @@ import torch
 import torch.nn.functional as F
 import yaml
 
+from ncfm_hub.extractors.pool import member_file, write_pool_files
+from ncfm_hub.pipeline import load_pipeline
 from ncfm_hub.publishing import Distilled, contact_sheet, write_card, write_data
+from ncfm_hub.sealed import save_tensors
+from tests.matching.tiny import tiny_pool, tiny_source
 
 # A name for each way out of a card or a table.
 NASTY = (
@@ -63,23 +67,15 @@ def noise_set(
 
 def described(distilled: Distilled, **source: Any) -> dict[str, Any]:
     """A pipeline.yaml for a set of noise."""
+    changed = {"distillation.steps": 500, "distillation.factor": distilled.factor, "evaluation.students": 5}
+    changed |= {"source.resolution": distilled.stored.shape[-1], "source.channels": distilled.stored.shape[1]}
     return {
         "ncfm_hub": 1,
         "name": "insects",
         "preset": "cpu",
         "ipc": distilled.ipc,
         "seed": 0,
-        "recipe": {
-            "source": {"dataset": "some/insects"},
-            "pool": {"backbone": None, "size": 3, "lr": 0.004},
-            "distillation": {
-                "steps": 500,
-                "factor": distilled.factor,
-                "calibration": 5.0,
-                "sampling_network": False,
-            },
-            "evaluation": {"students": 5},
-        },
+        "recipe": load_pipeline("some/insects", preset="cpu", overrides=changed).recipe.model_dump(),
         "source": {
             "dataset": "some/insects",
             "is_local": False,
@@ -133,4 +129,16 @@ def write_folder(folder: Path, distilled: Distilled, results: dict[str, Any] | N
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(described(distilled, **source), sort_keys=False))
     (folder / "results.json").write_text(json.dumps(results or measured(("distilled", "hard", 60.0))))
     write_card(folder)
+    return folder
+
+
+def write_pool(folder: Path, members: int = 2, classes: int = 3) -> Path:
+    """A pool of small untrained networks, as `pretrain` leaves it."""
+    source = tiny_source(per_class=2, classes=classes)
+    pool = tiny_pool(source, members, "convnet-d1-w32-instance-relu-avg")
+    for number, pair in enumerate(pool.members):
+        for which, weights in zip(("init", "trained"), pair, strict=True):
+            save_tensors(member_file(folder, number, which), weights)
+    about = {name: getattr(source.info, name) for name in ("dataset", "is_local", "revision", "fingerprint")}
+    write_pool_files(folder, pool, {"recipe": {"size": members}, "source": about})
     return folder

@@ -1,14 +1,15 @@
 """Pushing to a live local hub: one commit, tried again, read back; nothing of anybody's lost, no token shown."""
 
-import json
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from huggingface_hub import DatasetCard
+from huggingface_hub import CommitOperationAdd, DatasetCard, HfApi
 
-from ncfm_hub.publishing import write_data
-from tests.publishing.noise_sets import NASTY, noise_set, write_folder
+from ncfm_hub.errors import PublishError
+from ncfm_hub.publishing import push_folder, write_data
+from tests.publishing.noise_sets import NASTY, noise_set, write_folder, write_pool
 from tests.publishing.test_published_data import LOAD, check_loaded
 
 REPO = "ada/insects-ncfm-ipc2"
@@ -135,67 +136,48 @@ answer(answers)
         assert len([line for line in notes if "trying again" in line]) == 1, notes
 
 
-def test_a_hub_that_stays_broken_ends_in_one_line_with_the_command(hub, client, folder):
+def test_a_hub_that_stays_broken_ends_in_one_line_with_the_command(hub, here, folder, monkeypatch):
     hub.hub.inject("POST", "/commit/", 503, times=50)
-    found = client(PUSH.replace("hub.FIRST_WAIT", "hub.TRIES = 3; hub.FIRST_WAIT"), hub.env, folder, REPO)
+    monkeypatch.setattr("ncfm_hub.hub.TRIES", 3)
     command = f"ncfm-hub push {shlex.quote(str(folder))} --repo-id {REPO}"
-    assert found["pushed"].startswith(f"PublishError: {REPO}: the Hub answered 503")
-    assert found["pushed"].endswith(command)
-    assert "\n" not in found["pushed"]
-    assert len(found["notes"]) == 2
+    with pytest.raises(PublishError) as refused:
+        push_folder(folder, REPO, progress=here)
+    said = str(refused.value)
+    assert said.startswith(f"{REPO}: the Hub answered 503")
+    assert said.endswith(command)
+    assert "\n" not in said
+    assert len(here.lines) == 2
     assert remote_files(hub) == set()
     assert (folder / "distilled.safetensors").is_file()
 
 
-def test_pushes_at_the_same_time_all_arrive(tmp_path, hub, client):
-    names = ("one", "two", "three")
-    for name in names:
-        write_folder(tmp_path / name, noise_set((name, "x")))
-    code = (
-        START
-        + """
-from concurrent.futures import ThreadPoolExecutor
-with ThreadPoolExecutor() as pool:
-    done = list(pool.map(lambda folder: push_folder(Path(folder), "ada/shared").revision, sys.argv[1:]))
-answer(done)
-"""
-    )
-    done = client(code, hub.env, *(tmp_path / name for name in names))
+def test_pushes_at_the_same_time_all_arrive(tmp_path, hub, here):
+    folders = [write_folder(tmp_path / str(seed), noise_set(seed=seed)) for seed in range(3)]
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda folder: push_folder(folder, "ada/shared").revision, folders))
     assert len(set(done)) == 3
     assert commits(hub, "ada/shared") == 4
 
 
-TAMPER = (
-    START
-    + """
-send = huggingface_hub.HfApi.create_commit
-def tampered(api, repo, operations, **more):
-    kept = []
-    for operation in operations:
-        if operation.path_in_repo == sys.argv[3]:
-            if sys.argv[4] == "lose":
-                continue
-            data = bytearray(Path(operation.path_or_fileobj).read_bytes())
-            data[-1] ^= 1
-            operation = huggingface_hub.CommitOperationAdd(operation.path_in_repo, bytes(data))
-        kept.append(operation)
-    return send(api, repo, kept, **more)
-huggingface_hub.HfApi.create_commit = tampered
-answer(said(lambda: push_folder(Path(sys.argv[1]), sys.argv[2])))
-"""
-)
-
-
 @pytest.mark.parametrize(("how", "says"), [("flip", "is not what was pushed"), ("lose", "lacks distilled.safetensors")])
-def test_what_comes_back_is_compared(hub, client, folder, how, says):
-    found = client(TAMPER, hub.env, folder, REPO, "distilled.safetensors", how)
-    assert found.startswith("PublishError: ")
-    assert says in found
-    assert found.endswith(f"--repo-id {REPO}")
+def test_what_comes_back_is_compared(hub, here, folder, monkeypatch, how, says):
+    send = HfApi.create_commit
+
+    def tampered(api, repo, operations, **more):
+        kept = [operation for operation in operations if operation.path_in_repo != "distilled.safetensors"]
+        if how == "flip":
+            data = bytearray((folder / "distilled.safetensors").read_bytes())
+            data[-1] ^= 1
+            kept.append(CommitOperationAdd("distilled.safetensors", bytes(data)))
+        return send(api, repo, kept, **more)
+
+    monkeypatch.setattr(HfApi, "create_commit", tampered)
+    with pytest.raises(PublishError, match=f"{says}.* --repo-id {REPO}$"):
+        push_folder(folder, REPO)
 
 
-def test_a_second_push_keeps_what_people_did_and_drops_what_is_stale(tmp_path, hub, client, folder):
-    client(PUSH, hub.env, folder, REPO)
+def test_a_second_push_keeps_what_people_did_and_drops_what_is_stale(tmp_path, hub, here, folder):
+    push_folder(folder, REPO)
     text = card_on(hub, tmp_path).content
     text = text.replace("license: cc-by-4.0\n", "license: mit\nlanguage:\n- en\n").replace(
         "- synthetic\n", "- synthetic\n- mine\n"
@@ -206,21 +188,19 @@ def test_a_second_push_keeps_what_people_did_and_drops_what_is_stale(tmp_path, h
     upload(hub, "default/extra.csv", "mine too")
     local = (folder / "README.md").read_text()
     (folder / "README.md").write_text(local + "\n## Written here\n\nAlso nice.\n")
-    write_data(folder, noise_set(ipc=3))
-    pipeline = (folder / "pipeline.yaml").read_text()
-    (folder / "pipeline.yaml").write_text(pipeline.replace("ipc: 2", "ipc: 3"))
-    assert isinstance(client(PUSH, hub.env, folder, REPO)["pushed"], dict)
+    write_data(folder, noise_set(seed=1))
+    push_folder(folder, REPO)
     card = card_on(hub, tmp_path)
     assert card.data.license == "mit"
     assert card.data.language == ["en"]
     assert "mine" in card.data.tags
-    assert [info["splits"][0]["num_examples"] for info in card.data.dataset_info] == [36, 9]
+    assert [info["splits"][0]["num_examples"] for info in card.data.dataset_info] == [24, 6]
     assert card.text.count("Very nice.") == card.text.count("Also nice.") == card.text.count("# insects distilled") == 1
     assert {"notes.txt", "default/extra.csv"} <= remote_files(hub)
     assert "default/train-00000-of-00002.parquet" not in remote_files(hub)
     assert (folder / "README.md").read_text() == card.content
     before = commits(hub)
-    client(PUSH, hub.env, folder, REPO)  # nothing has changed: nothing is committed
+    push_folder(folder, REPO)  # nothing has changed: nothing is committed
     assert commits(hub) == before
 
 
@@ -288,50 +268,29 @@ def test_a_hub_that_is_not_there_is_said_at_once(client):
     assert found.startswith("PublishError: cannot reach the Hub at http://127.0.0.1:9")
 
 
-def test_a_push_refuses_what_others_own_and_never_publishes_what_should_be_private(hub, client, folder):
-    code = (
-        START
-        + """
-folder = Path(sys.argv[1])
-answer([said(lambda: push_folder(folder, "ada/secret", private=True).repo_id),
-        said(lambda: push_folder(folder, "ada/secret").repo_id),
-        said(lambda: push_folder(folder, "ada/open", private=True)),
-        said(lambda: push_folder(folder, "ada/foreign"))])
-"""
-    )
+def test_a_push_refuses_what_others_own_and_never_publishes_what_should_be_private(hub, here, folder):
     api = hub.api()
     for name in ("open", "foreign"):
         api.create_repo(f"ada/{name}", repo_type="dataset")
     upload(hub, "pipeline.yaml", "theirs", "ada/foreign")
-    made, again, public, foreign = client(code, hub.env, folder)
-    assert (made, again) == ("ada/secret", "ada/secret")
+    push_folder(folder, "ada/secret", private=True)
     assert api.repo_info("ada/secret", repo_type="dataset").private
-    assert "ada/open exists and is public" in public
-    assert public.endswith("--repo-id ada/open --private")
+    push_folder(folder, "ada/secret")
+    with pytest.raises(PublishError, match=r"ada/open exists and is public.*--repo-id ada/open --private$"):
+        push_folder(folder, "ada/open", private=True)
     assert remote_files(hub, "ada/open") == set()
-    assert "ada/foreign already holds something else (the file pipeline.yaml)" in foreign
+    with pytest.raises(PublishError, match=r"ada/foreign already holds something else \(the file pipeline.yaml\)"):
+        push_folder(folder, "ada/foreign")
     assert remote_files(hub, "ada/foreign") == {"pipeline.yaml"}
 
 
-def test_a_pool_goes_to_a_model_repository_and_drops_members_it_no_longer_has(tmp_path, hub, client):
-    pool = tmp_path / "pool"
-    pool.mkdir()
-    architecture = {"name": "ncfm_convnet3", "channels": 3, "resolution": 32, "mean": [0.5], "std": [0.25]}
-    members = [{"accuracy": {"0.0": 74.2, "1.0": 10.0}}] * 2
-
-    def write(count: int) -> None:
-        content = {"key": "k", "architecture": architecture, "class_names": ["a"], "members": members[:count]}
-        (pool / "pool.json").write_text(json.dumps(content))
-        for path in pool.glob("*.safetensors"):
-            path.unlink()
-        for number in range(count):
-            for which in ("init", "trained"):
-                (pool / f"{number:02d}-{which}.safetensors").write_bytes(bytes([number]))
-
-    code = START + "answer(push_folder(Path(sys.argv[1]), 'ada/pool', repo_type='model').url)"
+def test_a_pool_goes_to_a_model_repository_and_drops_members_it_no_longer_has(tmp_path, hub, here):
     for count in (2, 1):
-        write(count)
-        assert client(code, hub.env, pool) == f"{hub.hub.url}/ada/pool"
+        pool = write_pool(tmp_path / f"pool{count}", count)
+        assert push_folder(pool, "ada/pool", repo_type="model").url == f"{hub.hub.url}/ada/pool"
         weights = {f"{n:02d}-{which}.safetensors" for n in range(count) for which in ("init", "trained")}
-        assert remote_files(hub, "ada/pool", "model") == {"pool.json", "README.md"} | weights
+        assert remote_files(hub, "ada/pool", "model") == {
+            *("pool.json", "README.md", "model.safetensors", "config.json"),
+            *weights,
+        }
     assert '"hf-hub:ada/pool"' in (pool / "README.md").read_text()

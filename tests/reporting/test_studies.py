@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.progress import Silent
 from ncfm_hub.reporting import write_report
+from tests.publishing.conftest import Notes
 from tests.publishing.noise_sets import figures, noise_set, write_folder
 from tests.reporting.pages import Page
 
@@ -44,14 +44,6 @@ def search() -> dict[str, object]:
             }
         },
     }
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.lines.append(message)
 
 
 def page_of(folder, progress=None) -> Page:
