@@ -88,7 +88,7 @@ def load_record(path: Path, *, digest_needed: bool = True) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Damaged(str(error)) from None
     if not isinstance(record, dict):
         raise Damaged("no JSON object")

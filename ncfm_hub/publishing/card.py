@@ -1,6 +1,5 @@
 """The card of a distilled dataset: from `pipeline.yaml` and `results.json` to `README.md`."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.mappings import Kinds, read_mapping
 from ncfm_hub.publishing import statements
 from ncfm_hub.publishing.card_text import Card, make_card, parse_card, update_card
 from ncfm_hub.publishing.escaping import inline
@@ -58,34 +58,27 @@ def write_card(folder: Path, *, repo_id: str | None = None) -> None:
     update_card(folder / CARD, card)
 
 
+# What their sections are, where they are there; what stands in these is for those who read it to check.
+_GROUPS = ("recipe", "source", "pool", "machine", "versions", "wall_time_seconds", "imported")
+_OF_PIPELINE: Kinds = {**dict.fromkeys(_GROUPS, dict), "parts": list, "differs_from_all_at_once": list}
+_OF_RESULTS: Kinds = {
+    **dict.fromkeys(("protocol", "distillation", "pool", "ranking"), dict),
+    **dict.fromkeys(("rows", "cross_architecture"), list),
+}
+
+
 def read_pipeline(folder: Path) -> dict[str, Any]:
     """Content of `pipeline.yaml`. Raises DistilledError when it is not there or not a mapping."""
-    import yaml
-
-    path = folder / PIPELINE
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return read_mapping(folder / PIPELINE, "YAML", _OF_PIPELINE)
     except FileNotFoundError as error:
         raise DistilledError(f"{folder} is not a distilled dataset of ncfm-hub: it has no {PIPELINE}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise DistilledError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(content, dict):
-        raise DistilledError(f"{path} holds a {type(content).__name__}; expected keys and values")
-    return content
 
 
 def read_results(folder: Path) -> dict[str, Any]:
     """Content of `results.json`; empty when nothing was measured yet. Raises DistilledError when it is damaged."""
     path = folder / RESULTS
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DistilledError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DistilledError(f"{path} holds a {type(content).__name__}; expected keys and values")
-    return content
+    return read_mapping(path, "JSON", _OF_RESULTS) if path.is_file() else {}
 
 
 def recipe_rows(

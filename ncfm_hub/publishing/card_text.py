@@ -58,7 +58,7 @@ def parse_card(text: str, what: str = "README.md") -> Card:
     if found:
         try:
             header = _load(found.group(1) or "") or {}
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             line = " ".join(str(error).split())[:200]
             raise DistilledError(f"the header of {what} cannot be read ({line}); mend or remove it") from error
         if not isinstance(header, dict):

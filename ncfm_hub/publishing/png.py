@@ -25,7 +25,7 @@ def encode_png(image: "np.ndarray") -> bytes:
 def decode_png(data: bytes, shape: tuple[int, int, int], what: str) -> "np.ndarray":
     """uint8 (c, H, W) of a PNG that must have exactly `shape`; `what` names it in the DistilledError."""
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     channels, height, width = shape
     try:
@@ -34,6 +34,6 @@ def decode_png(data: bytes, shape: tuple[int, int, int], what: str) -> "np.ndarr
                 found = f"{picture.mode} {picture.size[1]} x {picture.size[0]}"
                 raise DistilledError(f"{what} is {found}; expected {_MODES[channels]} {height} x {width}")
             pixels = np.asarray(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError, TypeError, ValueError) as error:
+    except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:
         raise DistilledError(f"{what} is not a readable PNG ({error})") from error
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

@@ -1,11 +1,11 @@
 """The card of a pool of extractors: from `pool.json` to `README.md` of a model repository that timm can load from."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.mappings import read_mapping
 from ncfm_hub.publishing import statements
 from ncfm_hub.publishing.card_text import Card, make_card, update_card
 from ncfm_hub.publishing.escaping import inline
@@ -33,11 +33,9 @@ def write_pool_card(folder: Path, *, repo_id: str | None = None) -> None:
     """
     path = folder / POOL
     try:
-        pool = json.loads(path.read_text(encoding="utf-8"))
+        pool = read_mapping(path, "JSON")
     except FileNotFoundError as error:
         raise DistilledError(f"{folder} is not a pool of extractors: it has no {POOL}") from error
-    except ValueError as error:
-        raise DistilledError(f"{path} is not JSON: {error}") from error
     update_card(folder / CARD, _card(pool, repo_id))
 
 

@@ -72,7 +72,7 @@ def _checked_header(path: Path, header: str | None) -> dict[str, Any]:
     try:
         about = json.loads(header or "")
         version, factor, names = about["version"], about["factor"], about["class_names"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DistilledError(f"{path} does not say that it is a distilled dataset (metadata key 'ncfm_hub')") from error
     if version != FORMAT_VERSION:
         raise DistilledError(f"{path} has format {version!r}; this version of ncfm-hub reads format {FORMAT_VERSION}")

@@ -163,6 +163,7 @@ def _header(readme: Path, dataset: str) -> dict[str, Any]:
     from huggingface_hub import DatasetCard
 
     try:
-        return DatasetCard(readme.read_text(encoding="utf-8"), ignore_metadata_errors=False).data.to_dict()
-    except (ValueError, yaml.YAMLError) as error:
+        with quiet_clients():  # a README may well have no header
+            return DatasetCard(readme.read_text(encoding="utf-8"), ignore_metadata_errors=False).data.to_dict()
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise SourceError(f"{dataset}: the YAML header of its README.md cannot be read") from error

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetBuilder
 
 _ROWS_AT_ONCE = 10_000
+_PARQUET_ROWS = 256  # at a time: `datasets` takes the first row group's, and fails where that has none
 IMAGE_FOLDER = "imagefolder"  # as `datasets` calls the builder of image folders
 
 
@@ -76,6 +77,7 @@ class Tables(Opened):
             features=Features({name: self.features[name] for name in columns}),
             columns=list(columns),
             filters=[(only[0], "in", list(only[1]))] if only else None,
+            batch_size=_PARQUET_ROWS,
             token=self.place.token,
         )
 
@@ -96,6 +98,8 @@ def find_builder(place: Place, config: str | None) -> "DatasetBuilder":
 def open_tables(place: Place, builder: "DatasetBuilder") -> Tables:
     """The features and splits that a builder knows."""
     with reading(place):
+        if builder.name == "parquet":
+            builder.config.batch_size = _PARQUET_ROWS
         features = builder.info.features
         if features is None:
             builder.as_streaming_dataset()  # reads the schema of the first file
