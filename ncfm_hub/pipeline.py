@@ -17,6 +17,7 @@ from ncfm_hub.named import Named, path_of, text_of
 from ncfm_hub.pipeline_files import SECTIONS, check_value, expected, nearest, parse_yaml, read_file
 from ncfm_hub.recipe import Recipe
 from ncfm_hub.resources import data_folder
+from ncfm_hub.slugs import slug
 
 _DEFAULTS = "defaults"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -136,11 +137,11 @@ def _find(dataset: str) -> tuple[str, Path | None]:
         return dataset, pipeline_path(dataset)
     if dataset.endswith((".yaml", ".yml")):
         path = Path(dataset).expanduser()
-        return _slug(path.stem), path
+        return slug(path.stem).lower(), path
     if Path(dataset).expanduser().is_dir():
-        return _slug(Path(dataset).expanduser().resolve().name), None
+        return slug(Path(dataset).expanduser().resolve().name).lower(), None
     if _HUB_ID.fullmatch(dataset):
-        return _slug(dataset.split("/")[1]), None
+        return slug(dataset.split("/")[1]).lower(), None
     if _looks_like_path(dataset):
         raise PipelineError(_no_folder(Path(dataset).expanduser(), dataset))
     close = nearest(dataset, pipeline_names(), "pipelines")
@@ -159,10 +160,6 @@ def _no_folder(path: Path, dataset: str) -> str:
     close = difflib.get_close_matches(path.name, beside, 1)
     hint = f"; did you mean {path.parent / close[0]}?" if close else f"; {expected}"
     return f"there is no folder {dataset}{hint}"
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9._]+|\.\.+|--+", "-", text.lower()).strip("-._") or "dataset"
 
 
 def _choose_preset(contents: list[tuple[str, dict[str, Any]]], preset: str | None, device: str) -> str:

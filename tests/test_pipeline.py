@@ -165,6 +165,11 @@ def test_what_dataset_may_name(write: Any, tmp_path: Path, monkeypatch: pytest.M
     assert source_and_name("My Photos") == ("My Photos", "my-photos")
     assert source_and_name("owner/Some_Set.v1") == ("owner/Some_Set.v1", "some_set.v1")
     assert source_and_name(str(write("source: {dataset: a/b}", "Mine.yaml"))) == ("a/b", "mine")
+    for folder in ("кошки", "собаки"):
+        (tmp_path / folder).mkdir()
+    names = {source_and_name(folder)[1] for folder in ("кошки", "собаки")}
+    assert len(names) == 2  # and so have folders and repositories of their own by default
+    assert all(name.startswith("dataset-") for name in names)
     assert load_pipeline("owner/any").recipe.source.resolution == 32
     assert "did you mean cifar100" in refused("cifar1000")
     assert "did you mean fashion-mnist" in refused("Fashion_MNIST")

@@ -1,20 +1,8 @@
 """Names of repositories on a Hub."""
 
-import re
-import unicodedata
+from ncfm_hub.slugs import slug as slug
 
 LONGEST_REPO_ID = 96  # what the Hub takes, owner included
-
-
-def slug(text: str) -> str:
-    """`text` as a repository name may be spelt: letters, digits, `.`, `_`, `-`; no `--` or `..`, no mark at the ends.
-
-    Accents are dropped, everything else becomes `-`; text of which nothing is left becomes `dataset`.
-    """
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    dashed = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)
-    joined = re.sub(r"([.-])[.-]+", r"\1", dashed)
-    return joined.removesuffix(".git").strip(".-_") or "dataset"
 
 
 def default_repo_name(pipeline_name: str, ipc: int, *, imported: bool = False) -> str:

@@ -1,5 +1,7 @@
 """Names that the Hub takes."""
 
+import unicodedata
+
 import pytest
 from huggingface_hub.utils import validate_repo_id
 
@@ -16,13 +18,20 @@ from ncfm_hub.publishing import default_repo_id, default_repo_name, slug
         ("a--b..c.-d", "a-b.c.d"),
         ("../../x", "x"),
         ("-_.", "dataset"),
-        ("猫", "dataset"),
+        ("猫", "dataset-a810bf84"),
+        ("猫 and dogs", "and-dogs-255ebf6a"),
         ("thing.git", "thing"),
     ],
 )
 def test_slugs_are_names_the_hub_takes(text, name):
     assert slug(text) == name
     validate_repo_id(f"ada/{name}")
+
+
+def test_names_in_other_scripts_are_told_apart():
+    texts = ["猫", "犬", "кошки", "собаки", "قطط", "ねこ dogs", "いぬ dogs", "plain dogs"]
+    assert len({slug(text) for text in texts}) == len(texts)
+    assert slug(unicodedata.normalize("NFC", "がく")) == slug(unicodedata.normalize("NFD", "がく"))
 
 
 def test_the_default_name_tells_pipeline_and_ipc():
