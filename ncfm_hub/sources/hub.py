@@ -12,12 +12,16 @@ from ncfm_hub.errors import SourceError
 _CONNECT_SECONDS = 5.0
 
 
+class NotAvailable(SourceError):
+    """A dataset that the Hub has not, or hides, or a Hub that cannot be asked: not one that is merely busy."""
+
+
 def check_reachable() -> None:
     """SourceError within seconds if the Hub cannot be connected to; the clients themselves would retry for 20 s."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise SourceError(
+        raise NotAvailable(
             "HF_HUB_OFFLINE is set, so no dataset can be looked up on the Hub; unset it or name a local folder"
         )
     url = urlsplit(constants.ENDPOINT)
@@ -40,7 +44,7 @@ def check_reachable() -> None:
     thread.join(_CONNECT_SECONDS + 1)
     if outcome != [None]:
         why = f" ({outcome[0]})" if outcome else ""
-        raise SourceError(
+        raise NotAvailable(
             f"cannot reach the Hub at {constants.ENDPOINT}{why}; check the network or name a local folder"
         )
 
@@ -129,9 +133,10 @@ def hub_errors(what: str, revision: str | None = None) -> Iterator[None]:
     except errors.HFValidationError as error:
         raise SourceError(f"{what}: not a name that the Hub knows; expected owner/name") from error
     except errors.OfflineModeIsEnabled as error:
-        raise SourceError(f"HF_HUB_OFFLINE is set, so {what} cannot be looked up; unset it") from error
+        raise NotAvailable(f"HF_HUB_OFFLINE is set, so {what} cannot be looked up; unset it") from error
     except HfHubHTTPError as error:
-        raise SourceError(_explain(error, what, where)) from error
+        found = NotAvailable if isinstance(error, errors.RepositoryNotFoundError) else SourceError
+        raise found(_explain(error, what, where)) from error
     except lost as error:
         raise SourceError(f"{what}: the connection to {where} failed ({type(error).__name__}); try again") from error
 

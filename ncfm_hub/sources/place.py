@@ -10,7 +10,7 @@ from ncfm_hub.errors import SourceError
 from ncfm_hub.files import sha256_file
 from ncfm_hub.places import LOCAL_SOURCE
 from ncfm_hub.recipe import SourceRecipe
-from ncfm_hub.sources.hub import current_token, hub_errors, pin, quiet_clients, user_name
+from ncfm_hub.sources.hub import NotAvailable, current_token, hub_errors, pin, quiet_clients, user_name
 from ncfm_hub.sources.listing import local_files
 
 _USER = "{user}"
@@ -91,25 +91,39 @@ def locate(spec: SourceRecipe, token: str | None = None) -> Place:
         )
     if dataset == PACKAGED_NAME:
         return _folder(packaged_digits(), PACKAGED_NAME, spec.revision)
+    if dataset == f"{_USER}/digits" and spec.revision is None:
+        return _digits(spec, token)
     if _USER in dataset:
-        token = current_token(token)
-        if token is None and dataset == f"{_USER}/digits":
-            note = "no Hub token found: using the copy of the digits that ships with ncfm-hub"
-            return _folder(packaged_digits(), PACKAGED_NAME, spec.revision, (note,))
-        if token is None:
-            raise SourceError(f"dataset {dataset}: {_USER} needs a token; log in with `hf auth login`")
-        dataset = dataset.replace(_USER, user_name(token))
+        return _on_the_hub(_of_user(dataset, current_token(token)), spec.revision, current_token(token))
     on_a_hub, dataset = dataset.startswith(HUB), dataset.removeprefix(HUB)
     folder = Path(dataset).expanduser()
     if folder.is_dir() and not on_a_hub:
         return _folder(folder, dataset, spec.revision)
-    try:
-        revision, files = pin(dataset, spec.revision, token)
-    except SourceError as error:
-        if spec.dataset == f"{_USER}/digits" and "is not on" in str(error):
-            hint = f"; to put the packaged copy there: hf upload {dataset} {packaged_digits()} --repo-type dataset"
-            raise SourceError(f"{error}{hint}") from error
-        raise
+    return _on_the_hub(dataset, spec.revision, token)
+
+
+def _digits(spec: SourceRecipe, token: str | None) -> Place:
+    """The user's own copy of the digits, else, said in a note, the packaged one."""
+    token = current_token(token)
+    why = "no Hub token found"
+    if token is not None:
+        try:
+            return _on_the_hub(_of_user(spec.dataset, token), None, token)
+        except NotAvailable as error:
+            why = str(error)
+    note = f"{why}: using the copy of the digits that ships with ncfm-hub"
+    return _folder(packaged_digits(), PACKAGED_NAME, None, (note,))
+
+
+def _of_user(dataset: str, token: str | None) -> str:
+    """The id of a dataset in the namespace of whoever the token is of."""
+    if token is None:
+        raise SourceError(f"dataset {dataset}: {_USER} needs a token; log in with `hf auth login`")
+    return dataset.replace(_USER, user_name(token))
+
+
+def _on_the_hub(dataset: str, wanted: str | None, token: str | None) -> Place:
+    revision, files = pin(dataset, wanted, token)
     card = _hub_card(dataset, revision, token)
     # `hf://` keeps `datasets` from mistaking a folder of the same name, made meanwhile, for the repository.
     identity = f"hub:{dataset}@{revision}"

@@ -198,8 +198,29 @@ def test_the_users_own_digits(seeded: Seeded, tmp_path: Path) -> None:
     of_nobody = ask([("inspect", source_of("digits"))], tmp_path, seeded.url, HF_TOKEN="token-of-frgfm")[0]
     assert own["info"]["dataset"] == "ada/digits"
     assert own["info"]["train_examples"] == 20
-    assert "dataset frgfm/digits is not on" in of_nobody["error"]
-    assert "hf upload frgfm/digits" in of_nobody["error"]
+    assert of_nobody["info"]["dataset"] == "digits (packaged with ncfm-hub)"
+    said = of_nobody["info"]["notes"][0]
+    assert said.startswith("dataset frgfm/digits is not on")
+    assert said.endswith("using the copy of the digits that ships with ncfm-hub")
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"), ({}, "cannot reach the Hub")],
+    ids=["offline", "unreachable"],
+)
+def test_the_packaged_digits_where_no_hub_can_be_asked(tmp_path: Path, settings: dict[str, str], reason: str) -> None:
+    nobody = "http://127.0.0.1:9"
+    (found,) = ask([("inspect", source_of("digits"))], tmp_path, nobody, HF_TOKEN="token-of-ada", **settings)
+    assert found["info"]["dataset"] == "digits (packaged with ncfm-hub)"
+    assert found["info"]["notes"][0].startswith(reason)
+
+
+def test_a_token_that_is_refused_and_a_revision_are_not_passed_over(seeded: Seeded, tmp_path: Path) -> None:
+    wrong = ask([("inspect", source_of("digits"))], tmp_path, seeded.url, HF_TOKEN="token-of-nobody-here")[0]
+    assert "refused the token" in wrong["error"]
+    asked = source_of("digits") | {"revision": "v2"}
+    assert "no revision" in ask([("inspect", asked)], tmp_path, seeded.url, HF_TOKEN="token-of-ada")[0]["error"]
 
 
 def test_missing_private_and_refused(seeded: Seeded, tmp_path: Path) -> None:
