@@ -13,7 +13,7 @@ BASE = ("distill", "--dataset", "cifar10", "--ipc", "10")
 def test_every_recipe_flag_becomes_its_dotted_override(invoke, library):
     result = invoke(
         *BASE, "--config", "plain", "--revision", "main", "--image-column", "img", "--label-column", "y",
-        "--train-split", "tr", "--test-split", "te", "--classes", "cat, 3,dog", "--resolution", "64",
+        "--skip-damaged", "--train-split", "tr", "--test-split", "te", "--classes", "cat, 3,dog", "--resolution", "64",
         "--backbone", "resnet18", "--pretrained", "hf-hub:a/b", "--steps", "7", "--calibration", "5",
         "--no-sampling-network", "--students", "0", "--set", "distillation.lr=2e-2", "--set", "source.classes=[1, a]",
         "--baselines", "random, whole",
@@ -24,6 +24,7 @@ def test_every_recipe_flag_becomes_its_dotted_override(invoke, library):
         "source.revision": "main",
         "source.image_column": "img",
         "source.label_column": "y",
+        "source.skip_damaged": True,
         "source.train_split": "tr",
         "source.test_split": "te",
         "source.classes": [1, "a"],  # --set came later than --classes
