@@ -11,7 +11,7 @@ from ncfm_hub.counting import counted
 from ncfm_hub.errors import SourceError
 from ncfm_hub.sources.fetching import archive_names, contents, fetch
 from ncfm_hub.sources.given import given_splits
-from ncfm_hub.sources.layout import Arrangement, Layout
+from ncfm_hub.sources.layout import Arrangement
 from ncfm_hub.sources.listing import Listed, list_images
 from ncfm_hub.sources.metadata import read_metadata
 from ncfm_hub.sources.opened import Only, Opened
@@ -49,6 +49,12 @@ class ImageFolder(Opened):
         chosen = self._chosen(split, only)
         # With another number of rows the split was loaded whole.
         return self.images[(chosen if len(chosen) == loaded else self.rows[split])[row]].name
+
+    def files_of(self, split: str) -> set[str]:
+        images, folder = [self.images[row] for row in self.rows[split]], self.place.folder
+        if folder is None:
+            return {image.name for image in images}
+        return {os.path.realpath(folder / image.name) for image in images}
 
     def _chosen(self, split: str, only: Only | None) -> list[int]:
         rows = self.rows[split]
@@ -92,7 +98,6 @@ def open_image_folder(place: Place, builder: "DatasetBuilder | None", label_colu
     arrangement = Arrangement(images, place.dataset, bool(metadata), label_column not in said)
     given = given_splits(builder, images, place) if builder else None
     layout = arrangement.guess() if given is None else arrangement.given(given)
-    _check_apart(layout, images, place)
     features = _features(said)
     if layout.classes:
         name, feature, numbers = _class_folders([layout.classes.get(n) for n in range(len(images))], said)
@@ -104,21 +109,6 @@ def open_image_folder(place: Place, builder: "DatasetBuilder | None", label_colu
     counts: dict[str, int | None] = {split: len(rows) for split, rows in layout.splits.items()}
     notes = [*layout.notes, *notes]
     return ImageFolder(place, config, features, counts, tuple(notes), _READER, images, layout.splits, said)
-
-
-def _check_apart(layout: Layout, images: Sequence[Listed], place: Place) -> None:
-    """SourceError for a file that links bring into two splits."""
-    if place.folder is None:
-        return
-    seen: dict[str, tuple[str, Listed]] = {}
-    for split, rows in layout.splits.items():
-        for image in (images[row] for row in rows if images[row].member is None):
-            first, other = seen.setdefault(os.path.realpath(place.folder / image.file), (split, image))
-            if first != split:
-                raise SourceError(
-                    f"{place.dataset}: {image.name} is the same file as {other.name}, by a link; "
-                    "an image can be in one split only"
-                )
 
 
 def _said(

@@ -89,6 +89,7 @@ def _inspect(
     images = image_column(opened.features, spec.image_column, place.dataset)
     labels = label_column(opened.features, spec.label_column, place.dataset)
     train, test, notes = choose_parts(opened.splits, spec, test_needed, place.dataset)
+    _check_no_file_in_both(opened, train, test)
     counts = _counts(opened, {split_of(part) for part in (train, test) if part}, labels)
     every = _all_classes(opened, split_of(train), labels)
     classes = every.choose(spec.classes, place.dataset, least_classes)
@@ -115,6 +116,18 @@ def _inspect(
         content=place.identity if place.folder else None,
     )
     return dataclasses.replace(info, fingerprint=_fingerprint(info, opened, spec.skip_damaged)), opened, classes
+
+
+def _check_no_file_in_both(opened: Opened, train: str, test: str | None) -> None:
+    """SourceError where a README or a link puts a file into both parts."""
+    if test is None or split_of(train) == split_of(test):
+        return
+    shared = opened.files_of(split_of(train)) & opened.files_of(split_of(test))
+    if shared:
+        raise SourceError(
+            f"{opened.place.dataset}: {min(shared)} is in both splits {train!r} and {test!r} (by a link, or by its "
+            "README); no image can be trained on and measured on"
+        )
 
 
 def _counts(opened: Opened, splits: Collection[str], labels: str) -> dict[str, int | None]:

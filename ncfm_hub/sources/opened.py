@@ -42,3 +42,7 @@ class Opened(ABC):
     @abstractmethod
     def row_name(self, split: str, only: Only | None, row: int, loaded: int) -> str:
         """How a user finds a row of a split that `load` gave for `only`, with `loaded` rows."""
+
+    @abstractmethod
+    def files_of(self, split: str) -> set[str]:
+        """Where the rows of a split come from: files, or members of them; links are followed."""

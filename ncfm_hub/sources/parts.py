@@ -10,8 +10,9 @@ from ncfm_hub.counting import counted, things
 from ncfm_hub.errors import SourceError
 from ncfm_hub.progress import Progress
 from ncfm_hub.sources.classes import UNLABELLED, Classes
+from ncfm_hub.sources.decoding import MOST_DAMAGED, decode_rows, image_roots
 from ncfm_hub.sources.opened import Only, Opened
-from ncfm_hub.sources.read import MOST_DAMAGED, NoImages, decode_rows, image_roots, labels_of, load_splits
+from ncfm_hub.sources.read import NoImages, labels_of, load_splits
 from ncfm_hub.sources.splits import check_apart, is_slice, rows_of, split_of
 from ncfm_hub.sources.types import SourceInfo
 
@@ -80,9 +81,9 @@ class _Reading:
         at_most = None if self._skip_damaged else MOST_DAMAGED - len(self._damaged)
         with self._progress.bar(len(rows), f"decode {part}") as bar:
             roots = image_roots(self._opened.place)
-            remarks, damaged = decode_rows(split, info.image_column, rows, images, bar, roots, at_most)
-        self._remarks.update(remarks)
-        if damaged:
+            found = decode_rows(split, info.image_column, rows, images, bar, roots, at_most)
+        self._remarks.update(found.remarks)
+        if damaged := found.damaged:
             names = {
                 row: self._opened.row_name(split_of(part), self._only, first + int(rows[row]), len(split))
                 for row in damaged

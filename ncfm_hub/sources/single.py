@@ -9,12 +9,11 @@ from ncfm_hub.progress import Progress
 from ncfm_hub.recipe import SourceRecipe
 from ncfm_hub.sources.classes import UNLABELLED, Classes, classes_of_feature, classes_of_values
 from ncfm_hub.sources.columns import image_column, label_column
+from ncfm_hub.sources.decoding import decode_rows, image_roots
 from ncfm_hub.sources.parts import unlabelled_note
 from ncfm_hub.sources.place import locate
 from ncfm_hub.sources.read import (
     Opened,
-    decode_rows,
-    image_roots,
     label_counts,
     labels_of,
     load_splits,
@@ -63,7 +62,7 @@ def load_labelled_images(
     found = order[positions[rows]]
     out = np.empty((len(rows), source.channels, source.resolution, source.resolution), np.uint8)
     with progress.bar(len(rows), f"decode {split}") as bar:
-        _, damaged = decode_rows(table, images, rows, out, bar, image_roots(place))
+        damaged = decode_rows(table, images, rows, out, bar, image_roots(place)).damaged
     if damaged:
         named = "; ".join(
             f"{opened.row_name(split, None, int(rows[index]), len(table))}: the image cannot be used: {why}"

@@ -62,6 +62,9 @@ class Tables(Opened):
         # With another number of rows the split was loaded whole: not every parquet file can be narrowed.
         return f"row {matching[row] if loaded == len(matching) else row}"
 
+    def files_of(self, split: str) -> set[str]:
+        return {str(file) for file in (self.builder.config.data_files or {}).get(split, [])}
+
     def _narrowed(self, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> "DatasetBuilder":
         """The same dataset cut to what is needed, if it is parquet: other splits and columns are then never fetched."""
         from datasets import Features, load_dataset_builder

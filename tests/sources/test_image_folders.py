@@ -157,5 +157,14 @@ def test_links_that_lead_outside_or_in_circles_are_named(tmp_path: Path) -> None
 def test_one_image_in_two_splits_is_refused(tmp_path: Path) -> None:
     folder = tree(tmp_path / "data", several("train/dog", 2) + several("train/cat", 2))
     os.symlink("train", folder / "test")
-    with pytest.raises(SourceError, match=r"train/cat/0\.png is the same file as test/cat/0\.png"):
-        load_source(recipe(folder))
+    with pytest.raises(SourceError, match=r"train/cat/0\.png is in both splits 'train' and 'test' \(by a link"):
+        inspect_source(recipe(folder))
+    header = """---
+configs:
+- config_name: default
+  data_files: [{split: train, path: "images/**"}, {split: test, path: "images/*/1.png"}]
+---
+"""
+    folder = tree(tmp_path / "readme", several("images/dog", 2) + several("images/cat", 2), {"README.md": header})
+    with pytest.raises(SourceError, match=r"images/cat/1\.png is in both splits 'train' and 'test'"):
+        inspect_source(recipe(folder))

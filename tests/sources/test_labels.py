@@ -125,6 +125,15 @@ def test_the_number_of_images_of_a_folder_is_known_before_it_is_read(tmp_path: P
     assert (parts.train_examples, parts.test_examples) == (2, 2)
 
 
+def test_a_file_of_rows_in_both_splits_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data", CLASSES, [0, 1, 0, 1])
+    files = "[{split: train, path: data/*}, {split: test, path: data/test-*}]"
+    header = f"---\nconfigs:\n- config_name: default\n  data_files: {files}\n---\n"
+    (folder / "README.md").write_text(header)
+    with pytest.raises(SourceError, match=r"test-00000-of-00001\.parquet is in both splits 'train' and 'test'"):
+        inspect_source(recipe(folder))
+
+
 def test_a_sample_without_a_label_in_webdataset(tmp_path: Path) -> None:
     """Rows come one by one from such files, and a null among them had no type that the others have."""
     for split in ("train", "test"):
