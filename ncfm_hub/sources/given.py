@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.sources.layout import Places
-from ncfm_hub.sources.listing import Listed
+from ncfm_hub.sources.listing import METADATA_NAMES, Listed
 from ncfm_hub.sources.place import Place
 
 if TYPE_CHECKING:
@@ -30,6 +30,17 @@ def given_splits(builder: "DatasetBuilder", images: Sequence[Listed], place: Pla
             (number, image.place.parts[len(root) : -1]) for number, image in enumerate(images) if image.file in files
         ]
     return {split: places for split, places in splits.items() if places}
+
+
+def wanted_by(builder: "DatasetBuilder", listed: Sequence[Listed], place: Place) -> list[Listed]:
+    """What of the images, or of the files of metadata, a configuration reads: only what lies in its `data_dir`."""
+    entry = _entry(place.card, str(builder.config.name))
+    folder = PurePosixPath(str(entry.get("data_dir") or "."))
+    return [
+        one
+        for one in listed
+        if one.place.is_relative_to(folder) and not (entry.get("drop_metadata") and one.place.name in METADATA_NAMES)
+    ]
 
 
 def _entry(card: dict[str, Any], config: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ncfm_hub.counting import counted
 from ncfm_hub.errors import SourceError
 from ncfm_hub.sources.fetching import archive_names, contents, fetch
-from ncfm_hub.sources.given import given_splits
+from ncfm_hub.sources.given import given_splits, wanted_by
 from ncfm_hub.sources.layout import Arrangement
 from ncfm_hub.sources.listing import Listed, list_images
 from ncfm_hub.sources.metadata import read_metadata
@@ -61,8 +61,9 @@ class ImageFolder(Opened):
         if only is None:
             return rows
         column, values = only
+        wanted = set(values)
         labels = self.said[column].take(rows).to_pylist()
-        return [row for row, label in zip(rows, labels, strict=True) if label in values]
+        return [row for row, label in zip(rows, labels, strict=True) if label in wanted]
 
     def _dataset(self, rows: Sequence[int], columns: Sequence[str], where: Mapping[str, Path]) -> "Dataset":
         import pyarrow as pa
@@ -90,7 +91,8 @@ def open_image_folder(place: Place, builder: "DatasetBuilder | None", label_colu
     builder: that of `datasets` where the README names configurations, which may say what files are of which split
     SourceError, one line that names a file, where the layout is none that can be read.
     """
-    images, metadata = list_images(place.files, partial(archive_names, place))
+    listed = list_images(place.files, partial(archive_names, place))
+    images, metadata = (wanted_by(builder, some, place) for some in listed) if builder else listed
     if not images:
         raise SourceError(f"{place.dataset} holds no image; expected images in class folders, or parquet")
     images.sort(key=lambda image: image.place)

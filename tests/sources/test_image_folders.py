@@ -115,6 +115,26 @@ configs:
     assert (source.info.class_names, counts(source)) == (("dog", "test"), ([4, 4], [2, 2]))
 
 
+def test_a_configuration_reads_its_own_folder_only(tmp_path: Path) -> None:
+    header = """---
+configs:
+- {config_name: old, data_dir: v1}
+- {config_name: new, data_dir: v2}
+---
+"""
+    files = [
+        file
+        for version, many in (("v1", 3), ("v2", 2))
+        for folder in ("train/cat", "train/test", "test/cat", "test/test")
+        for file in several(f"{version}/{folder}", many)
+    ]
+    folder = tree(tmp_path / "data", files, {"README.md": header})
+    source = load_source(recipe(folder, config="new"))
+    assert (source.info.config, source.info.class_names, counts(source)) == ("new", ("cat", "test"), ([2, 2], [2, 2]))
+    with pytest.raises(SourceError, match="several configs: old, new; pick one with --config"):
+        inspect_source(recipe(folder))
+
+
 def test_archives_count_as_the_folders_they_hold(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for split, many in (("train", 3), ("test", 2)):
