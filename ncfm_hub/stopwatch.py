@@ -19,7 +19,8 @@ _KEPT = TypeAdapter(dict[str, _SECONDS], config=ConfigDict(strict=True))
 class Stopwatch:
     """Seconds by stage, those of earlier parts of the run among them.
 
-    file: where they are kept; None in processes that keep none
+    file: where they are kept from the end of the first stage on, before which a run leaves nothing to go on from; None
+        in processes that keep none
     """
 
     every = 2.0  # seconds between writes: a kill loses no more, and no disk minds
@@ -27,7 +28,9 @@ class Stopwatch:
     def __init__(self, file: Path | None, progress: Progress):
         self.seconds: dict[str, float] = {}
         self._file, self._stage, self._since = file, "", time.perf_counter()
+        self._keeps = False
         if file is not None and file.is_file():
+            self._keeps = True
             try:
                 self.seconds = _KEPT.validate_python(json.loads(file.read_text(encoding="utf-8")))
             except (OSError, ValueError) as error:  # pydantic's is a ValueError
@@ -41,6 +44,7 @@ class Stopwatch:
         self._stage, self._since = stage, time.perf_counter()
         try:
             yield
+            self._keeps = True
         finally:
             self._add()
             self._stage = ""
@@ -64,7 +68,7 @@ class Stopwatch:
 
     def _write(self) -> None:
         self._written = time.perf_counter()
-        if self._file is not None:
+        if self._file is not None and self._keeps:
             write_json(self._file, self.seconds)
 
 

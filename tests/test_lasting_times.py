@@ -109,6 +109,20 @@ def test_a_kill_loses_no_more_than_what_is_since_the_last_write(
     assert json.loads(file.read_text()) == {"source": 5, "pool": kept["pool"] + 7}
 
 
+def test_nothing_is_left_by_a_run_whose_source_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stopwatch, "every", 0.0)
+    watch = Stopwatch(tmp_path / "times.json", Silent())
+
+    def read() -> None:
+        with watch.measure("source"), Ticking(Silent(), watch).bar(9, "decoding") as bar:
+            bar.advance()
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        read()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"pool": -1}', '{"pool": "7"}', '{"pool": NaN}', '{"pool": Infinity}', "\xff"]
 )
