@@ -84,6 +84,13 @@ def test_a_run_takes_paths_and_tuples(made: Run, pool: PoolResult, here: Path) -
         ncfm_hub.distill(Path("animals"), 1, overrides=more, append=Path("made"), pool=Path("pool"), output="larger")
 
 
+def test_where_a_pool_does_not_fit_leaving_it_out_trains_one(pool: PoolResult) -> None:
+    asked = SMALL | {"source.classes": ("cow", "dog")}
+    with pytest.raises(ncfm_hub.NcfmHubError, match="leave --pool out to train one"):
+        ncfm_hub.plan("animals", 1, preset="cpu", overrides=asked, pool=Path("pool"))
+    assert ncfm_hub.plan("animals", 1, preset="cpu", overrides=asked).pool["origin"] == "to be trained"
+
+
 def test_what_reads_a_set_takes_paths_and_text(made: Run, here: Path) -> None:
     animals = Path("animals")
     found = ncfm_hub.evaluate(Path("made"), source=animals, pool=Path("pool"))
