@@ -52,6 +52,10 @@ class PublishError(NcfmHubError):
         self.again = again
 
 
+class HubUnavailable(NcfmHubError):
+    """A Hub cannot be reached, or kept failing for as long as it is waited for."""
+
+
 class MissingExtra(NcfmHubError):
     """An optional dependency is not installed; the message holds the install line."""
 

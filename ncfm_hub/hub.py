@@ -1,13 +1,14 @@
 """What every conversation with a Hub needs: the client, which failures pass, and one line for those that don't."""
 
-import random
 import re
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from ncfm_hub.errors import HubUnavailable
+from ncfm_hub.patience import FIRST_PAUSE
 from ncfm_hub.progress import Progress
+from ncfm_hub.waiting import patient
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
 RepoType = Literal["dataset", "model"]
 T = TypeVar("T")
 
-TRIES = 6
-FIRST_WAIT = 1.0  # seconds; doubled after each try, so that six tries give a Hub half a minute
-LONGEST_WAIT = 30.0
+TRIES = 8  # with the waits between them about as long as a Hub is borne with (`ncfm_hub.patience`)
+FIRST_WAIT = FIRST_PAUSE
 # 409 and 412: someone else has committed meanwhile. 408 and 5xx: the Hub or something before it was busy.
 _PASSING = frozenset({408, 409, 412, 429, 500, 502, 503, 504})
 
@@ -50,24 +50,19 @@ def with_retries(action: Callable[[], T], *, what: str, progress: Progress, trie
     `action` must be repeatable: after a dropped connection the Hub may have done what was asked.
     """
     tries = TRIES if tries is None else tries
-    for attempt in range(1, tries + 1):
-        try:
-            return action()
-        except Exception as error:
-            if attempt == tries or not is_passing(error):
-                raise
-            seconds = _wait(attempt, error)
-            progress.note(f"{what}: {short(error)}; trying again in {seconds:.0f} s ({attempt} of {tries - 1})")
-            time.sleep(seconds)
+    with patient(progress) as patience, ExitStack() as failing:
+        for attempt in range(1, tries + 1):
+            try:
+                return action()
+            except Exception as error:
+                if attempt == 1:
+                    failing.enter_context(patience.held())
+                asked = getattr(getattr(_root(error), "response", None), "headers", {})
+                if attempt == tries or not is_passing(error):
+                    raise
+                if not patience.passes(attempt, f"{what}: {short(error)}", asked, FIRST_WAIT):
+                    raise
     raise AssertionError("unreachable: tries is at least 1")
-
-
-def _wait(attempt: int, error: BaseException) -> float:
-    asked = getattr(getattr(error, "response", None), "headers", {}).get("retry-after", "")
-    if asked.isdigit():
-        return float(min(int(asked), 2 * LONGEST_WAIT))
-    # Jitter, so that several pushes that collided once do not collide for ever.
-    return min(FIRST_WAIT * 2 ** (attempt - 1), LONGEST_WAIT) * random.uniform(0.75, 1.25)
 
 
 def is_passing(error: BaseException) -> bool:
@@ -78,19 +73,24 @@ def is_passing(error: BaseException) -> bool:
     status = status_of(error)
     if status is not None:
         return status in _PASSING
-    if isinstance(error, OfflineModeIsEnabled):
+    if isinstance(error, OfflineModeIsEnabled | HubUnavailable):
         return False
-    # No answer at all: refused, dropped, timed out. The Xet client's own failures are bare RuntimeErrors.
-    return isinstance(error, HTTPError | ConnectionError | TimeoutError | RuntimeError)
+    # No answer at all: refused, dropped, timed out.
+    return isinstance(error, HTTPError | ConnectionError | TimeoutError)
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """What the Hub's client raised, below what other libraries wrapped around it; None if it was something else."""
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
+
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, HTTPError | OfflineModeIsEnabled | HubUnavailable):
+        found = found.__cause__
+    return found
 
 
 def _root(error: BaseException) -> BaseException:
-    """What an upload's RuntimeError or a download's LocalEntryNotFoundError was raised for."""
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    while isinstance(error, RuntimeError | LocalEntryNotFoundError) and error.__cause__:
-        error = error.__cause__
-    return error
+    return cause_of(error) or error
 
 
 def status_of(error: BaseException) -> int | None:
@@ -117,7 +117,6 @@ def short(error: BaseException) -> str:
 
 def explain(error: BaseException, repo_id: str, *, revision: str | None = None) -> str:
     """One line for people: what failed at `repo_id`, and what to do about it."""
-    from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -128,6 +127,8 @@ def explain(error: BaseException, repo_id: str, *, revision: str | None = None) 
 
     error = _root(error)
     status = status_of(error)
+    if isinstance(error, HubUnavailable):
+        return str(error)
     if isinstance(error, OfflineModeIsEnabled):
         return f"{repo_id}: HF_HUB_OFFLINE is set, so the Hub is not asked; unset it"
     if isinstance(error, GatedRepoError):
@@ -145,8 +146,16 @@ def explain(error: BaseException, repo_id: str, *, revision: str | None = None) 
     if status is not None:
         return f"{repo_id}: {short(error)}"
     if isinstance(error, HTTPError | ConnectionError | TimeoutError):
-        return f"cannot reach the Hub at {ENDPOINT} ({_one_line(str(error)) or type(error).__name__})"
+        return unreachable(error)
     return f"{repo_id}: {_one_line(str(error)) or type(error).__name__}"
+
+
+def unreachable(error: BaseException) -> str:
+    """One line for a Hub that gave no answer at all."""
+    from huggingface_hub.constants import ENDPOINT
+
+    reason = _one_line(str(error)) or type(error).__name__
+    return f"cannot reach the Hub at {ENDPOINT} ({reason}); check the network and any proxy"
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
@@ -154,7 +163,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from huggingface_hub.errors import EntryNotFoundError, HTTPError
 
     # HFValidationError is a ValueError, and so is what the client says when the Hub refuses a card's header.
-    return (HTTPError, EntryNotFoundError, OSError, RuntimeError, ValueError)
+    return (HTTPError, EntryNotFoundError, HubUnavailable, OSError, RuntimeError, ValueError)
 
 
 def hide(text: str, token: str | None) -> str:

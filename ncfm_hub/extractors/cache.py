@@ -87,10 +87,12 @@ def pinned(recipe: PoolRecipe) -> PoolRecipe:
     from huggingface_hub import hf_hub_download
 
     from ncfm_hub.hub import expected_errors, explain
+    from ncfm_hub.waiting import patient
 
     name, _, revision = place.partition("@")
     try:
-        configuration = hf_hub_download(name, "config.json", revision=revision or None)
+        with patient():
+            configuration = hf_hub_download(name, "config.json", revision=revision or None)
     except expected_errors() as error:
         raise PoolError(f"the weights cannot be fetched: {explain(error, name, revision=revision or None)}") from None
     return recipe.model_copy(update={"pretrained": f"hf-hub:{name}@{Path(configuration).parent.name}"})

@@ -4,17 +4,22 @@ Legend: N images, c channels, (H, W) resolution, D features, C classes.
 """
 
 import difflib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import timm
 import torch
+from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
 from torch import nn
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import small_images as small_images  # registers AlexNet, VGG-11 and ResNet-18
 from ncfm_hub.extractors.grid import convnet_name, convnet_options  # registers ConvNets
 from ncfm_hub.extractors.weights_size import weights_size
+from ncfm_hub.waiting import patient
 
 _ANY_CONVNET = "ncfm_convnet"  # by which timm makes ConvNets of all forms
 
@@ -67,7 +72,7 @@ def backbone_of(weights: str) -> str:
     """
     name = pretrained_name(None, weights)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _fetching():
             network: Any = timm.create_model(name, pretrained=False)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -101,6 +106,18 @@ def check_backbone(backbone: str, weights: str) -> None:
         )
 
 
+@contextmanager
+def _fetching() -> Iterator[None]:
+    """Bound how long timm waits for weights: for those on a Hub, and for the few at plain addresses."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(HF_HUB_DOWNLOAD_TIMEOUT)  # for the latter timm gives no other way to say it
+    try:
+        with patient():
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 def name_of(network: Any) -> str:
     """The architecture's name, of a network that timm made by the configuration beside weights."""
     name = str(network.pretrained_cfg["architecture"]).split(".")[0]
@@ -120,7 +137,8 @@ def build_network(architecture: Architecture, pretrained: str | None = None) -> 
         hint = f"; close: {', '.join(close)}" if close else ""
         raise PoolError(f"timm knows no backbone {name!r}{hint}")
     try:
-        network: Any = timm.create_model(name, pretrained=pretrained is not None, **arguments)
+        with _fetching() if pretrained else nullcontext():
+            network: Any = timm.create_model(name, pretrained=pretrained is not None, **arguments)
         if pretrained:
             network.reset_classifier(architecture.classes)  # timm keeps the head where the number of classes agrees
         return network

@@ -178,9 +178,13 @@ def find_pool(place: str, token: str | None = None) -> Pool:
     from huggingface_hub import snapshot_download
 
     from ncfm_hub.hub import expected_errors, explain
+    from ncfm_hub.waiting import patient
 
     try:
-        fetched = Path(snapshot_download(name, revision=revision or None, allow_patterns=FILE_PATTERNS, token=token))
+        with patient():
+            fetched = Path(
+                snapshot_download(name, revision=revision or None, allow_patterns=FILE_PATTERNS, token=token)
+            )
     except expected_errors() as error:
         raise PoolError(f"the pool cannot be fetched: {explain(error, name, revision=revision)}") from None
     return read_pool(fetched, f"{name}@{fetched.name}")  # the snapshot's folder is named by its commit

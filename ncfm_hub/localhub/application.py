@@ -7,13 +7,14 @@ import logging
 import re
 import uuid
 from collections.abc import AsyncIterator
+from typing import NoReturn
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from ncfm_hub.localhub.faults import DROP, DROP_AFTER
+from ncfm_hub.localhub.faults import DROP, DROP_AFTER, HANG, STALL
 from ncfm_hub.localhub.replies import HubError
 from ncfm_hub.localhub.routes import commits, files, lfs, refs, repos, users, xet
 from ncfm_hub.localhub.services import Services
@@ -41,8 +42,9 @@ class Application:
             return
         trace = request.headers.get("x-amzn-trace-id", "")
         response.headers["X-Request-Id"] = trace if re.fullmatch(r"[\w=;:-]{1,200}", trace, re.A) else uuid.uuid4().hex
-        with contextlib.suppress(OSError):  # the client went away
-            await response(scope, receive, send)
+        stalls = getattr(request.state, "stalls", False)
+        with contextlib.suppress(OSError, ClientDisconnect):  # the client went away
+            await response(scope, receive, _stalling(send, receive) if stalls else send)
 
     async def _answer(self, request: Request) -> Response | None:
         """The reply, or None where a fault says that there shall be none."""
@@ -54,6 +56,9 @@ class Application:
                 fault = None if call.path == "/_faults" else self._services.faults.take(call.method, call.path)
                 if fault == DROP:
                     return None
+                if fault == HANG:
+                    await _until_gone(request.receive)
+                request.state.stalls = fault == STALL
                 if isinstance(fault, int):
                     raise HubError(fault, "A fault that was asked for")
                 response = await run_in_threadpool(route.handler, call)
@@ -77,6 +82,26 @@ class Application:
         base_url = f"{request.scope['scheme']}://{host}"
         query = request.query_params.multi_items()
         return Call(self._services, request.method, path, base_url, request.headers, query, params), route
+
+
+async def _until_gone(receive: Receive) -> NoReturn:
+    """Wait for the client to give up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise ClientDisconnect
+
+
+def _stalling(send: Send, receive: Receive) -> Send:
+    """Send half of the first piece of a body, and nothing after it."""
+
+    async def stalling(message: Message) -> None:
+        body = message.get("body", b"")
+        if not body:
+            return await send(message)
+        await send({**message, "body": body[: len(body) // 2], "more_body": True})
+        await _until_gone(receive)
+
+    return stalling
 
 
 @contextlib.asynccontextmanager

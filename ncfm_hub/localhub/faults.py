@@ -7,6 +7,8 @@ from ncfm_hub.localhub.replies import HubError
 
 DROP = "drop"
 DROP_AFTER = "drop-after"
+HANG = "hang"
+STALL = "stall"
 _STATUSES = {409, 412, 429, *range(500, 600)}
 
 
@@ -28,7 +30,7 @@ class Faults:
 
     def add(self, method: str, contains: str, fault: int | str, times: int) -> None:
         """Let the next `times` requests of `method` with `contains` in their path meet `fault`."""
-        if fault not in (DROP, DROP_AFTER) and fault not in _STATUSES:
+        if fault not in (DROP, DROP_AFTER, HANG, STALL) and fault not in _STATUSES:
             raise HubError(400, f"Unknown fault: {fault!r}")
         with self._lock:
             self._rules.append(_Rule(method, contains, fault, times))

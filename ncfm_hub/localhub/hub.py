@@ -44,8 +44,9 @@ class Hub:
     def inject(self, method: str, contains: str, fault: int | str, times: int = 1) -> None:
         """Make the next `times` requests of `method` whose path contains `contains` fail (only with `allow_faults`).
 
-        `fault` is a status (409, 412, 429, 500 to 599), `drop` to cut the connection before anything is done, or
-        `drop-after` to do what is asked and then cut the connection instead of answering.
+        `fault` is a status (409, 412, 429, 500 to 599), `drop` to cut the connection before anything is done,
+        `drop-after` to do what is asked and then cut the connection instead of answering, `hang` to do nothing and
+        never answer, or `stall` to stop in the middle of the answer.
         """
         import urllib.request  # slow to import, and only tests come here
 

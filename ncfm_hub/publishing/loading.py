@@ -9,6 +9,7 @@ from ncfm_hub.named import Named
 from ncfm_hub.publishing.dataset import Distilled
 from ncfm_hub.publishing.layout import CONTINUAL, PIPELINE, RESULTS, SEARCH, SHARD_PATTERN, TENSORS
 from ncfm_hub.publishing.reading import read_data
+from ncfm_hub.waiting import patient
 
 
 def load_distilled(repo_or_folder: Named, *, revision: str | None = None, token: str | None = None) -> Distilled:
@@ -38,7 +39,7 @@ def _download(repo_id: str, revision: str | None, token: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        with without_bars():
+        with without_bars(), patient():
             wanted = [TENSORS, f"default/{SHARD_PATTERN}.parquet", PIPELINE, RESULTS, CONTINUAL, SEARCH]
             return Path(
                 snapshot_download(repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted)

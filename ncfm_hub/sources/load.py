@@ -19,6 +19,7 @@ from ncfm_hub.sources.place import PACKAGED_NAME, locate
 from ncfm_hub.sources.read import NoImages, label_counts, open_dataset, row_count
 from ncfm_hub.sources.splits import TestSplit, choose_parts, count_of, split_of
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
+from ncfm_hub.waiting import patient
 
 _MOST_DISTINCT = 0.75  # labels a row; above, most labels stand in one row only
 _NAMED = 10  # classes that a line names
@@ -50,9 +51,14 @@ def load_source(
     Raises SourceError, one line, naming split, row and class of an image that cannot be used, and any class that has
     no image in the training split.
     """
+    progress = progress or Silent()
+    with patient(progress):
+        return _load(spec, token, test, progress)
+
+
+def _load(spec: SourceRecipe, token: str | None, test: TestSplit, progress: Progress) -> Source:
     from filelock import FileLock
 
-    progress = progress or Silent()
     info, opened, classes = _inspect(spec, token, test)
     progress.note(_class_line(info))
     path = cache.cache_path(info.fingerprint)

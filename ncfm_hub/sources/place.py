@@ -162,12 +162,12 @@ def _content(folder: Path, files: Sequence[str], dataset: str) -> str:
 
 def _hub_card(dataset: str, revision: str, token: str | None) -> dict[str, Any]:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import RemoteEntryNotFoundError
 
     with quiet_clients(), hub_errors(f"dataset {dataset}", revision):
         try:
             path = hf_hub_download(dataset, "README.md", repo_type="dataset", revision=revision, token=token)
-        except EntryNotFoundError:
+        except RemoteEntryNotFoundError:  # one that is only not in the cache either is not known to be missing
             return {}
     return _header(Path(path), dataset)
 

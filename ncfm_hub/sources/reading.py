@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ncfm_hub.errors import SourceError
+from ncfm_hub.hub import cause_of
 from ncfm_hub.sources.hub import hub_errors, quiet_clients
 from ncfm_hub.sources.place import Place
 
@@ -25,6 +26,8 @@ def reading(place: Place) -> Iterator[None]:
                 "try its parquet copy: --revision refs/convert/parquet"
             ) from error
         except (DatasetsError, FileNotFoundError, ValueError, zipfile.BadZipFile) as error:
+            if cause_of(error):
+                raise
             raise SourceError(f"{place.dataset} cannot be read: {_first_line(error)}") from error
 
 

@@ -263,10 +263,29 @@ def test_offline_is_said_at_once(seeded: Seeded, tmp_path: Path) -> None:
 
 
 def test_a_hub_that_fails_is_named(seeded: Seeded, tmp_path: Path) -> None:
-    seeded.hub.inject("GET", "/api/datasets/uoft-cs/cifar10", 503, times=1)
-    error = ask([("inspect", {"dataset": "uoft-cs/cifar10"})], tmp_path, seeded.url)[0]["error"]
-    assert "dataset uoft-cs/cifar10" in error
-    assert "503" in error
+    script = "from ncfm_hub import patience\npatience.CEILING, patience.FIRST_PAUSE = 1.0, 0.1\n" + ASK
+    cases = (
+        ("uoft-cs/cifar10", "GET", "/api/datasets/uoft-cs/cifar10", 503),
+        ("frgfm/imagewoof", "HEAD", "/frgfm/imagewoof/resolve/", "hang"),
+    )
+    for dataset, method, path, fault in cases:
+        seeded.hub.inject(method, path, fault, times=100)
+        question = [("load", {"dataset": dataset, "resolution": 8})]
+        environment = {"HF_ENDPOINT": seeded.url, "HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
+        answer = json.loads(child(script, question, tmp_path / str(fault) / method, **environment))[0]
+        assert f"dataset {dataset}" in answer["error"]
+        assert "503" in answer["error"] or "timed out" in answer["error"] or "Timeout" in answer["error"], path
+        assert answer["seconds"] < 15, path
+
+
+def test_a_hub_that_fails_in_passing_is_asked_again(seeded: Seeded, tmp_path: Path) -> None:
+    name = "zalando-datasets/fashion_mnist"
+    requests = (("GET", "/api/datasets/{}"), ("HEAD", "/{}/resolve/"), ("GET", "/{}/resolve/"), ("GET", "/{}/tree/"))
+    for (method, path), fault in zip(requests, (503, "hang", "drop", "hang"), strict=True):
+        seeded.hub.inject(method, path.format(name), fault)
+    patience = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
+    answer = ask([("load", {"dataset": name, "resolution": 8})], tmp_path, seeded.url, **patience)[0]
+    assert len(answer["train"]) == 20
 
 
 def test_a_revision_stays_what_it_was(seeded: Seeded, tmp_path: Path) -> None:
