@@ -190,7 +190,8 @@ def paged(call: Call, items: Sequence[Any], default: int, headers: dict[str, str
 def error_response(error: HubError) -> JSONResponse:
     """The reply for a refused request."""
     line = error.message.encode("ascii", "backslashreplace").decode()
-    headers = {"X-Error-Message": re.sub(r"[\x00-\x1f\x7f]", " ", line)[:500], **error.headers}
+    # Names that clients chose: a header takes no control characters, and no space at either end.
+    headers = {"X-Error-Message": re.sub(r"[\x00-\x1f\x7f]", " ", line)[:500].strip(), **error.headers}
     if error.code:
         headers["X-Error-Code"] = error.code
     return JSONResponse({"error": error.message}, error.status, headers)
