@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from ncfm_hub.localhub.database import Database
 from ncfm_hub.localhub.faults import DROP, DROP_AFTER, HANG, STALL
 from ncfm_hub.localhub.replies import HubError
 from ncfm_hub.localhub.routes import commits, files, lfs, refs, repos, users, xet
@@ -68,7 +69,7 @@ class Application:
         except ClientDisconnect:
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if Database.is_full(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                 return error_response(HubError(507, "The disk of the local hub is full"))
             _log.exception("%s %r failed", request.method, request.scope["path"])  # the client learns nothing of it
             return error_response(HubError(500, "Internal error of the local hub; see its log"))
