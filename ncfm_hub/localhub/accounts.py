@@ -77,23 +77,36 @@ class Accounts:
         """Whether there is a user of that name."""
         return bool(self._db.rows("select 1 from account where name=?", name))
 
-    def ticket(self, purpose: str, user: str) -> tuple[str, int]:
-        """A signed statement that `user` may do `purpose`, and when it ends (seconds since 1970)."""
+    def ticket(self, purpose: str, user: str, size: int = 0) -> tuple[str, int]:
+        """A signed statement that `user` may do `purpose`, and when it ends (seconds since 1970).
+
+        size: what was announced, in bytes
+        """
         ends = int(time.time()) + _TICKET_SECONDS
-        claim = base64.urlsafe_b64encode(json.dumps([purpose, user, ends]).encode()).decode().rstrip("=")
+        claim = base64.urlsafe_b64encode(json.dumps([purpose, user, ends, size]).encode()).decode().rstrip("=")
         return f"{claim}.{self._sign(claim)}", ends
 
     def redeem(self, purpose: str, ticket: str) -> str:
         """The user a ticket was made for. Raises HubError (401) unless it is ours, for `purpose` and still good."""
         claim, _, signature = ticket.partition(".")
         if hmac.compare_digest(self._sign(claim).encode(), signature.encode()):
-            made_for, user, ends = json.loads(base64.urlsafe_b64decode(claim + "=" * (-len(claim) % 4)))
+            made_for, user, ends, _ = _claims(claim)
             if made_for == purpose and ends >= time.time():
                 return str(user)
         raise HubError(401, "This upload permission is not valid or has ended. Start the upload again.")
 
+    @staticmethod
+    def announced(ticket: str) -> int:
+        """The size in a ticket that was redeemed."""
+        return int(_claims(ticket.partition(".")[0])[3])
+
     def _sign(self, claim: str) -> str:
         return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()
+
+
+def _claims(claim: str) -> tuple[str, str, int, int]:
+    purpose, user, ends, size = json.loads(base64.urlsafe_b64decode(claim + "=" * (-len(claim) % 4)))
+    return purpose, user, ends, size
 
 
 def check_user(name: str, role: str) -> None:

@@ -115,7 +115,8 @@ async def _body(request: Request, call: Call, route: Route) -> AsyncIterator[Non
         with call.hub.objects.scratch() as path:
             digest, size = hashlib.sha256(), 0
             with open(path, "xb") as handle:
-                async for part in _limited(request, route.most):
+                most = route.most if call.announced is None else min(route.most, call.announced)
+                async for part in _limited(request, most):
                     size += handle.write(part)
                     digest.update(part)
             call.upload = Upload(path, size, digest.hexdigest())

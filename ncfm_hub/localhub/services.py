@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.localhub.accounts import Accounts
+from ncfm_hub.localhub.announced import Announced
 from ncfm_hub.localhub.database import Database
 from ncfm_hub.localhub.faults import Faults
 from ncfm_hub.localhub.history import History
@@ -27,6 +28,7 @@ class Services:
         self.tokens = TokenFiles(self.root, self.accounts, self.objects)
         self.history = History(self.database)
         self.repositories = Repositories(self.database, self.history)
+        self.announced = Announced()
         self.faults = Faults(allow_faults)
 
     def close(self) -> None:

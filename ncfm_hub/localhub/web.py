@@ -52,6 +52,7 @@ class Call:
     params: dict[str, str] = field(default_factory=dict)
     data: bytes = b""
     upload: Upload | None = None
+    announced: int | None = None  # the most bytes of a FILE body, where the route's guard knows
 
     @property
     def kind(self) -> str:

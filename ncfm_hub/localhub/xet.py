@@ -20,6 +20,7 @@ _HAS_VERIFICATION = 1 << 31
 _HAS_SHA256 = 1 << 30
 _STORED, _LZ4, _GROUPED_LZ4 = 0, 1, 2
 _LARGEST_CHUNK = 1 << 20  # clients cut at 128 KiB
+_MOST_CHUNKS = 1 << 15  # of a block; clients stop at 8,192
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def shard_files(shard: BinaryIO) -> Iterator[ShardFile]:
         for _ in range(count):
             record = _record(shard)
             _, size, first, end = struct.unpack_from("<IIII", record, 32)
+            if not size or not first < end <= _MOST_CHUNKS:
+                raise HubError(400, "The shard refers to chunks that cannot be")
             runs.append(Run(_hex(record[:32]), size, first, end))
         if flags & _HAS_VERIFICATION:
             for _ in range(count):
@@ -82,9 +85,10 @@ def run_chunks(xorb: BinaryIO, run: Run) -> Iterator[bytes]:
         if index < run.first:
             xorb.seek(packed, os.SEEK_CUR)
             continue
-        chunk = _unpack(xorb.read(packed), header[4], plain)
-        total += len(chunk)
-        yield chunk
+        total += plain
+        if total > run.size:
+            break
+        yield _unpack(xorb.read(packed), header[4], plain)
     if total != run.size:
         raise HubError(400, f"Block {run.xorb} does not have the size that the shard says")
 

@@ -17,11 +17,12 @@ from ncfm_hub.localhub.web import Body, Call, Route, member, parse_json
 
 _LONGEST_LINE = 32 << 20  # one small file, in base64
 _MOST_BYTES = 1 << 30
+_MOST_OPERATIONS = 100_000  # four times what the Hub advises; they are held in memory
 
 
 def preupload(call: Call) -> Response:
     """For each file that is to come, whether it goes the large-file way, and the hash of what is there already."""
-    repo, _ = writable(call)
+    repo, account = writable(call)
     oid = call.hub.history.resolve(repo.id, call.params["rev"])
     tree = call.hub.history.tree(repo.id, oid)
     answers = []
@@ -30,7 +31,10 @@ def preupload(call: Call) -> Response:
             raise HubError(400, "'files' must be a list of objects")
         path = names.file_path(member(item, "path", str))
         sample = _decoded(member(item, "sample", str, ""))
-        large = is_large(path, member(item, "size", int), sample)
+        size = member(item, "size", int)
+        large = is_large(path, size, sample)
+        if large:
+            call.hub.announced.note(account.name, size)
         answer: dict[str, Any] = {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
         if path in tree:
             answer["oid"] = tree[path].sha256 or tree[path].oid
@@ -60,6 +64,8 @@ def commit(call: Call) -> Response:
             header = value
         else:
             operations.append(_operation(call, account.name, key, value))
+            if len(operations) > _MOST_OPERATIONS:
+                raise HubError(413, f"A commit can have {_MOST_OPERATIONS:,} operations at most")
     if header is None:
         raise HubError(400, "The commit is empty")
     parent = member(header, "parentCommit", str, "") or None

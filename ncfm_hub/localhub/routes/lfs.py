@@ -25,7 +25,7 @@ def batch(call: Call) -> Response:
         sha256, size = names.sha256(member(item, "oid", str)), member(item, "size", int)
         answer: dict[str, Any] = {"oid": sha256, "size": size, "authenticated": True}
         if not (call.hub.history.may_refer(account.name, sha256) and call.hub.objects.large(sha256).is_file()):
-            ticket, _ = call.hub.accounts.ticket(f"lfs {sha256}", account.name)
+            ticket, _ = call.hub.accounts.ticket(f"lfs {sha256}", account.name, size)
             href = f"{call.base_url}/_lfs/{sha256}?ticket={ticket}"
             answer["actions"] = {"upload": {"href": href, "header": {}}}
         answers.append(answer)
@@ -36,6 +36,12 @@ def batch(call: Call) -> Response:
 def _sender(call: Call) -> str:
     """The user whose ticket the address carries."""
     return call.hub.accounts.redeem(f"lfs {names.sha256(call.params['sha256'])}", call.argument("ticket"))
+
+
+def _check(call: Call) -> None:
+    """Refuse before the bytes are read, and take no more of them than were announced."""
+    _sender(call)
+    call.announced = call.hub.accounts.announced(call.argument("ticket"))
 
 
 def put(call: Call) -> Response:
@@ -54,5 +60,5 @@ def put(call: Call) -> Response:
 
 ROUTES = [
     Route("POST", "{kind}/{space}/{name}/info/lfs/objects/batch", batch, Body.SMALL),
-    Route("PUT", "_lfs/{sha256}", put, Body.FILE, _MOST_BYTES, guard=_sender),
+    Route("PUT", "_lfs/{sha256}", put, Body.FILE, _MOST_BYTES, guard=_check),
 ]

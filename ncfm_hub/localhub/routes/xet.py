@@ -66,6 +66,7 @@ def put_shard(call: Call) -> Response:
 
 def _assemble(call: Call, user: str, file: ShardFile, place: Path) -> None:
     """Write one file and check that it is what its hash says."""
+    call.hub.announced.check(user, sum(run.size for run in file.runs))
     digest = hashlib.sha256()
     with call.hub.objects.scratch() as path:
         with open(path, "xb") as whole:
