@@ -56,6 +56,10 @@ class HubUnavailable(NcfmHubError):
     """A Hub cannot be reached, or kept failing for as long as it is waited for."""
 
 
+class HubUnreachable(HubUnavailable):
+    """There is no way to a Hub: no network, no such host, or a proxy that does not let through."""
+
+
 class MissingExtra(NcfmHubError):
     """An optional dependency is not installed; the message holds the install line."""
 

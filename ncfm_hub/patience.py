@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from random import uniform
 from threading import Timer
 
-from ncfm_hub.errors import HubUnavailable
-from ncfm_hub.progress import Progress
+from ncfm_hub.errors import HubUnavailable, HubUnreachable
+from ncfm_hub.progress import Progress, Silent
 
 CEILING = 120.0  # seconds from the first failure until a Hub is given up, unless it answers in between
 NOTE_SECONDS = 5.0  # what is waited for longer than this is said
@@ -18,11 +18,26 @@ LONGEST_PAUSE = 30.0
 _reached: set[str] = set()
 
 
+# Who is told what is waited for; the last one speaks.
+_speakers: list[Progress] = []
+
+
+@contextmanager
+def speaking(progress: Progress | None) -> Iterator[None]:
+    """Have `progress` say what is waited for meanwhile; one that is silent leaves it to whoever was told before."""
+    heard = [] if progress is None or type(progress) is Silent else [progress]
+    _speakers.extend(heard)
+    try:
+        yield
+    finally:
+        for speaker in heard:
+            _speakers.remove(speaker)
+
+
 class Patience:
     """What is left of it, for all requests that are made meanwhile."""
 
     def __init__(self) -> None:
-        self.speakers: list[Progress] = []
         self._since: float | None = None  # of the first failure
         self._last = 0.0  # of the last one
         self._why = ""
@@ -31,7 +46,7 @@ class Patience:
 
     def note(self, message: str) -> None:
         """Tell whoever came last, if anybody."""
-        for speaker in self.speakers[-1:]:
+        for speaker in _speakers[-1:]:
             speaker.note(message)
 
     @contextmanager
@@ -45,6 +60,10 @@ class Patience:
         finally:
             timer.cancel()
 
+    def knows(self, place: str) -> bool:
+        """Whether this Hub was ever reached."""
+        return place in _reached
+
     def left(self) -> float:
         """Seconds until the Hub is given up."""
         return CEILING - (0.0 if self._since is None else time.monotonic() - self._since)
@@ -52,7 +71,7 @@ class Patience:
     def check(self, place: str) -> float:
         """Seconds left. Raises HubUnavailable if there are none, or if `place` could not be reached before."""
         if place in self._unreached:
-            raise HubUnavailable(f"cannot reach the Hub at {place} ({self._why}); check the network and any proxy")
+            raise HubUnreachable(f"cannot reach the Hub at {place} ({self._why}); check the network and any proxy")
         if not self._holds and time.monotonic() - self._last > 2 * LONGEST_PAUSE:
             self._since = None  # whoever met that failure did something else than try again
         left = self.left()

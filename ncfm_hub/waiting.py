@@ -7,14 +7,17 @@ without a word. All of their requests pass through one HTTP client, so that is w
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from importlib import import_module
 from itertools import count
 from typing import Any
 
-from ncfm_hub.errors import HubUnavailable
-from ncfm_hub.patience import Patience
+from ncfm_hub.errors import HubUnreachable
+from ncfm_hub.patience import Patience, speaking
 from ncfm_hub.progress import Progress
 
 CONNECT_SECONDS = 5.0
@@ -43,13 +46,10 @@ def patient(progress: Progress | None = None) -> Iterator[Patience]:
             _Shared.restore = _bound_client(_Shared.patience)
         _Shared.users += 1
         patience = _Shared.patience
-    speakers = [progress] if progress is not None else []
-    patience.speakers.extend(speakers)
     try:
-        yield patience
+        with speaking(progress):
+            yield patience
     finally:
-        for speaker in speakers:
-            patience.speakers.remove(speaker)
         with _Shared.lock:
             _Shared.users -= 1
             if _Shared.users == 0:
@@ -81,7 +81,7 @@ def _bounded(factory: Callable[[], Any], patience: Patience) -> Any:
     try:
         client = factory()
     except (ImportError, ValueError) as error:  # a proxy of a kind that needs another package, or that does not exist
-        raise HubUnavailable(f"the proxy that the environment names cannot be used: {error}") from error
+        raise HubUnreachable(f"the proxy that the environment names cannot be used: {error}") from error
     client.send = partial(_send, client.send, patience)
     return client
 
@@ -93,12 +93,14 @@ def _send(send: Callable[..., Any], patience: Patience, request: Any, **options:
 
     place = f"{request.url.scheme}://{request.url.netloc.decode()}"
     what = f"{request.method} {request.url.path}"
+    reads = request.method in ("GET", "HEAD")
     for attempt in count(1):
         _set_timeouts(request, patience.check(place))
         started = time.monotonic()
         try:
             with patience.said(f"waiting for {place} to answer: {what}"):
-                response = send(request, **options)
+                ask = send if patience.knows(place) or not reads else partial(_first, send)
+                response = ask(request, **options)
         except _http_library().TransportError as error:
             reached = _failed(patience, place, started, error)
             # Of HEAD the client knows itself what to do: it may have the file already.
@@ -109,10 +111,29 @@ def _send(send: Callable[..., Any], patience: Patience, request: Any, **options:
             return _watched(response, patience, place) if options.get("stream") else _done(response, patience, place)
         why = f"the Hub answers {response.status_code}"
         patience.failed(place, started, why, reached=True)
-        again = request.method in ("GET", "HEAD") and patience.passes(attempt, f"{what}: {why}", response.headers)
+        again = reads and patience.passes(attempt, f"{what}: {why}", response.headers)
         if not again:
             hf_raise_for_status(response)  # here, because those who would try again silently only look at the status
         response.close()
+
+
+def _first(send: Callable[..., Any], request: Any, **options: Any) -> Any:
+    """`send` of what reads to a Hub that was never reached, in a thread: looking up a name has no time-out, and each of
+    several addresses has its own."""
+    outcome: Future[Any] = Future()
+
+    def ask() -> None:
+        try:
+            outcome.set_result(send(request, **options))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    limits = request.extensions["timeout"]
+    threading.Thread(target=copy_context().run, args=(ask,), daemon=True).start()
+    try:
+        return outcome.result(limits["connect"] + limits["read"])
+    except FutureTimeout:
+        raise _http_library().ConnectTimeout("no connection in time", request=request) from None
 
 
 def _set_timeouts(request: Any, left: float) -> None:
@@ -156,9 +177,13 @@ def _watched(response: Any, patience: Patience, place: str) -> Any:
 
 def _failed(patience: Patience, place: str, started: float, error: Exception) -> bool:
     """Note a failure; whether the Hub was there at all."""
+    return patience.failed(place, started, _why(error), reached=not is_unreachable(error))
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether nobody was there to be asked, rather than somebody who did not answer."""
     http = _http_library()
-    reached = not isinstance(error, http.ConnectError | http.ConnectTimeout | http.ProxyError)
-    return patience.failed(place, started, _why(error), reached)
+    return isinstance(error, HubUnreachable | http.ConnectError | http.ConnectTimeout | http.ProxyError)
 
 
 def _why(error: Exception) -> str:

@@ -17,6 +17,7 @@ from ncfm_hub.cli.output import FORMATS, Output
 from ncfm_hub.cli.secrets import remember
 from ncfm_hub.cli.suggestions import SetOption
 from ncfm_hub.errors import NcfmHubError
+from ncfm_hub.patience import speaking
 
 Command = Callable[..., Any]
 _OVERRIDES = "ncfm_hub.overrides"
@@ -266,7 +267,9 @@ def output_option(command: Command) -> Command:
     def with_output(*args: Any, format_: str | None, quiet: bool, **kwargs: Any) -> Any:
         if quiet and format_ not in (None, "quiet"):
             raise click.UsageError(f"--quiet and --format {format_} exclude each other")
-        return command(*args, out=Output("quiet" if quiet else format_ or "human"), **kwargs)  # type: ignore[arg-type]
+        out = Output("quiet" if quiet else format_ or "human")  # type: ignore[arg-type]
+        with speaking(out):
+            return command(*args, out=out, **kwargs)
 
     return with_output
 

@@ -20,10 +20,12 @@ def _of_repository(name: str) -> list[int]:
     from huggingface_hub import HfApi
 
     from ncfm_hub.hub import expected_errors
+    from ncfm_hub.waiting import patient
 
     repo_id, _, revision = name.partition("@")
     try:
-        files = HfApi().model_info(repo_id, revision=revision or None, files_metadata=True).siblings or []
+        with patient():
+            files = HfApi().model_info(repo_id, revision=revision or None, files_metadata=True).siblings or []
     except expected_errors():  # offline, for one: what is wrong is said where the weights are fetched
         return []
     return [file.size for file in files if file.size is not None and file.rfilename.endswith(_WEIGHTS)]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from ncfm_hub.errors import HubUnavailable, SourceError
 from ncfm_hub.hub import cause_of, is_missing, status_of, unreachable
-from ncfm_hub.waiting import patient
+from ncfm_hub.waiting import is_unreachable, patient
 
 
 class NotAvailable(SourceError):
@@ -74,7 +74,7 @@ def quiet_clients() -> Iterator[None]:
 @contextmanager
 def hub_errors(what: str, revision: str | None = None) -> Iterator[None]:
     """Bound how long the Hub is waited for, and turn what its clients raise into a SourceError that names `what`."""
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
     try:
         with patient():
@@ -87,7 +87,8 @@ def hub_errors(what: str, revision: str | None = None) -> Iterator[None]:
         cause = cause_of(error) or (error if isinstance(error, ConnectionError | TimeoutError) else None)
         if cause is None:
             raise
-        found = NotAvailable if is_missing(cause) or status_of(cause) is None else SourceError
+        absent = isinstance(cause, OfflineModeIsEnabled) or is_missing(cause) or is_unreachable(cause)
+        found = NotAvailable if absent else SourceError
         raise found(_explain(cause, what, revision)) from error
 
 
@@ -96,8 +97,9 @@ def _explain(error: BaseException, what: str, revision: str | None) -> str:
 
     where = constants.ENDPOINT
     status = status_of(error)
-    if isinstance(error, HubUnavailable):
-        return f"{what}: {error}, or name a local folder"
+    if status is None and not isinstance(error, errors.OfflineModeIsEnabled):
+        said = str(error) if isinstance(error, HubUnavailable) else unreachable(error)
+        return f"{'' if is_unreachable(error) else f'{what}: '}{said}, or name a local folder"
     if isinstance(error, errors.OfflineModeIsEnabled):
         return f"HF_HUB_OFFLINE is set, so {what} cannot be looked up; unset it or name a local folder"
     if isinstance(error, errors.GatedRepoError):
@@ -110,6 +112,4 @@ def _explain(error: BaseException, what: str, revision: str | None) -> str:
         return f"{what} is not on {where}, or is private: check the name, or log in with `hf auth login`"
     if status == 403:
         return f"{what}: the token has no right to it; log in with `hf auth login` as a user who has"
-    if status is not None:
-        return f"{what}: {where} answered {status}; try again later"
-    return f"{what}: {unreachable(error)}, or name a local folder"
+    return f"{what}: {where} answered {status}; try again later"

@@ -9,16 +9,15 @@ HASTE = (
     START
     + """
 from ncfm_hub import patience, waiting
-patience.CEILING, patience.NOTE_SECONDS, waiting.WRITE_SECONDS = 6.0, 0.2, 0.5
+patience.CEILING, patience.NOTE_SECONDS, waiting.WRITE_SECONDS = 6.0, 0.1, 0.3
 from huggingface_hub import constants
-constants.HF_HUB_DOWNLOAD_TIMEOUT = 0.5
+constants.HF_HUB_DOWNLOAD_TIMEOUT = constants.HF_HUB_ETAG_TIMEOUT = 0.3
 def push(folder, repo):
     notes, started = Notes(), time.monotonic()
     found = said(lambda: push_folder(Path(folder), repo, progress=notes).revision)
     return [found, notes.lines, time.monotonic() - started]
 """
 ).replace("import dataclasses", "import dataclasses, time")
-LIMITS = {"HF_HUB_ETAG_TIMEOUT": "1"}
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def test_a_hub_that_hangs_once_at_every_request_of_a_push_gets_it_in_the_end(hub
     for request in requests:
         hub.hub.inject(*request)
     code = HASTE + "patience.CEILING = 60.0\nanswer(push(sys.argv[1], 'ada/x'))"
-    revision, notes, _ = client(code, hub.env | LIMITS, folder)
+    revision, notes, _ = client(code, hub.env, folder)
     assert hub.api().repo_info("ada/x", repo_type="dataset").sha == revision
     for method, path, _ in requests[:-1]:
         assert any(line.startswith("waiting for") and method in line and path in line for line in notes), path
@@ -54,11 +53,12 @@ from click.testing import CliRunner
 from ncfm_hub.cli import main
 hub.TRIES = 2
 found = push(sys.argv[1], "ada/x")
+patience.CEILING, waiting.WRITE_SECONDS, constants.HF_HUB_DOWNLOAD_TIMEOUT = 120, 60, 10
 program, *arguments = shlex.split(found[0].partition("with: ")[2])
 again = CliRunner().invoke(main, arguments)
 answer([*found, program, again.exit_code, again.output])
 """
-    found, notes, seconds, program, code, output = client(HASTE + code, hub.env | LIMITS, folder)
+    found, notes, seconds, program, code, output = client(HASTE + code, hub.env, folder)
     assert found.startswith(f"PublishError: cannot reach the Hub at {hub.hub.url} (")
     assert seconds < 15
     waited = [line for line in notes if line.startswith(f"waiting for {hub.hub.url} to answer: POST ")]
@@ -74,4 +74,4 @@ def test_a_full_hub_is_final_at_once(hub, client, folder, request_):
     found, notes, seconds = client(HASTE + "answer(push(sys.argv[1], 'ada/x'))", hub.env, folder)
     assert found.startswith("PublishError: ada/x: the Hub answered 507 (")
     assert not [line for line in notes if "trying again" in line]
-    assert seconds < 5
+    assert seconds < 30
