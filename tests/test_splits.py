@@ -1,6 +1,7 @@
 """Datasets with no test split, or none that can be used: what works without one, and slices in place of one."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,10 @@ def test_a_test_split_without_labels_is_not_looked_at(build: Build, tmp_path: Pa
     assert any("split 'test': there is no labelled image" in note for note in without.notes)
     with pytest.raises(SourceError, match="split 'test': there is no labelled image"):  # from the cache, too
         load_source(spec)
+    copied = shutil.copytree(folder, tmp_path / "elsewhere")
+    notes = load_source(spec.model_copy(update={"dataset": str(copied)}), test="if there").notes
+    assert notes == without.notes
+    assert str(folder) not in "".join(notes)
 
 
 @pytest.mark.parametrize(

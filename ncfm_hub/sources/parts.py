@@ -57,10 +57,11 @@ class _Reading:
                 images, labels = self._read_part(role, part)
                 if not self._damaged:
                     self._notes += _check_counts(info, labels, role, part)
-            except NoImages as error:
+            except NoImages:
                 if role == "train":
                     raise
-                self._notes.append(str(error))
+                # Without the dataset's place: the cache gives these notes to copies of it elsewhere, too.
+                self._notes.append(f"split {part!r}: there is no labelled image, and nothing is measured")
                 continue
             tensors |= {f"{role}_images": images, f"{role}_labels": labels}
         self._refuse_damaged()
