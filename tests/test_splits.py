@@ -15,6 +15,7 @@ from ncfm_hub.evaluation.candidates import Budget
 from ncfm_hub.evaluation.search import search_architectures
 from ncfm_hub.publishing.card import read_pipeline
 from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.reporting.report import write_report
 from ncfm_hub.sources import inspect_source, load_source
 from tests.sources.conftest import Build
 from tests.sources.conftest import build as build  # a fixture
@@ -53,7 +54,7 @@ def unmeasured(train_only: Path, home: Path) -> run.Run:
     return run.distill(str(train_only), 2, preset="cpu", overrides=UNMEASURED, output=home / "unmeasured")
 
 
-def test_nothing_is_measured_of_a_set_without_a_test_split(unmeasured: run.Run, train_only: Path) -> None:
+def test_nothing_is_measured_of_a_set_without_a_test_split(unmeasured: run.Run, train_only: Path, home: Path) -> None:
     described = read_pipeline(unmeasured.folder)
     assert (described["source"]["test_split"], described["source"]["test_count"]) == (None, None)
     assert described["source"]["train_count"] == 60
@@ -61,7 +62,8 @@ def test_nothing_is_measured_of_a_set_without_a_test_split(unmeasured: run.Run, 
     assert unmeasured.results["pool"]["measured_on"] == {"split": "train", "images": 60}
     card = (unmeasured.folder / "README.md").read_text()
     assert "60 to train |" in card
-    assert "None" not in card
+    page = write_report(unmeasured.folder, home / "page.html").read_text()
+    assert not [text for text in (card, page) if "None" in text or "null" in text]
     plan = run.plan(str(train_only), 2, preset="cpu", overrides=UNMEASURED)
     assert plan.pool["cached"] is True
     assert any("train -> nothing is measured" in line for line in plan.lines())
