@@ -15,7 +15,8 @@ from tests.sources.trees import several, tree
 def counts(source: Source) -> tuple[list[int], list[int]]:
     """Images of each class in the training and in the test split."""
     many = len(source.info.class_names)
-    return source.train.labels.bincount(minlength=many).tolist(), source.test.labels.bincount(minlength=many).tolist()
+    tested = [] if source.test is None else source.test.labels.bincount(minlength=many).tolist()
+    return source.train.labels.bincount(minlength=many).tolist(), tested
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ def test_split_words_in_names_of_files(tmp_path: Path) -> None:
         for name in ("cat", "dog")
         for file in (*range(8), "photo of a test 0", "photo of a test 1", "a train 1")
     ]
+    assert counts(load_source(recipe(tree(tmp_path / "whole", files)), test="if there")) == ([11, 11], [])
     folder = tree(tmp_path / "data", [*files, *several("test/cat", 1)])
     with pytest.raises(SourceError, match="test beside cat, dog could be splits as well as classes"):
         inspect_source(recipe(folder))
