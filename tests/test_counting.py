@@ -10,6 +10,8 @@ from ncfm_hub.counting import counted
 from ncfm_hub.publishing import render_pool_card, write_card
 from ncfm_hub.publishing.statements import measured_how
 from ncfm_hub.reporting import write_report
+from ncfm_hub.sources import too_small_notes
+from tests.matching.tiny import tiny_source
 from tests.publishing.noise_sets import measured, noise_set, write_folder
 
 _ONE_OF_MANY = re.compile(r"(?<![\d.,])1 (?:\w+ )?(?:images|classes|students|pairs|updates|threads|channels|orders)\b")
@@ -52,6 +54,11 @@ def test_a_card_and_a_page_of_one_of_everything_say_one(tmp_path: Path) -> None:
         assert not _ONE_OF_MANY.findall(text)
     assert "(init, trained) pair of" in card
     assert "1 image per class as distilled" in card
+
+
+def test_a_class_of_one_image_has_one() -> None:
+    (line, *_) = too_small_notes(tiny_source(per_class=1, classes=2), 4)
+    assert line.startswith("class 'class 0' has 1 training image, fewer than the 4 needed")
 
 
 def test_the_card_of_a_pool_of_one_pair_says_one() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from ncfm_hub.counting import counted
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.networks import Architecture
 from ncfm_hub.pipeline_files import found
@@ -78,7 +79,7 @@ def check_pool_file(described: Mapping[str, Any], origin: str) -> PoolFile:
         raise PoolError(f"{where} is not readable: `{key}` {wrong}" if key else f"{where} is not readable") from None
     shape, names = content.architecture, content.class_names
     if shape.classes != len(names):
-        raise PoolError(f"{where} names {len(names)} classes; its networks have {shape.classes}")
+        raise PoolError(f"{where} names {counted(len(names), 'class')}; its networks have {shape.classes}")
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
         raise PoolError(f"{where} names the class {twice!r} twice in `class_names`")

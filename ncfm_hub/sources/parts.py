@@ -110,7 +110,7 @@ class _Reading:
             known = {"train": self._info.train_examples, "test": self._info.test_examples}[role]
             self._rows[role] = rows
             if known not in (None, rows):
-                self._notes.append(f"split {part!r} has {rows} rows; its card says {known}")
+                self._notes.append(f"split {part!r} has {counted(rows, 'row')}; its card says {known}")
         if without:
             self._notes.append(unlabelled_note(without, f"split {part!r}"))
 

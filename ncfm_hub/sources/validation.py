@@ -5,6 +5,7 @@ import hashlib
 
 import numpy as np
 
+from ncfm_hub.counting import counted
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
 
 _FRACTION = 0.1
@@ -25,7 +26,7 @@ def cut_validation(source: Source, seed: int = 0) -> Source:
         picked[rows.numpy()[_generator(seed, c).permutation(len(rows))[:share]]] = True
     keep, cut = np.flatnonzero(~picked), np.flatnonzero(picked)
     info = dataclasses.replace(_named(source.info, seed), train_examples=len(keep), test_examples=len(cut))
-    note = f"{len(cut)} training images set aside for validation; the test split is not read"
+    note = f"{counted(len(cut), 'training image')} set aside for validation; the test split is not read"
     return Source(info, _rows(source.train, keep), _rows(source.train, cut), info.fingerprint, (*source.notes, note))
 
 
@@ -80,7 +81,8 @@ def too_small_notes(source: Source, needed: int) -> list[str]:
     small = {name: count for name, count in counts.items() if count < needed}
     if len(small) <= _NAMED:
         return [
-            f"class {name!r} has {count} training images, fewer than the {needed} needed: drawn with replacement"
+            f"class {name!r} has {counted(count, 'training image')}, fewer than the {needed} needed: "
+            "drawn with replacement"
             for name, count in small.items()
         ]
     named = ", ".join(map(repr, list(small)[:_NAMED]))
