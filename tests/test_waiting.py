@@ -263,7 +263,7 @@ def test_the_client_of_the_process_is_the_users_own_again() -> None:
     from huggingface_hub import constants, get_session, set_client_factory
     from huggingface_hub.utils import _http
 
-    before = _http._GLOBAL_CLIENT_FACTORY
+    before, xet = _http._GLOBAL_CLIENT_FACTORY, constants.HF_HUB_DISABLE_XET
     own = lambda: httpx2.Client(headers={"X-Mine": "yes"})  # noqa: E731
     try:
         set_client_factory(own)
@@ -273,7 +273,7 @@ def test_the_client_of_the_process_is_the_users_own_again() -> None:
                 get_session().get(url)
             get_session().get(url)
             assert all(b"x-mine: yes" in head.lower() for head in heads)
-        assert not constants.HF_HUB_DISABLE_XET
+        assert constants.HF_HUB_DISABLE_XET is xet
         assert _http._GLOBAL_CLIENT_FACTORY is own
         assert "send" not in vars(get_session())
     finally:
