@@ -42,7 +42,7 @@ check:
 	@$(RUN) pytest
 
 docs: $(STAMP) ## write docs/commands.md anew
-	@$(RUN) ncfm_hub.cli.reference
+	@$(RUN) ncfm_hub.cli._reference
 
 interop: $(STAMP) ## run other people's software on our sets, each in an environment of its own (by hand; SET=folder or Hub id)
 	@$(BIN)/python tools/interop.py $(if $(SET),--set "$(SET)")

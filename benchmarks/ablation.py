@@ -73,9 +73,9 @@ class Bench:
     def __init__(self, asked: argparse.Namespace):
         from benchmarks.main_job import pipeline_over
         from ncfm_hub import stages
-        from ncfm_hub.engine import open_engine
         from ncfm_hub.evaluation.students import Students
-        from ncfm_hub.progress import Silent
+        from ncfm_hub.machine.engine import open_engine
+        from ncfm_hub.utils.progress import Silent
 
         self.asked, self.quiet = asked, Silent()
         with tempfile.TemporaryDirectory() as scratch:
@@ -89,7 +89,7 @@ class Bench:
         self.students = Students(self.pool_of(BASE).architecture, plan, self.engine)
 
     def _recipe(self, changes: dict[str, Any]) -> Any:
-        from ncfm_hub.pipeline import load_pipeline
+        from ncfm_hub.recipes.resolve import load_pipeline
 
         fixed = {"distillation.steps": self.asked.steps, "evaluation.updates": self.asked.updates}
         return load_pipeline(self.name, preset="cpu", overrides=fixed | changes).recipe
@@ -123,11 +123,11 @@ class Bench:
     def _images(self, cell: str, seed: int, pool: Any) -> tuple[Any, Any]:
         import torch
 
-        from ncfm_hub.distillation import distill_images
+        from ncfm_hub.distillation.loop import distill_images
+        from ncfm_hub.distillation.settings import settings_of
+        from ncfm_hub.distillation.start import make_start
         from ncfm_hub.evaluation.baselines import random_images
-        from ncfm_hub.matching.start import make_start
         from ncfm_hub.publishing import decode_stored, to_pixels
-        from ncfm_hub.settings import settings_of
 
         ipc, classes = self.asked.ipc, len(self.source.info.class_names)
         if cell == "random images":

@@ -53,7 +53,7 @@ def run(dataset: str, ipc: int, preset: str, seed: int, output: Path) -> dict[st
 
 def table(result: dict) -> str:
     """The rows as a Markdown table, with the command's cost below."""
-    from ncfm_hub.publishing.statements import SETS
+    from ncfm_hub.publishing.cards.statements import SETS
 
     lines = ["| trained on | labels | images kept | top-1 % (mean ± std) | students |", "|---|---|---|---|---|"]
     for row in result["results"]["rows"]:

@@ -59,7 +59,7 @@ class Stages:
     def __init__(self, asked: argparse.Namespace):
         import yaml
 
-        from ncfm_hub.pipeline import load_pipeline
+        from ncfm_hub.recipes.resolve import load_pipeline
 
         self.asked, self.work, self.window = asked, asked.work, Window(asked.minutes)
         self.hand_over = self.work / "hand-over"
@@ -106,8 +106,8 @@ class Stages:
     def distill(self) -> None:
         from safetensors.torch import save_file
 
-        from ncfm_hub.distillation import distill_images
-        from ncfm_hub.settings import settings_of
+        from ncfm_hub.distillation.loop import distill_images
+        from ncfm_hub.distillation.settings import settings_of
 
         source, engine = self._source(), self._engine()
         settings = settings_of(
@@ -126,11 +126,11 @@ class Stages:
         import torch
         from safetensors.torch import load_file
 
+        from ncfm_hub.distillation.settings import student_plan
         from ncfm_hub.evaluation.protocol import Row, measure
         from ncfm_hub.evaluation.students import Students, TrainingSet
-        from ncfm_hub.labels import soft_labels
+        from ncfm_hub.extractors.soft_labels import soft_labels
         from ncfm_hub.publishing import decode_stored, to_pixels
-        from ncfm_hub.settings import student_plan
 
         source, engine, pool = self._source(), self._engine(), self._pool()
         stored = load_file(self.cell / "distilled.safetensors")["stored"]
@@ -163,7 +163,7 @@ class Stages:
             print(row["set"], row["labels"], row["accuracy"])
 
     def _engine(self) -> Any:
-        from ncfm_hub.engine import open_engine
+        from ncfm_hub.machine.engine import open_engine
 
         return open_engine(self.recipe.engine.precision, self.recipe.engine.compile, self.window)
 
@@ -185,8 +185,8 @@ class Stages:
     def _pool(self) -> Any:
         from safetensors.torch import load_file
 
-        from ncfm_hub.extractors.networks import Architecture
         from ncfm_hub.extractors.pool import POOL_FILE, Pool
+        from ncfm_hub.networks.build import Architecture
 
         described = json.loads((self.hand_over / POOL_FILE).read_text())
         members: list[Any] = [({}, {}) for _ in described["members"]]

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ncfm_hub.engine import keep_freed_memory
-from ncfm_hub.extractors.networks import normalise
+from ncfm_hub.distillation.start import make_start
+from ncfm_hub.machine.engine import keep_freed_memory
 from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
-from ncfm_hub.matching.start import make_start
 from ncfm_hub.matching.synthetic import decode
+from ncfm_hub.networks.build import normalise
 
 
 def plain_network(classes: int) -> nn.Sequential:

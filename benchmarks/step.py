@@ -32,9 +32,9 @@ Way = Callable[[int], object]
 
 def ours(source: Any, pool: Any, recipe: Any, precision: str, changes: dict[str, Any]) -> Way:
     """Our step under a recipe's values with `changes`."""
-    from ncfm_hub.distiller import Distiller
-    from ncfm_hub.engine import open_engine
-    from ncfm_hub.settings import settings_of
+    from ncfm_hub.distillation.distiller import Distiller
+    from ncfm_hub.distillation.settings import settings_of
+    from ncfm_hub.machine.engine import open_engine
 
     values = recipe.model_copy(update=changes)
     settings = settings_of(values, source.info, True, IPC, 0, "cpu")
@@ -45,9 +45,9 @@ def our_training(images: Any, targets: Any) -> Way:
     """Our update of a ConvNet-3 on one batch."""
     import torch
 
-    from ncfm_hub.engine import open_engine
-    from ncfm_hub.extractors.convnet import ConvNet
-    from ncfm_hub.extractors.training import Trainer
+    from ncfm_hub.machine.engine import open_engine
+    from ncfm_hub.networks.convnet import ConvNet
+    from ncfm_hub.networks.trainer import Trainer
 
     network = ConvNet(targets.shape[1])
     trainer, optimizer = Trainer(network, open_engine("fp32", "on")), torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -56,8 +56,8 @@ def our_training(images: Any, targets: Any) -> Way:
 
 def fresh_pool(source: Any) -> Any:
     """Two pairs of untrained ConvNet-3."""
-    from ncfm_hub.extractors.networks import Architecture, build_network, channel_statistics
     from ncfm_hub.extractors.pool import Pool
+    from ncfm_hub.networks.build import Architecture, build_network, channel_statistics
 
     info = source.info
     mean, std = channel_statistics(source.train.images)
@@ -68,7 +68,7 @@ def fresh_pool(source: Any) -> Any:
 
 def reference_operations(architecture: Any) -> float:
     """Floating-point operations of a step of the reference work, convolutions in the direct form."""
-    from ncfm_hub.cost import forward_operations
+    from ncfm_hub.planning.cost import forward_operations
 
     decoded, real, frequencies = IPC * FACTOR**2, REFERENCE["real_batch"], REFERENCE["frequencies"]
     networks = forward_operations(architecture) * (real + 2 * 2 * decoded)  # forward and back, in two networks
@@ -129,7 +129,7 @@ def measure_speed(source: Any, recipe: Any, rounds: int) -> tuple[dict[str, Any]
     import torch.nn.functional as F
 
     from benchmarks.plain import PlainDistillation, PlainTraining, usual_memory
-    from ncfm_hub.cost import forward_operations, machine_speed
+    from ncfm_hub.planning.cost import forward_operations, machine_speed
 
     pool, classes = fresh_pool(source), len(source.info.class_names)
     plain = PlainDistillation(
@@ -219,8 +219,8 @@ def main() -> None:
     asked = parser.parse_args()
     import torch
 
-    from ncfm_hub.engine import open_engine
-    from ncfm_hub.pipeline import load_pipeline
+    from ncfm_hub.machine.engine import open_engine
+    from ncfm_hub.recipes.resolve import load_pipeline
     from ncfm_hub.sources import load_source
 
     torch.set_num_threads(1)

@@ -64,7 +64,7 @@ def run(study: str, folder: Path) -> dict[str, Any]:
 def keep(study: str, results: dict[str, Any]) -> None:
     """Write what was measured, with the command, the date and the machine."""
     from ncfm_hub._version import __version__
-    from ncfm_hub.engine import open_engine
+    from ncfm_hub.machine.engine import open_engine
 
     described = {
         "command": shown(study),
@@ -101,7 +101,7 @@ def said_of(protocol: dict[str, Any]) -> str:
 
 def table(results: dict[str, Any]) -> list[str]:
     """The set beside its baselines, and DD-Ranking's figures."""
-    from ncfm_hub.publishing.statements import RANKING, SETS
+    from ncfm_hub.publishing.cards.statements import RANKING, SETS
 
     rows = [
         [
@@ -135,7 +135,7 @@ def table(results: dict[str, Any]) -> list[str]:
 
 def architectures(results: dict[str, Any]) -> list[str]:
     """A line for every set, a column for every student."""
-    from ncfm_hub.publishing.statements import SETS, by_architecture
+    from ncfm_hub.publishing.cards.statements import SETS, by_architecture
 
     found = by_architecture(results["cross_architecture"])
     body = [[str(SETS[line["set"]]), line["labels"], *map(figure, line["figures"])] for line in found["lines"]]
@@ -144,14 +144,14 @@ def architectures(results: dict[str, Any]) -> list[str]:
 
 
 def continual(results: dict[str, Any]) -> list[str]:
-    from ncfm_hub.evaluation.continual_table import table_lines
+    from ncfm_hub.evaluation.continual.table import table_lines
 
     lines = [line if line.startswith("|") or not line else f"- {line}" for line in table_lines(results["results"])]
     return [*lines, "", "![Accuracy after every step](continual.png)"]
 
 
 def nas(results: dict[str, Any]) -> list[str]:
-    from ncfm_hub.evaluation.search_report import agreement_lines, architecture_lines
+    from ncfm_hub.evaluation.search.report import agreement_lines, architecture_lines
 
     lines = [*agreement_lines(results), "", *architecture_lines(results)]
     return [*lines, "", "![Accuracy on the proxy and on the whole training split](nas.png)"]

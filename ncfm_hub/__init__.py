@@ -16,35 +16,35 @@ from ncfm_hub._version import __version__
 from ncfm_hub.errors import NcfmHubError
 
 if TYPE_CHECKING:
-    from ncfm_hub.evaluation.continual import continual as continual
-    from ncfm_hub.evaluation.naslib import naslib_datasets as naslib_datasets
-    from ncfm_hub.evaluation.search import search_architectures as search_architectures
-    from ncfm_hub.pipeline import load_pipeline as load_pipeline
+    from ncfm_hub.api import distill as distill
+    from ncfm_hub.api import evaluate as evaluate
+    from ncfm_hub.api import plan as plan
+    from ncfm_hub.api import pretrain as pretrain
+    from ncfm_hub.api import push as push
+    from ncfm_hub.evaluation.continual.study import continual as continual
+    from ncfm_hub.evaluation.search.naslib import naslib_datasets as naslib_datasets
+    from ncfm_hub.evaluation.search.study import search_architectures as search_architectures
     from ncfm_hub.publishing import Distilled as Distilled
     from ncfm_hub.publishing import load_distilled as load_distilled
-    from ncfm_hub.publishing.exports import export_set as export_set
-    from ncfm_hub.publishing.imports import import_set as import_set
+    from ncfm_hub.publishing.exchange.exports import export_set as export_set
+    from ncfm_hub.publishing.exchange.imports import import_set as import_set
+    from ncfm_hub.recipes.resolve import load_pipeline as load_pipeline
     from ncfm_hub.reporting import write_report as write_report
-    from ncfm_hub.run import distill as distill
-    from ncfm_hub.run import evaluate as evaluate
-    from ncfm_hub.run import plan as plan
-    from ncfm_hub.run import pretrain as pretrain
-    from ncfm_hub.run import push as push
 
 _HOMES = {
     "Distilled": "ncfm_hub.publishing",
-    "continual": "ncfm_hub.evaluation.continual",
-    "distill": "ncfm_hub.run",
-    "evaluate": "ncfm_hub.run",
-    "export_set": "ncfm_hub.publishing.exports",
-    "import_set": "ncfm_hub.publishing.imports",
+    "continual": "ncfm_hub.evaluation.continual.study",
+    "distill": "ncfm_hub.api",
+    "evaluate": "ncfm_hub.api",
+    "export_set": "ncfm_hub.publishing.exchange.exports",
+    "import_set": "ncfm_hub.publishing.exchange.imports",
     "load_distilled": "ncfm_hub.publishing",
-    "load_pipeline": "ncfm_hub.pipeline",
-    "naslib_datasets": "ncfm_hub.evaluation.naslib",
-    "plan": "ncfm_hub.run",
-    "pretrain": "ncfm_hub.run",
-    "push": "ncfm_hub.run",
-    "search_architectures": "ncfm_hub.evaluation.search",
+    "load_pipeline": "ncfm_hub.recipes.resolve",
+    "naslib_datasets": "ncfm_hub.evaluation.search.naslib",
+    "plan": "ncfm_hub.api",
+    "pretrain": "ncfm_hub.api",
+    "push": "ncfm_hub.api",
+    "search_architectures": "ncfm_hub.evaluation.search.study",
     "write_report": "ncfm_hub.reporting",
 }
 

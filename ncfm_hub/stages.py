@@ -8,25 +8,25 @@ from typing import Any
 import torch
 import yaml
 
-from ncfm_hub.appending import Addition
-from ncfm_hub.distillation import Distillation, distill_images, floor_of
-from ncfm_hub.engine import Engine
+from ncfm_hub.distillation.loop import Distillation, distill_images, floor_of
+from ncfm_hub.distillation.settings import settings_of
 from ncfm_hub.errors import CheckpointError, DistilledError
 from ncfm_hub.extractors.cache import get_pool
 from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
-from ncfm_hub.files import whole_file, write_json, write_text
-from ncfm_hub.labels import soft_labels
-from ncfm_hub.planning import Plan
-from ncfm_hub.progress import Progress
-from ncfm_hub.provenance import describe_run, remember_places
+from ncfm_hub.extractors.soft_labels import soft_labels
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.planning.appending import Addition
+from ncfm_hub.planning.plan import Plan
+from ncfm_hub.planning.sameness import differences
 from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, load_distilled, to_pixels, write_data
-from ncfm_hub.publishing.card import read_pipeline
-from ncfm_hub.publishing.layout import CARD
-from ncfm_hub.recipe import Recipe
-from ncfm_hub.sameness import differences
-from ncfm_hub.settings import settings_of
+from ncfm_hub.publishing.cards.dataset_card import read_pipeline
+from ncfm_hub.publishing.dataset.layout import CARD
+from ncfm_hub.publishing.dataset.provenance import describe_run, remember_places
+from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import Source, TestSplit, cut_validation, load_source, too_small_notes
 from ncfm_hub.sources.subset import only_classes
+from ncfm_hub.utils.files import whole_file, write_json, write_text
+from ncfm_hub.utils.progress import Progress
 
 CHECKPOINT = "distillation.safetensors"
 
@@ -181,7 +181,7 @@ def describe(
 
     What a person wrote in the card of a set that classes are added to goes with it.
     """
-    from ncfm_hub.publishing.card import write_card
+    from ncfm_hub.publishing.cards.dataset_card import write_card
 
     pipeline, ipc, folder, addition = settled.pipeline, settled.ipc, settled.output, settled.addition
     notes = (*source.notes, *too_small_notes(source, ipc * pipeline.recipe.distillation.factor**2))
@@ -200,7 +200,7 @@ def describe(
 
 def default_name(folder: Path) -> str:
     """The repository name that a distilled folder gets unless another is given."""
-    from ncfm_hub.publishing.names import default_repo_name
+    from ncfm_hub.publishing.dataset.names import default_repo_name
 
     described = read_pipeline(folder)
     try:

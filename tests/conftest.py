@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from ncfm_hub.engine import Engine
     from ncfm_hub.localhub import Hub
+    from ncfm_hub.machine.engine import Engine
     from ncfm_hub.sources.types import Source
 
 DATA = "NCFM_HUB_TEST_DATA"

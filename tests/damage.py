@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.test_engine import Notes as Notes
+from tests.machine.test_engine import Notes as Notes
 
 
 def flip(path: Path, place: int = -4) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ncfm_hub.progress import Bar, Silent
+from ncfm_hub.utils.progress import Bar, Silent
 
 
 class Stopped(Exception):

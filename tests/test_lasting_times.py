@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ncfm_hub import run
-from ncfm_hub.progress import Bar, Silent
-from ncfm_hub.stopwatch import Stopwatch, Ticking
+from ncfm_hub import api as run
+from ncfm_hub.utils.progress import Bar, Silent
+from ncfm_hub.utils.stopwatch import Stopwatch, Ticking
 from tests.stopping import StopIn, Stopped
 
 SMALL = {
@@ -88,7 +88,7 @@ def test_a_kill_loses_no_more_than_what_is_since_the_last_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("ncfm_hub.stopwatch.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("ncfm_hub.utils.stopwatch.time.perf_counter", lambda: now[0])
     file = tmp_path / ".ncfm" / "times.json"
     killed = Stopwatch(file, Silent())
     with killed.measure("source"):

@@ -9,15 +9,15 @@ from click.testing import CliRunner
 
 from ncfm_hub.cli import main
 from ncfm_hub.demo import __main__ as demo
-from ncfm_hub.distillation import distill_images
-from ncfm_hub.distiller import Distiller
-from ncfm_hub.engine import Engine
+from ncfm_hub.distillation.distiller import Distiller
+from ncfm_hub.distillation.loop import distill_images
 from ncfm_hub.errors import CheckpointError, DistilledError, PoolError
 from ncfm_hub.extractors.cache import get_pool
-from ncfm_hub.pipeline import load_pipeline
+from ncfm_hub.machine.engine import Engine
 from ncfm_hub.publishing import write_card
-from ncfm_hub.publishing.exports import export_set
-from ncfm_hub.publishing.folders import check_output
+from ncfm_hub.publishing.dataset.folders import check_output
+from ncfm_hub.publishing.exchange.exports import export_set
+from ncfm_hub.recipes.resolve import load_pipeline
 from ncfm_hub.reporting import write_report
 from ncfm_hub.sources import Source
 from tests.matching.tiny import tiny_pool, tiny_settings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from ncfm_hub import run
+from ncfm_hub import api as run
 from ncfm_hub.errors import CheckpointError, DistilledError
 from tests.stopping import StopIn, Stopped
 
@@ -182,7 +182,7 @@ def test_a_copy_of_a_pool_that_was_stopped_is_gone_on_with(
         target.write_bytes(source.read_bytes())
 
     with monkeypatch.context() as patch:
-        patch.setattr("ncfm_hub.run.shutil.copyfile", stop)
+        patch.setattr("ncfm_hub.api.shutil.copyfile", stop)
         with pytest.raises(Stopped):
             pretrain()
     assert (tmp_path / "pool" / copied[0]).is_file()

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from ncfm_hub import cost
-from ncfm_hub.engine import Engine
-from ncfm_hub.extractors.networks import Architecture
-from ncfm_hub.pipeline import load_pipeline
-from ncfm_hub.settings import settings_of
+from ncfm_hub.distillation.settings import settings_of
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.networks.build import Architecture
+from ncfm_hub.planning import cost
+from ncfm_hub.recipes.resolve import load_pipeline
 from tests.matching.tiny import plain_engine, tiny_source
 
 EXTRACTOR = Architecture("ncfm_convnet3", 10, 3, 32, (0.5,) * 3, (0.25,) * 3)

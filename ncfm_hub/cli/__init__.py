@@ -6,10 +6,10 @@ Only Click is imported here and in the commands' modules; everything heavy is im
 import click
 
 from ncfm_hub._version import __version__
+from ncfm_hub.cli._errors import SafeGroup
 from ncfm_hub.cli.continual import continual
 from ncfm_hub.cli.distill import distill
 from ncfm_hub.cli.env import env
-from ncfm_hub.cli.errors import SafeGroup
 from ncfm_hub.cli.evaluate import evaluate
 from ncfm_hub.cli.export import export
 from ncfm_hub.cli.import_ import import_

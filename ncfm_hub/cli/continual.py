@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli import options
-from ncfm_hub.cli.output import Output
-from ncfm_hub.cli.stopping import lasts
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._output import Output
+from ncfm_hub.cli._stopping import lasts
 
 _MEMORIES = ("distilled", "random", "herding")
 _INSTEAD = {
@@ -69,8 +69,8 @@ def continual(out: Output, target: str, **request: Any) -> None:
     options.refuse(_INSTEAD)
     options.refuse_with_pool(request["pool"])
     lasts("go on with")
-    from ncfm_hub.evaluation import continual as library
-    from ncfm_hub.evaluation.continual_table import table_lines
+    from ncfm_hub.evaluation.continual import study as library
+    from ncfm_hub.evaluation.continual.table import table_lines
 
     study = library.continual(target, **request, overrides=options.overrides(), progress=out)
     plot = str(study.folder / library.PLOT)

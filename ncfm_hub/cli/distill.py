@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli import options, reports
-from ncfm_hub.cli.output import Output
-from ncfm_hub.cli.stopping import lasts
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli import _reports as reports
+from ncfm_hub.cli._output import Output
+from ncfm_hub.cli._stopping import lasts
 
 
 @click.command(short_help="Distill a dataset, measure it, and publish it.")
@@ -49,7 +50,7 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
     if resume and restart:
         raise click.UsageError("--resume goes on with a run and --restart begins anew; give one of them")
     lasts("go on from the last checkpoint with", "--resume")
-    from ncfm_hub import run
+    from ncfm_hub import api as run
 
     request["overrides"] = options.overrides()
     plan = run.plan(**request)

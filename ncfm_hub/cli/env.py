@@ -2,8 +2,8 @@
 
 import click
 
-from ncfm_hub.cli import options
-from ncfm_hub.cli.output import Output
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._output import Output
 
 
 @click.command(short_help="Show versions, device and settings, for bug reports.")
@@ -16,7 +16,7 @@ def env(out: Output) -> None:
       ncfm-hub env
       ncfm-hub env --format json
     """
-    from ncfm_hub.environment import describe
+    from ncfm_hub.machine.environment import describe
 
     facts = describe()
     width = max(map(len, facts))

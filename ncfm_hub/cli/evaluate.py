@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli import options, reports
-from ncfm_hub.cli.output import Output
-from ncfm_hub.cli.stopping import lasts
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli import _reports as reports
+from ncfm_hub.cli._output import Output
+from ncfm_hub.cli._stopping import lasts
 
 
 @click.command(short_help="Measure distilled datasets.")
@@ -48,7 +49,7 @@ def evaluate(out: Output, **request: Any) -> None:
     """
     options.refuse_with_pool(request["pool"])
     lasts("measure all of it again with" if request["again"] else "go on with")
-    from ncfm_hub import run
+    from ncfm_hub import api as run
 
     results = run.evaluate(**request, overrides=options.overrides(), progress=out)
     out.result(results, reports.result_lines(results))

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli import options
-from ncfm_hub.cli.figures import mean_option, std_option
-from ncfm_hub.cli.output import Output
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._figures import mean_option, std_option
+from ncfm_hub.cli._output import Output
 
 
 @click.command(short_help="Write a distilled dataset for a benchmark of others.")
@@ -31,7 +31,7 @@ def export(out: Output, target: str, benchmark: Any, output: Path | None, **requ
       ncfm-hub export runs/cifar10 --to dd-ranking
       ncfm-hub export owner/cifar10-ncfm-ipc10 --to dc-bench --output dc-bench/cifar10
     """
-    from ncfm_hub.publishing.exports import ABOUT, export_set
+    from ncfm_hub.publishing.exchange.exports import ABOUT, export_set
 
     folder, about = export_set(target, benchmark, output, **request)
     if about["dataset"] is None and about["normalised_by"]["origin"] != "given":

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli import options
-from ncfm_hub.cli.figures import mean_option, std_option
-from ncfm_hub.cli.output import Output
-from ncfm_hub.counting import counted
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._figures import mean_option, std_option
+from ncfm_hub.cli._output import Output
+from ncfm_hub.utils.counting import counted
 
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -44,7 +44,7 @@ def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) 
       ncfm-hub import res_DM_CIFAR10_ConvNet_10ipc.pt --source cifar10 --factor 1 --normalised --clip
       ncfm-hub import images_best.pt --labels labels_best.pt --source cifar100 --factor 1 --normalised --clip
     """
-    from ncfm_hub.publishing.imports import import_set
+    from ncfm_hub.publishing.exchange.imports import import_set
 
     made = import_set(file, dataset, factor, **request, overrides=options.overrides(), progress=out)
     if cut := made.about.get("cut"):

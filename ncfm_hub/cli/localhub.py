@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ncfm_hub.cli import options
-from ncfm_hub.cli.output import Output
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._output import Output
 
 if TYPE_CHECKING:
     from ncfm_hub.localhub import Hub, Role

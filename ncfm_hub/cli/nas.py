@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli import options
-from ncfm_hub.cli.output import Output
-from ncfm_hub.cli.stopping import lasts
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._output import Output
+from ncfm_hub.cli._stopping import lasts
 
 _INSTEAD = {
     "evaluation.updates": "--proxy-updates and --whole-updates",
@@ -81,8 +81,10 @@ def nas(
         raise click.UsageError("--space and --architectures exclude each other")
     options.refuse(_INSTEAD)
     lasts("go on with")
-    from ncfm_hub.evaluation import candidates, search, search_report
-    from ncfm_hub.publishing.folders import check_study_output
+    from ncfm_hub.evaluation.search import candidates
+    from ncfm_hub.evaluation.search import report as search_report
+    from ncfm_hub.evaluation.search import study as search
+    from ncfm_hub.publishing.dataset.folders import check_study_output
 
     budget = candidates.Budget(**{name: request.pop(name) for name in ("proxy_updates", "whole_updates", "students")})
     request["random_baseline"] = request.pop("baseline") == "random"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from ncfm_hub.cli import options
-from ncfm_hub.cli.output import Output
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._output import Output
 
 
 @click.group(short_help="List, show and copy the pipelines that ship.")
@@ -29,7 +29,7 @@ def list_(out: Output) -> None:
     Example:
       ncfm-hub pipelines list --format json
     """
-    from ncfm_hub.pipeline import pipeline_description, pipeline_names
+    from ncfm_hub.recipes.resolve import pipeline_description, pipeline_names
 
     rows = [{"name": name, "description": pipeline_description(name)} for name in pipeline_names()]
     width = max(len(row["name"]) for row in rows)
@@ -52,7 +52,7 @@ def show(out: Output, name: str, preset: str | None) -> None:
     """
     import yaml
 
-    from ncfm_hub.planning import resolve
+    from ncfm_hub.planning.plan import resolve
 
     resolved = resolve(name, preset, options.overrides())
     recipe = resolved.recipe.model_dump()
@@ -77,8 +77,8 @@ def copy(out: Output, name: str, file: Path, force: bool) -> None:
       ncfm-hub pipelines copy cifar10 mine.yaml
     """
     from ncfm_hub.errors import PipelineError
-    from ncfm_hub.files import write_text
-    from ncfm_hub.pipeline import pipeline_path
+    from ncfm_hub.recipes.resolve import pipeline_path
+    from ncfm_hub.utils.files import write_text
 
     text = pipeline_path(name).read_text(encoding="utf-8")
     if file.exists() and not force:

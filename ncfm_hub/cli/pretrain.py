@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli import options, reports
-from ncfm_hub.cli.output import Output
-from ncfm_hub.cli.stopping import lasts
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli import _reports as reports
+from ncfm_hub.cli._output import Output
+from ncfm_hub.cli._stopping import lasts
 
 
 @click.command(short_help="Train the pool of extractors that distillation uses.")
@@ -29,7 +30,7 @@ def pretrain(out: Output, **request: Any) -> None:
     """
     options.check_publishing(request["push"], request["repo_id"], request["replace"])
     lasts("go on from the last checkpoint with")
-    from ncfm_hub import run
+    from ncfm_hub import api as run
 
     pool = run.pretrain(**request, overrides=options.overrides(), progress=out)
     data = reports.pool_data(pool)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from ncfm_hub.cli import options
-from ncfm_hub.cli.output import Output
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._output import Output
 
 
 @click.command(short_help="Draw the contact sheet of a distilled dataset.")

@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli import options, reports
-from ncfm_hub.cli.output import Output
-from ncfm_hub.cli.stopping import lasts
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli import _reports as reports
+from ncfm_hub.cli._output import Output
+from ncfm_hub.cli._stopping import lasts
 
 
 @click.command(short_help="Publish a distilled folder or a pool.")
@@ -30,7 +31,7 @@ def push(out: Output, folder: Path, **request: Any) -> None:
       ncfm-hub push runs/cifar10-ipc50 --repo-id cifar10-small --replace
     """
     lasts("push it again with")
-    from ncfm_hub import run
+    from ncfm_hub import api as run
 
     pushed = reports.repo_data(run.push(folder, **request, progress=out))
     assert pushed is not None

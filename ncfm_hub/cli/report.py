@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from ncfm_hub.cli import options
-from ncfm_hub.cli.output import Output
+from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._output import Output
 
 
 @click.command(short_help="Make a page about distilled datasets.")

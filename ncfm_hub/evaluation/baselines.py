@@ -8,14 +8,14 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from ncfm_hub.engine import Engine
-from ncfm_hub.extractors.functional import FrozenNetwork
-from ncfm_hub.extractors.networks import build_network, normalise
 from ncfm_hub.extractors.pool import Pool
-from ncfm_hub.extractors.training import fill_up
-from ncfm_hub.progress import Bar, Progress, Silent
-from ncfm_hub.randomness import generator
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.networks.build import build_network, normalise
+from ncfm_hub.networks.frozen import FrozenNetwork
+from ncfm_hub.networks.trainer import fill_up
 from ncfm_hub.sources.types import ImageSet, Source
+from ncfm_hub.utils.progress import Bar, Progress, Silent
+from ncfm_hub.utils.seeding import generator
 
 CHOSEN_BY_EXTRACTORS = ("herding", "k-center", "el2n")
 _AT_ONCE = 128

@@ -17,13 +17,13 @@ import timm
 import torch
 
 from ncfm_hub._version import __version__
-from ncfm_hub.engine import Engine
 from ncfm_hub.errors import Damaged, Diverged
 from ncfm_hub.evaluation.students import StudentResult, Students, TrainingSet
-from ncfm_hub.files import cache_root
-from ncfm_hub.progress import Bar, Progress, Silent
-from ncfm_hub.sealed import load_record, save_record
+from ncfm_hub.machine.engine import Engine
 from ncfm_hub.sources.types import ImageSet
+from ncfm_hub.utils.files import cache_root
+from ncfm_hub.utils.progress import Bar, Progress, Silent
+from ncfm_hub.utils.sealed import load_record, save_record
 
 FORMAT = 2  # of the journal; raised whenever students, their augmentation or their networks change
 Job = tuple[tuple[str, str], int]  # a row's key and a seed

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ncfm_hub.engine import Engine
 from ncfm_hub.errors import Diverged
-from ncfm_hub.extractors.networks import Architecture, build_network, normalise
-from ncfm_hub.extractors.together import TogetherTrainer, networks_at_once
-from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
+from ncfm_hub.machine.engine import Engine
 from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
-from ncfm_hub.progress import Bar
-from ncfm_hub.randomness import generator
+from ncfm_hub.networks.build import Architecture, build_network, normalise
+from ncfm_hub.networks.stacked import TogetherTrainer, networks_at_once
+from ncfm_hub.networks.trainer import Batch, Trainer, learning_rate_schedule, make_optimizer
+from ncfm_hub.utils.progress import Bar
+from ncfm_hub.utils.seeding import generator
 
 
 @dataclass(frozen=True)

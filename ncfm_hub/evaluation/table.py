@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ncfm_hub.distillation import checkpoint_settings, distill_images
+from ncfm_hub.distillation.loop import checkpoint_settings, distill_images
+from ncfm_hub.distillation.settings import settings_of
 from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation.baselines import CHOSEN_BY_EXTRACTORS, select
 from ncfm_hub.evaluation.protocol import Row, measure
@@ -17,14 +18,13 @@ from ncfm_hub.evaluation.ranking import ranking
 from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.extractors.pool import Pool
-from ncfm_hub.files import cache_root
-from ncfm_hub.labels import soft_labels
-from ncfm_hub.locks import one_run
-from ncfm_hub.progress import Progress
-from ncfm_hub.publishing.dataset import decode_stored, to_pixels
-from ncfm_hub.sealed import discard_damaged
-from ncfm_hub.settings import settings_of
+from ncfm_hub.extractors.soft_labels import soft_labels
+from ncfm_hub.machine.locks import one_run
+from ncfm_hub.publishing.dataset.dataset import decode_stored, to_pixels
 from ncfm_hub.sources.types import ImageSet
+from ncfm_hub.utils.files import cache_root
+from ncfm_hub.utils.progress import Progress
+from ncfm_hub.utils.sealed import discard_damaged
 
 FORMAT = 2  # of the checkpoints of DM in the cache
 # In the order of the table, the set itself between them.

@@ -1,3 +1,3 @@
-"""Networks, their training, and the pool of (init, trained) pairs. Importing this registers ConvNet-d with timm."""
+"""Pools of (init, trained) pairs: made, kept and found. Importing this registers ConvNet-d with timm."""
 
-from ncfm_hub.extractors import convnet as convnet
+from ncfm_hub.networks import convnet as convnet

@@ -8,10 +8,12 @@ from typing import Any
 import timm
 import torch
 
-from ncfm_hub.engine import Engine
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.members import describe_pool, open_again, train_missing
-from ncfm_hub.extractors.networks import (
+from ncfm_hub.extractors.pool import POOL_FILE, Pool, read_pool, timm_files_are_sound
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.machine.locks import one_run
+from ncfm_hub.networks.build import (
     Architecture,
     build_network,
     channel_statistics,
@@ -22,13 +24,11 @@ from ncfm_hub.extractors.networks import (
     name_of,
     pretrained_name,
 )
-from ncfm_hub.extractors.pool import POOL_FILE, Pool, read_pool, timm_files_are_sound
-from ncfm_hub.files import cache_root
-from ncfm_hub.locks import one_run
-from ncfm_hub.places import LOCAL_WEIGHTS, public_weights
-from ncfm_hub.progress import Progress, Silent
-from ncfm_hub.recipe import PoolRecipe
+from ncfm_hub.recipes.schema import PoolRecipe
 from ncfm_hub.sources.types import Source
+from ncfm_hub.utils.files import cache_root
+from ncfm_hub.utils.places import LOCAL_WEIGHTS, public_weights
+from ncfm_hub.utils.progress import Progress, Silent
 
 
 def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str, engine: Engine) -> str:
@@ -86,8 +86,8 @@ def pinned(recipe: PoolRecipe) -> PoolRecipe:
         return recipe
     from huggingface_hub import hf_hub_download
 
-    from ncfm_hub.hub import expected_errors, explain
-    from ncfm_hub.waiting import patient
+    from ncfm_hub.utils.hub_client import expected_errors, explain
+    from ncfm_hub.utils.waiting import patient
 
     name, _, revision = place.partition("@")
     try:

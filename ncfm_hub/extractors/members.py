@@ -4,10 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ncfm_hub.counting import counted
-from ncfm_hub.engine import Engine
 from ncfm_hub.errors import Damaged
-from ncfm_hub.extractors.networks import Architecture, build_network, normalise
 from ncfm_hub.extractors.pool import POOL_FILE, Pool, Weights, member_file, write_pool_files
 from ncfm_hub.extractors.pretraining import (
     TrainingPlan,
@@ -16,13 +13,16 @@ from ncfm_hub.extractors.pretraining import (
     partial_file,
     train_members,
 )
-from ncfm_hub.extractors.together import TogetherTrainer, networks_at_once
-from ncfm_hub.extractors.training import Trainer
-from ncfm_hub.places import public_weights
-from ncfm_hub.progress import Progress
-from ncfm_hub.recipe import PoolRecipe
-from ncfm_hub.sealed import discard_damaged, load_record, load_tensors, save_record, save_tensors
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.networks.build import Architecture, build_network, normalise
+from ncfm_hub.networks.stacked import TogetherTrainer, networks_at_once
+from ncfm_hub.networks.trainer import Trainer
+from ncfm_hub.recipes.schema import PoolRecipe
 from ncfm_hub.sources.types import ImageSet, Source
+from ncfm_hub.utils.counting import counted
+from ncfm_hub.utils.places import public_weights
+from ncfm_hub.utils.progress import Progress
+from ncfm_hub.utils.sealed import discard_damaged, load_record, load_tensors, save_record, save_tensors
 
 # The blends' accuracy describes a pool, it decides nothing: this many test images give it to within a point.
 MEASURED_IMAGES = 2000

@@ -18,11 +18,11 @@ import torch
 from safetensors.torch import save_file
 
 from ncfm_hub.errors import Damaged, PoolError
-from ncfm_hub.extractors.networks import Architecture, build_network, shapes_of, timm_call
 from ncfm_hub.extractors.pool_file import POOL_FILE as POOL_FILE
 from ncfm_hub.extractors.pool_file import check_pool_file
-from ncfm_hub.files import sha256_file, whole_file, write_json
-from ncfm_hub.sealed import add_tensors, contiguous, load_record, load_tensors, save_record
+from ncfm_hub.networks.build import Architecture, build_network, shapes_of, timm_call
+from ncfm_hub.utils.files import sha256_file, whole_file, write_json
+from ncfm_hub.utils.sealed import add_tensors, contiguous, load_record, load_tensors, save_record
 
 Weights = dict[str, torch.Tensor]
 FORMAT = 1
@@ -177,8 +177,8 @@ def find_pool(place: str, token: str | None = None) -> Pool:
         raise PoolError(f"no pool folder {place!r}; expected a folder or a Hub model repository (owner/name)")
     from huggingface_hub import snapshot_download
 
-    from ncfm_hub.hub import expected_errors, explain
-    from ncfm_hub.waiting import patient
+    from ncfm_hub.utils.hub_client import expected_errors, explain
+    from ncfm_hub.utils.waiting import patient
 
     try:
         with patient():

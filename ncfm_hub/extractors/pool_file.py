@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ncfm_hub.counting import counted
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors.networks import Architecture
-from ncfm_hub.pipeline_files import found
-from ncfm_hub.recipe import Pixels
+from ncfm_hub.networks.build import Architecture
+from ncfm_hub.recipes.files import found
+from ncfm_hub.recipes.schema import Pixels
+from ncfm_hub.utils.counting import counted
 
 POOL_FILE = "pool.json"
 

@@ -13,16 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ncfm_hub.counting import counted
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors.networks import Architecture, build_network, normalise
 from ncfm_hub.extractors.pool import Weights, blend
-from ncfm_hub.extractors.together import TogetherTrainer
-from ncfm_hub.extractors.training import Batch, Trainer, learning_rate_schedule, make_optimizer
 from ncfm_hub.matching.augment import augment, draw_augmentation, join
-from ncfm_hub.progress import Bar
-from ncfm_hub.randomness import generator
-from ncfm_hub.sealed import load_tensors, save_tensors
+from ncfm_hub.networks.build import Architecture, build_network, normalise
+from ncfm_hub.networks.stacked import TogetherTrainer
+from ncfm_hub.networks.trainer import Batch, Trainer, learning_rate_schedule, make_optimizer
+from ncfm_hub.utils.counting import counted
+from ncfm_hub.utils.progress import Bar
+from ncfm_hub.utils.sealed import load_tensors, save_tensors
+from ncfm_hub.utils.seeding import generator
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -1,15 +1,15 @@
 """The distilled dataset as others see it: its files, card and contact sheet, pushed to a Hub and read back."""
 
-from ncfm_hub.publishing.card import render_card, write_card
-from ncfm_hub.publishing.dataset import Distilled, decode_stored, to_pixels
-from ncfm_hub.publishing.failing import push_command
-from ncfm_hub.publishing.loading import load_distilled
-from ncfm_hub.publishing.names import default_repo_id, default_repo_name, slug
-from ncfm_hub.publishing.permission import check_can_push
-from ncfm_hub.publishing.pool_card import render_pool_card, write_pool_card
-from ncfm_hub.publishing.preview import contact_sheet
-from ncfm_hub.publishing.push import Pushed, push_folder
-from ncfm_hub.publishing.writing import write_data
+from ncfm_hub.publishing.cards.dataset_card import render_card, write_card
+from ncfm_hub.publishing.cards.pool_card import render_pool_card, write_pool_card
+from ncfm_hub.publishing.dataset.contact_sheet import contact_sheet
+from ncfm_hub.publishing.dataset.dataset import Distilled, decode_stored, to_pixels
+from ncfm_hub.publishing.dataset.loading import load_distilled
+from ncfm_hub.publishing.dataset.names import default_repo_id, default_repo_name, slug
+from ncfm_hub.publishing.dataset.writing import write_data
+from ncfm_hub.publishing.hub.failing import push_command
+from ncfm_hub.publishing.hub.permission import check_can_push
+from ncfm_hub.publishing.hub.push import Pushed, push_folder
 
 __all__ = [
     "Distilled",

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import NcfmHubError
-from ncfm_hub.progress import Progress
-from ncfm_hub.publishing.card import read_pipeline
-from ncfm_hub.publishing.dataset import Distilled, to_pixels
-from ncfm_hub.publishing.loading import load_distilled, locate
+from ncfm_hub.publishing.cards.dataset_card import read_pipeline
+from ncfm_hub.publishing.dataset.dataset import Distilled, to_pixels
+from ncfm_hub.publishing.dataset.loading import load_distilled, locate
 from ncfm_hub.reporting.measurements import Measurements, read_measurements
 from ncfm_hub.reporting.studies import Continual, Search, read_continual, read_search
+from ncfm_hub.utils.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -77,8 +77,8 @@ def _draw_start(
     progress: Progress,
 ) -> "tuple[torch.Tensor | None, str | None]":
     """The start drawn again from the source, as the run drew it, and what there is to say about it."""
+    from ncfm_hub.distillation.start import make_start
     from ncfm_hub.evaluation.subjects import open_subject
-    from ncfm_hub.matching.start import make_start
 
     plain = {"engine.precision": "fp32", "engine.compile": "off"}  # no network is going to run
     try:

@@ -6,14 +6,14 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.publishing.escaping import Ready, plain
-from ncfm_hub.publishing.layout import PIPELINE, RESULTS
-from ncfm_hub.publishing.templates import duration, setting
+from ncfm_hub.publishing.cards.escaping import Ready, plain
+from ncfm_hub.publishing.cards.templates import duration, setting
+from ncfm_hub.publishing.dataset.layout import PIPELINE, RESULTS
 from ncfm_hub.reporting.gather import Gathered
 from ncfm_hub.reporting.sections import compare, sections_of
-from ncfm_hub.resources import data_folder
+from ncfm_hub.utils.counting import counted
+from ncfm_hub.utils.resources import data_folder
 
 TEMPLATE = "report.html.j2"
 _FAULTS = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError)  # of values that are not as documented

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.publishing.card import read_results
-from ncfm_hub.publishing.layout import RESULTS
+from ncfm_hub.publishing.cards.dataset_card import read_results
+from ncfm_hub.publishing.dataset.layout import RESULTS
+from ncfm_hub.utils.counting import counted
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.files import write_text
-from ncfm_hub.named import Named, path_of, text_of, texts_of
-from ncfm_hub.progress import Progress, Silent
 from ncfm_hub.reporting.gather import gather
 from ncfm_hub.reporting.html import render_page
+from ncfm_hub.utils.files import write_text
+from ncfm_hub.utils.named import Named, path_of, text_of, texts_of
+from ncfm_hub.utils.progress import Progress, Silent
 
 FILE = "report.html"
 _BEGINS, _ENDS_IN = b"<!DOCTYPE html>", b"<footer>Made by ncfm-hub."  # a page of ours

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ncfm_hub.counting import counted
 from ncfm_hub.evaluation.ranking import label_robust_score
-from ncfm_hub.publishing import statements
-from ncfm_hub.publishing.card import recipe_rows
-from ncfm_hub.publishing.growth import classes_of_losses, growth_of
-from ncfm_hub.publishing.header import LICENSE_KEYS
-from ncfm_hub.publishing.origin import origin_of
+from ncfm_hub.publishing.cards import statements
+from ncfm_hub.publishing.cards.dataset_card import recipe_rows
+from ncfm_hub.publishing.cards.growth import classes_of_losses, growth_of
+from ncfm_hub.publishing.cards.header import LICENSE_KEYS
+from ncfm_hub.publishing.cards.origin import origin_of
 from ncfm_hub.reporting.charts import Axis, Bar, Line, Plot, make_axis, make_bar, make_plot
 from ncfm_hub.reporting.gather import Gathered
 from ncfm_hub.reporting.measurements import Accuracy, Distillation, MeasuredRow, Ranking, Summary
 from ncfm_hub.reporting.sheet import Strip, make_grid, make_strips
 from ncfm_hub.reporting.studies import continual_plot, search_plot
+from ncfm_hub.utils.counting import counted
 
 _NAMES = {**statements.SETS, "distilled": "distilled"}
 _TONES = {name: name for name in ("distilled", "start", "random", "whole")}  # sets with a colour of their own

@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ncfm_hub.counting import counted
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.progress import Progress
-from ncfm_hub.publishing.dataset import Distilled
-from ncfm_hub.publishing.layout import CONTINUAL, SEARCH
-from ncfm_hub.publishing.studies import why_not_of
+from ncfm_hub.publishing.dataset.dataset import Distilled
+from ncfm_hub.publishing.dataset.layout import CONTINUAL, SEARCH
+from ncfm_hub.publishing.dataset.studies import why_not_of
 from ncfm_hub.reporting.charts import Line, Plot, make_plot
 from ncfm_hub.reporting.measurements import Accuracy, Count, Finite, first_fault
+from ncfm_hub.utils.counting import counted
+from ncfm_hub.utils.progress import Progress
 
 
 class _Step(BaseModel):

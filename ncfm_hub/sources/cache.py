@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import Damaged
-from ncfm_hub.files import cache_root
-from ncfm_hub.sealed import load_tensors, save_tensors
+from ncfm_hub.utils.files import cache_root
+from ncfm_hub.utils.sealed import load_tensors, save_tensors
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.pipeline_files import nearest
+from ncfm_hub.recipes.files import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.pipeline_files import nearest
+from ncfm_hub.recipes.files import nearest
 
 if TYPE_CHECKING:
     from datasets import Features

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncfm_hub.progress import Bar
 from ncfm_hub.sources.cells import Cells
 from ncfm_hub.sources.decode import Undecodable, decode_image
 from ncfm_hub.sources.place import Place
+from ncfm_hub.utils.progress import Bar
 
 if TYPE_CHECKING:
     from datasets import Dataset

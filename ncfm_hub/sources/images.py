@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ncfm_hub.counting import counted
 from ncfm_hub.errors import SourceError
 from ncfm_hub.sources.fetching import archive_names, contents, fetch
 from ncfm_hub.sources.given import given_splits, wanted_by
@@ -17,6 +16,7 @@ from ncfm_hub.sources.metadata import read_metadata
 from ncfm_hub.sources.opened import Only, Opened
 from ncfm_hub.sources.place import Place
 from ncfm_hub.sources.tables import config_name
+from ncfm_hub.utils.counting import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

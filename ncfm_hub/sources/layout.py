@@ -7,10 +7,10 @@ files, decide nothing.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ncfm_hub.counting import counted
 from ncfm_hub.errors import SourceError
 from ncfm_hub.sources.listing import Listed
 from ncfm_hub.sources.words import is_plain, split_names, split_word
+from ncfm_hub.utils.counting import counted
 
 EXPECTED = "expected train/CLASS/IMAGE and test/CLASS/IMAGE, or CLASS/IMAGE"
 _DATA = "data"  # the one folder that may lie beside others and still hold all splits

@@ -7,8 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.progress import Progress, Silent
-from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources import cache
 from ncfm_hub.sources.classes import Classes, classes_of_feature, classes_of_values
 from ncfm_hub.sources.columns import describe, image_column, label_column
@@ -19,7 +18,8 @@ from ncfm_hub.sources.place import PACKAGED_NAME, locate
 from ncfm_hub.sources.read import NoImages, label_counts, open_dataset, row_count
 from ncfm_hub.sources.splits import TestSplit, choose_parts, count_of, split_of
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
-from ncfm_hub.waiting import patient
+from ncfm_hub.utils.progress import Progress, Silent
+from ncfm_hub.utils.waiting import patient
 
 _MOST_DISTINCT = 0.75  # labels a row; above, most labels stand in one row only
 _NAMED = 10  # classes that a line names

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncfm_hub.counting import counted, things
 from ncfm_hub.errors import SourceError
-from ncfm_hub.progress import Progress
 from ncfm_hub.sources.classes import UNLABELLED, Classes
 from ncfm_hub.sources.decoding import MOST_DAMAGED, decode_rows, image_roots
 from ncfm_hub.sources.opened import Only, Opened
 from ncfm_hub.sources.read import NoImages, labels_of, load_splits
 from ncfm_hub.sources.splits import check_apart, is_slice, rows_of, split_of
 from ncfm_hub.sources.types import SourceInfo
+from ncfm_hub.utils.counting import counted, things
+from ncfm_hub.utils.progress import Progress
 
 if TYPE_CHECKING:
     from datasets import Dataset

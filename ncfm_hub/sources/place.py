@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.files import sha256_file
-from ncfm_hub.places import LOCAL_SOURCE
-from ncfm_hub.recipe import SourceRecipe
-from ncfm_hub.sources.hub import NotAvailable, current_token, hub_errors, pin, quiet_clients, user_name
+from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources.listing import local_files
+from ncfm_hub.sources.lookup import NotAvailable, current_token, hub_errors, pin, quiet_clients, user_name
+from ncfm_hub.utils.files import sha256_file
+from ncfm_hub.utils.places import LOCAL_SOURCE
 
 _USER = "{user}"
 HUB = "hf://datasets/"  # before an id: on the Hub, whatever folder here bears that name

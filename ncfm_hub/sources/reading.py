@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.hub import cause_of
-from ncfm_hub.sources.hub import hub_errors, quiet_clients
+from ncfm_hub.sources.lookup import hub_errors, quiet_clients
 from ncfm_hub.sources.place import Place
+from ncfm_hub.utils.hub_client import cause_of
 
 
 @contextmanager

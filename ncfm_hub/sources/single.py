@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.progress import Progress
-from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources.classes import UNLABELLED, Classes, classes_of_feature, classes_of_values
 from ncfm_hub.sources.columns import image_column, label_column
 from ncfm_hub.sources.decoding import decode_rows, image_roots
@@ -20,6 +19,7 @@ from ncfm_hub.sources.read import (
     open_dataset,
 )
 from ncfm_hub.sources.types import ImageSet, SourceInfo
+from ncfm_hub.utils.progress import Progress
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.recipes.schema import SourceRecipe
 
 # Whether images to measure on must be there, may be, or are not even looked for.
 TestSplit = Literal["required", "if there", "unread"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.pipeline_files import nearest
+from ncfm_hub.recipes.files import nearest
 from ncfm_hub.sources.opened import Only, Opened
 from ncfm_hub.sources.place import Place
 from ncfm_hub.sources.reading import reading

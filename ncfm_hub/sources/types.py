@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.places import folder_name
+from ncfm_hub.utils.places import folder_name
 
 if TYPE_CHECKING:
     import torch

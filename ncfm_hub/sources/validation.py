@@ -5,8 +5,8 @@ import hashlib
 
 import numpy as np
 
-from ncfm_hub.counting import counted
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
+from ncfm_hub.utils.counting import counted
 
 _FRACTION = 0.1
 _AT_MOST = 5000

@@ -23,10 +23,10 @@ RESULTS = {
 
 
 class FakeLibrary(types.ModuleType):
-    """`ncfm_hub.run` that does nothing: it keeps the calls and returns or raises what a test asks for."""
+    """`ncfm_hub.api` that does nothing: it keeps the calls and returns or raises what a test asks for."""
 
     def __init__(self, folder: Path):
-        super().__init__("ncfm_hub.run")
+        super().__init__("ncfm_hub.api")
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.minutes: float | None = 12.0
         self.failure: BaseException | None = None
@@ -78,7 +78,7 @@ class FakeLibrary(types.ModuleType):
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
     fake = FakeLibrary(tmp_path / "out")
-    monkeypatch.setitem(sys.modules, "ncfm_hub.run", fake)
+    monkeypatch.setitem(sys.modules, "ncfm_hub.api", fake)
     monkeypatch.setattr(ncfm_hub, "run", fake, raising=False)
     return fake
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from ncfm_hub.pipeline import load_pipeline, pipeline_names
+from ncfm_hub.recipes.resolve import load_pipeline, pipeline_names
 
 
 def test_pretrain(invoke, library):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ncfm_hub.evaluation import continual as library
-from ncfm_hub.evaluation.continual import ContinualStudy
+from ncfm_hub.evaluation.continual import study as library
+from ncfm_hub.evaluation.continual.study import ContinualStudy
 
 
 def figure(*values: float) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def test_a_person_may_decline_a_long_run(invoke, library, monkeypatch):
         asked.append(question)
         raise click.Abort
 
-    monkeypatch.setattr("ncfm_hub.cli.output.Output.confirm", decline)
+    monkeypatch.setattr("ncfm_hub.cli._output.Output.confirm", decline)
     library.minutes = 300.0
     assert invoke(*BASE).exit_code == 1
     assert [name for name, _, _ in library.calls] == ["plan"]

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ncfm_hub.cli.errors import explain
-from ncfm_hub.cli.secrets import remember, scrub
+from ncfm_hub.cli._errors import explain
+from ncfm_hub.cli._secrets import remember, scrub
 from ncfm_hub.errors import MissingExtra
 
 SECRET = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345"

@@ -25,7 +25,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return Path("out"), ABOUT
 
     module = SimpleNamespace(export_set=export_set, ABOUT="export.json")
-    monkeypatch.setitem(sys.modules, "ncfm_hub.publishing.exports", module)
+    monkeypatch.setitem(sys.modules, "ncfm_hub.publishing.exchange.exports", module)
     return calls
 
 
@@ -38,7 +38,7 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> Calls:
         cut = {"share": 0.0312, "lowest": -0.5, "highest": 1.25}
         return SimpleNamespace(folder=Path("made"), ipc=10, about={"file": "x.pt", "cut": cut})
 
-    monkeypatch.setitem(sys.modules, "ncfm_hub.publishing.imports", SimpleNamespace(import_set=import_set))
+    monkeypatch.setitem(sys.modules, "ncfm_hub.publishing.exchange.imports", SimpleNamespace(import_set=import_set))
     return calls
 
 
@@ -57,7 +57,7 @@ def test_export_hands_on_what_was_typed(invoke, exported):
 
 
 def test_every_benchmark_can_be_chosen():
-    from ncfm_hub.publishing.conventions import Benchmark
+    from ncfm_hub.publishing.exchange.conventions import Benchmark
 
     (choice,) = [param.type for param in main.commands["export"].params if param.name == "benchmark"]
     assert isinstance(choice, click.Choice)
@@ -118,6 +118,6 @@ def test_what_the_library_refuses_is_one_line(invoke, exported, monkeypatch):
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise DistilledError("it is no set")
 
-    monkeypatch.setattr(sys.modules["ncfm_hub.publishing.exports"], "export_set", refuse)
+    monkeypatch.setattr(sys.modules["ncfm_hub.publishing.exchange.exports"], "export_set", refuse)
     result = invoke("export", "x", "--to", "dc-bench")
     assert (result.exit_code, result.stderr) == (1, "Error: it is no set\n")

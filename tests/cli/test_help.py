@@ -8,7 +8,7 @@ import click
 import pytest
 
 from ncfm_hub.cli import main
-from ncfm_hub.cli.reference import PAGE, reference
+from ncfm_hub.cli._reference import PAGE, reference
 
 HEAVY = ("torch", "timm", "datasets", "pydantic", "huggingface_hub", "accelerate", "numpy", "PIL", "yaml", "tqdm")
 PATHS = [
@@ -76,4 +76,4 @@ def test_version():
 
 
 def test_the_command_reference_is_current():
-    assert PAGE.read_text(encoding="utf-8") == reference(), "run: python -m ncfm_hub.cli.reference"
+    assert PAGE.read_text(encoding="utf-8") == reference(), "run: python -m ncfm_hub.cli._reference"

@@ -9,7 +9,8 @@ import pytest
 @pytest.fixture
 def searched(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[tuple[str, dict[str, Any]]]:
     """The calls of the library, which answers without training."""
-    from ncfm_hub.evaluation import search, search_report
+    from ncfm_hub.evaluation.search import report as search_report
+    from ncfm_hub.evaluation.search import study as search
 
     calls: list[tuple[str, dict[str, Any]]] = []
 
@@ -78,7 +79,7 @@ def test_an_unknown_network_is_one_line(invoke, monkeypatch, tmp_path):
 
 
 def test_it_says_where_an_earlier_search_went(invoke, searched, monkeypatch):
-    from ncfm_hub.evaluation import search_report
+    from ncfm_hub.evaluation.search import report as search_report
 
     monkeypatch.setattr(search_report, "write_search", lambda folder, found: folder / "nas-1.json")
     assert "The search that was there is o/nas-1.json now" in invoke("nas", "runs/x", "--output", "o").stderr

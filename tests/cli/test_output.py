@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from ncfm_hub.cli import output
-from ncfm_hub.cli.output import Output, duration
+from ncfm_hub.cli import _output as output
+from ncfm_hub.cli._output import Output, duration
 
 
 class Terminal(io.StringIO):

@@ -19,7 +19,7 @@ def test_the_wheel_carries_pipelines_cards_and_digits(tmp_path):
     for folder in ("pipelines", "model_cards"):
         here = {f"ncfm_hub/_data/{folder}/{path.name}" for path in (REPOSITORY / folder).iterdir()}
         assert here <= set(names)
-    assert {"ncfm_hub/extractors/winograd.cpp", "ncfm_hub/extractors/blocks.cpp"} <= set(names)
+    assert {"ncfm_hub/machine/kernels/winograd.cpp", "ncfm_hub/machine/kernels/blocks.cpp"} <= set(names)
     assert any(name.startswith("ncfm_hub/") and "digits" in name and name.endswith(".parquet") for name in names)
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)
 

@@ -82,8 +82,8 @@ def test_a_signal_ends_it_with_the_command_to_type(
 @pytest.mark.parametrize(
     ("command", "stage"),
     [
-        ("continual", "ncfm_hub.evaluation.continual.continual"),
-        ("nas", "ncfm_hub.evaluation.search.search_architectures"),
+        ("continual", "ncfm_hub.evaluation.continual.study.continual"),
+        ("nas", "ncfm_hub.evaluation.search.study.search_architectures"),
     ],
 )
 def test_so_are_studies(invoke: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, stage: str) -> None:

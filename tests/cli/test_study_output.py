@@ -9,7 +9,8 @@ from tests.publishing.noise_sets import noise_set, write_folder
 
 @pytest.mark.parametrize("command", ["continual", "nas"])
 def test_the_commands_refuse_it_before_anything_is_measured(invoke, monkeypatch, tmp_path, command):
-    from ncfm_hub.evaluation import continual, search
+    from ncfm_hub.evaluation.continual import study as continual
+    from ncfm_hub.evaluation.search import study as search
 
     for library in (continual, search):
         monkeypatch.setattr(library, "open_subject", lambda *_, **__: pytest.fail("the set was opened"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ncfm_hub.pipeline import pipeline_names
+from ncfm_hub.recipes.resolve import pipeline_names
 from ncfm_hub.sources import packaged_digits
 from tests.conftest import LiveHub
 from tests.e2e.people import MakePerson, Person, error_line

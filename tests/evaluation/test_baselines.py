@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ncfm_hub.evaluation.baselines import el2n, herding, k_center, random_images, select
-from ncfm_hub.extractors.networks import FeaturesAndLogits, build_network, normalise
+from ncfm_hub.networks.build import FeaturesAndLogits, build_network, normalise
 from tests.matching.tiny import plain_engine, tiny_pool, tiny_source
 
 

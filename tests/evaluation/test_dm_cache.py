@@ -48,6 +48,8 @@ def test_a_run_that_waited_for_another_uses_its_images(baselines: Path, monkeypa
                 lock.release()
 
     notes = TheOtherEnds()
-    monkeypatch.setattr("ncfm_hub.distiller.Distiller.step", lambda *_: pytest.fail("a step was taken again"))
+    monkeypatch.setattr(
+        "ncfm_hub.distillation.distiller.Distiller.step", lambda *_: pytest.fail("a step was taken again")
+    )
     assert torch.equal(match_means(it, it.pool, notes).images, first.images)
     assert "another run is distilling the same by feature means; waiting for it" in notes.said

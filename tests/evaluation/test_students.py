@@ -9,9 +9,9 @@ import torch
 from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation import students as students_module
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet, cutmix, one_hot
-from ncfm_hub.extractors.networks import Architecture, channel_statistics, normalise
-from ncfm_hub.progress import Silent
-from ncfm_hub.randomness import generator
+from ncfm_hub.networks.build import Architecture, channel_statistics, normalise
+from ncfm_hub.utils.progress import Silent
+from ncfm_hub.utils.seeding import generator
 from tests.evaluation.tiny_subject import tiny_subject
 from tests.matching.tiny import plain_engine, tiny_source
 

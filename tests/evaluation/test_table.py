@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from ncfm_hub.distillation import distill_images
+from ncfm_hub.distillation.loop import distill_images
+from ncfm_hub.distillation.settings import settings_of
 from ncfm_hub.errors import PoolError
 from ncfm_hub.evaluation import table
 from ncfm_hub.evaluation.protocol import Row
@@ -16,10 +17,9 @@ from ncfm_hub.evaluation.students import Students
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.evaluation.table import evaluate_subject, match_means
 from ncfm_hub.extractors.pool import Pool
-from ncfm_hub.labels import soft_labels
-from ncfm_hub.progress import Silent
+from ncfm_hub.extractors.soft_labels import soft_labels
 from ncfm_hub.publishing import decode_stored, to_pixels
-from ncfm_hub.settings import settings_of
+from ncfm_hub.utils.progress import Silent
 from tests.evaluation.tiny_subject import tiny_subject
 from tests.matching.tiny import tiny_pool
 
@@ -153,7 +153,9 @@ def test_an_unfinished_distribution_matching_is_gone_on_with(monkeypatch: pytest
     it = subject()
     assert it.pool is not None
     first = match_means(it, it.pool, Silent())
-    monkeypatch.setattr("ncfm_hub.distiller.Distiller.step", lambda *_: pytest.fail("a step was taken again"))
+    monkeypatch.setattr(
+        "ncfm_hub.distillation.distiller.Distiller.step", lambda *_: pytest.fail("a step was taken again")
+    )
     assert torch.equal(match_means(it, it.pool, Silent()).images, first.images)
 
 

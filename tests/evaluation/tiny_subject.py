@@ -3,7 +3,7 @@
 import torch
 
 from ncfm_hub.evaluation.subjects import Subject
-from ncfm_hub.pipeline import load_pipeline
+from ncfm_hub.recipes.resolve import load_pipeline
 from tests.matching.tiny import plain_engine, tiny_source
 
 UPDATES, BATCH = 2, 8

@@ -10,15 +10,15 @@ import pytest
 import torch
 from filelock import FileLock
 
-from ncfm_hub.engine import Engine
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import members
 from ncfm_hub.extractors.cache import architecture_name, get_pool, pinned, pool_folder, pool_key
 from ncfm_hub.extractors.pool import check_pool_fits
-from ncfm_hub.extractors.together import TogetherTrainer
-from ncfm_hub.progress import Silent
-from ncfm_hub.recipe import PoolRecipe
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.networks.stacked import TogetherTrainer
+from ncfm_hub.recipes.schema import PoolRecipe
 from ncfm_hub.sources.types import Source
+from ncfm_hub.utils.progress import Silent
 from tests.matching.tiny import tiny_source
 from tests.stopping import StopAfter, Stopped
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ncfm_hub.engine import Engine, open_engine
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import members
 from ncfm_hub.extractors.cache import get_pool, pool_folder
 from ncfm_hub.extractors.pool import find_pool
-from ncfm_hub.native import native_library
-from ncfm_hub.recipe import PoolRecipe
+from ncfm_hub.machine.engine import Engine, open_engine
+from ncfm_hub.machine.native import native_library
+from ncfm_hub.recipes.schema import PoolRecipe
 from tests.damage import Notes, flip, flip_digit
 from tests.matching.tiny import tiny_source
 from tests.stopping import StopAfter, Stopped

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ncfm_hub import run
+from ncfm_hub import api as run
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors.networks import backbone_of
 from ncfm_hub.extractors.pool import POOL_FILE, member_file, read_pool, write_pool_files
-from ncfm_hub.sealed import save_tensors
+from ncfm_hub.networks.build import backbone_of
+from ncfm_hub.utils.sealed import save_tensors
 from tests.matching.tiny import tiny_pool, tiny_source
 
 SOURCE = tiny_source(channels=1, classes=10, per_class=4)

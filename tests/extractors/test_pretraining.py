@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ncfm_hub.extractors import pretraining
-from ncfm_hub.extractors.networks import Architecture, build_network
 from ncfm_hub.extractors.pretraining import TrainingPlan, initial_weights, measure_blends
-from ncfm_hub.extractors.training import Trainer
+from ncfm_hub.networks.build import Architecture, build_network
+from ncfm_hub.networks.trainer import Trainer
 from tests.matching.tiny import plain_engine
 
 ARCHITECTURE = Architecture("ncfm_convnet3", 2, 1, 16, (0.0,), (1 / 255,))

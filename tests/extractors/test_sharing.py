@@ -18,7 +18,7 @@ import torch
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import cache, members
-from ncfm_hub.recipe import PoolRecipe
+from ncfm_hub.recipes.schema import PoolRecipe
 from tests.matching.tiny import plain_engine, tiny_source
 
 SOURCE = tiny_source(per_class=16, channels=1)

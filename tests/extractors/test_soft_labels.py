@@ -2,7 +2,7 @@
 
 import torch
 
-from ncfm_hub.labels import soft_labels
+from ncfm_hub.extractors.soft_labels import soft_labels
 from tests import oracle
 from tests.matching.tiny import plain_engine, tiny_pool, tiny_source
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ncfm_hub import run
-from ncfm_hub.engine import Engine
+from ncfm_hub import api as run
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.cache import get_pool
-from ncfm_hub.pipeline import load_pipeline
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.recipes.resolve import load_pipeline
 from tests.matching.tiny import tiny_source
 
 

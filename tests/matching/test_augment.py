@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, augment, draw_augmentation, draw_geometry, join
-from ncfm_hub.randomness import generator
+from ncfm_hub.utils.seeding import generator
 from tests import oracle
 
 

@@ -13,7 +13,7 @@ from ncfm_hub.matching.frequencies import (
     normal_frequencies,
     orthogonal_normals,
 )
-from ncfm_hub.randomness import generator
+from ncfm_hub.utils.seeding import generator
 
 
 def trained_like(dimension: int, scale: float = 1.0) -> SamplingNetwork:

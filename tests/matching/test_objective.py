@@ -6,7 +6,7 @@ import torch
 from ncfm_hub.matching.characteristic import characteristic_function, ncfd
 from ncfm_hub.matching.frequencies import normal_frequencies
 from ncfm_hub.matching.objective import Characteristic, FeatureMean, make_objective
-from ncfm_hub.randomness import generator
+from ncfm_hub.utils.seeding import generator
 
 
 def features(count: int, dimension: int, seed: int) -> torch.Tensor:

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 import torch
 
-from ncfm_hub.engine import open_engine
-from ncfm_hub.extractors.convnet import ConvNet
-from ncfm_hub.extractors.functional import FrozenNetwork
-from ncfm_hub.extractors.networks import Architecture, normalise
 from ncfm_hub.extractors.pool import Weights, blend
+from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.matching.augment import GEOMETRIES, draw_augmentation, join
 from ncfm_hub.matching.frequencies import normal_frequencies
 from ncfm_hub.matching.objective import Characteristic
 from ncfm_hub.matching.step import UnitDraw, UnitResult, real_statistics, unit_step
-from ncfm_hub.randomness import generator
+from ncfm_hub.networks.build import Architecture, normalise
+from ncfm_hub.networks.convnet import ConvNet
+from ncfm_hub.networks.frozen import FrozenNetwork
+from ncfm_hub.utils.seeding import generator
 from tests import oracle
 from tests.matching.tiny import plain_engine, tiny_source
 
@@ -206,7 +206,7 @@ def test_fast_forms_of_the_network_are_the_oracle_s(
     """C++ of ours and torch.compile; width 64 has the whole first block in C++, 12 the parts around convolutions."""
     case = make_case(width=width)
     if form == "compiled":
-        monkeypatch.setattr("ncfm_hub.extractors.functional.run_natively", lambda network: False)
+        monkeypatch.setattr("ncfm_hub.networks.frozen.run_natively", lambda network: False)
     inner = ConvNet(CLASSES, 3, SIZE, width=width)
     network = FrozenNetwork(inner, open_engine("fp32", "on"))
     assert inner.native == (form == "native")

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ncfm_hub.matching.start import make_start, start_rows
+from ncfm_hub.distillation.start import make_start, start_rows
 from ncfm_hub.matching.synthetic import check_factor, cut_tiles, decode, join_tiles, mixed_tiles
 from tests import oracle
 from tests.matching.tiny import tiny_source

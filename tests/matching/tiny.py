@@ -2,10 +2,10 @@
 
 import torch
 
-from ncfm_hub.distiller import DistillationSettings
-from ncfm_hub.engine import Engine, open_engine
-from ncfm_hub.extractors.networks import Architecture, build_network, channel_statistics
+from ncfm_hub.distillation.distiller import DistillationSettings
 from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.machine.engine import Engine, open_engine
+from ncfm_hub.networks.build import Architecture, build_network, channel_statistics
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
 
 

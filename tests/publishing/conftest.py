@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ncfm_hub.progress import Silent
+from ncfm_hub.utils.progress import Silent
 from tests.conftest import LiveHub
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def here(hub: LiveHub, monkeypatch: pytest.MonkeyPatch) -> Notes:
     # What the Xet client knows of one hub it keeps for the whole process, and so for the hub of another test.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     monkeypatch.setenv("HF_TOKEN", hub.env["HF_TOKEN"])
-    monkeypatch.setattr("ncfm_hub.hub.FIRST_WAIT", 0.02)
+    monkeypatch.setattr("ncfm_hub.utils.hub_client.FIRST_WAIT", 0.02)
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
         monkeypatch.setenv(name, "1")  # which a command sets, for its own process
     return Notes()

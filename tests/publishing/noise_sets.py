@@ -9,9 +9,9 @@ import torch.nn.functional as F
 import yaml
 
 from ncfm_hub.extractors.pool import member_file, write_pool_files
-from ncfm_hub.pipeline import load_pipeline
 from ncfm_hub.publishing import Distilled, contact_sheet, write_card, write_data
-from ncfm_hub.sealed import save_tensors
+from ncfm_hub.recipes.resolve import load_pipeline
+from ncfm_hub.utils.sealed import save_tensors
 from tests.matching.tiny import tiny_pool, tiny_source
 
 # A name for each way out of a card or a table.

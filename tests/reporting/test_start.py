@@ -8,12 +8,12 @@ import yaml
 
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.matching.synthetic import mixed_tiles
-from ncfm_hub.pipeline import load_pipeline
-from ncfm_hub.progress import Silent
-from ncfm_hub.randomness import generator
+from ncfm_hub.recipes.resolve import load_pipeline
 from ncfm_hub.reporting import write_report
 from ncfm_hub.reporting.gather import gather
 from ncfm_hub.sources import Source, load_source
+from ncfm_hub.utils.progress import Silent
+from ncfm_hub.utils.seeding import generator
 from tests.publishing.noise_sets import described, noise_set, write_folder
 from tests.reporting.pages import Page, two_images
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources import load_source, packaged_digits
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources import inspect_source, load_source
 from ncfm_hub.sources.cache import cache_path
 from tests.sources.conftest import Build

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources import inspect_source, load_source
 from tests.conftest import clean_environment
 
 CIFAR10 = """
 import json, sys, time
 from pathlib import Path
-from ncfm_hub.recipe import SourceRecipe
+from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources import load_source
 start = time.monotonic()
 source = load_source(SourceRecipe(dataset=sys.argv[1]))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ncfm_hub.matching.start import make_start
+from ncfm_hub.distillation.start import make_start
 from ncfm_hub.sources import Source
 from ncfm_hub.sources import rows as rows_module
 from ncfm_hub.sources.rows import rows_by_class, rows_of

@@ -8,9 +8,9 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
 from ncfm_hub.errors import SourceError
-from ncfm_hub.progress import Silent
 from ncfm_hub.sources import SourceInfo, inspect_source
 from ncfm_hub.sources.single import load_labelled_images
+from ncfm_hub.utils.progress import Silent
 from tests.sources.conftest import Build
 from tests.sources.small_images import plain_image
 from tests.sources.test_folders import NAMES, ROWS, recipe

@@ -1,0 +1,121 @@
+"""One map from what can go wrong to one readable line and an exit code."""
+
+import errno
+import os
+import re
+import signal
+import traceback
+from typing import Any
+
+import click
+
+from ncfm_hub.cli._secrets import scrub
+from ncfm_hub.cli._stopping import Stopped, advice, keep_arguments
+from ncfm_hub.cli._suggestions import message
+from ncfm_hub.errors import NcfmHubError
+from ncfm_hub.utils.launchers import is_first_process
+
+FAILED = 1
+BY_SIGNAL = 128  # and its number, as shells have it
+_NO_SPACE = "No space left on device"
+
+
+class SafeGroup(click.Group):
+    """The root command: whatever escapes from a command becomes one line on stderr and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:  # Click prints it and exits 2
+            text = scrub(message(error))
+            if text != error.format_message():
+                raise click.UsageError(text, error.ctx) from None
+            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except (KeyboardInterrupt, Exception) as error:
+            line, code = explain(error, resume=advice(ctx))
+            if os.environ.get("HF_DEBUG", "0") not in ("", "0"):
+                click.echo(scrub(traceback.format_exc()), err=True)
+            if not isinstance(error, KeyboardInterrupt) or is_first_process():  # a signal reaches all of them
+                click.echo(f"Error: {scrub(line)}", err=True)
+            ctx.exit(code)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        keep_arguments(ctx, args)
+        return super().parse_args(ctx, args)
+
+
+def explain(error: BaseException, resume: str | None = None) -> tuple[str, int]:
+    """(one line, exit code) for anything that a command raised."""
+    after = f"; {resume}" if resume else ""
+    if isinstance(error, NcfmHubError):
+        return _one_line(error), FAILED
+    if isinstance(error, KeyboardInterrupt):
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+        return f"{what}{after}", BY_SIGNAL + number
+    if _is_full_disk(error):
+        name = getattr(error, "filename", None)
+        return f"disk full{f' while writing {name}' if name else ''}: free some space{after}", FAILED
+    if _is_out_of_memory(error):
+        return (
+            "out of memory: use less with --set distillation.images_at_once=N, --set distillation.real_batch=N "
+            f"or --resolution N ({_one_line(error)})",
+            FAILED,
+        )
+    line = _hub_line(error) or _system_line(error)
+    return line or f"{type(error).__name__}: {_one_line(error)} (HF_DEBUG=1 shows the traceback)", FAILED
+
+
+def _one_line(error: BaseException) -> str:
+    return re.sub(r"\s*\n\s*", " ", str(error)).strip() or type(error).__name__
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or _NO_SPACE in str(error)  # safetensors and torch keep the text only
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error)
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or (isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text))
+
+
+def _hub_line(error: BaseException) -> str | None:
+    """A line for what huggingface_hub, datasets and their HTTP client raise; None for anything else."""
+    module = type(error).__module__.partition(".")[0]
+    if not module.startswith(("huggingface_hub", "datasets", "httpx", "httpcore")):  # httpx2, from one version on
+        return None
+    login = "log in with `hf auth login` or set HF_TOKEN"
+    kinds = {
+        "GatedRepoError": f"access to this repository must be asked for on its page, then {login}",
+        "RepositoryNotFoundError": f"repository not found; if it is private, {login}",
+        "DatasetNotFoundError": f"if it is private, {login}",
+        "LocalTokenNotFoundError": login,
+        "RevisionNotFoundError": "check --revision",
+        "OfflineModeIsEnabled": "unset HF_HUB_OFFLINE to use the network",
+        "ConnectError": _unreachable(),
+        "ConnectTimeout": _unreachable(),
+        "ReadTimeout": _unreachable(),
+    }
+    advice = kinds.get(type(error).__name__)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if advice is None and status == 401:
+        advice = f"the Hub did not accept the token; {login}"
+    return f"{_one_line(error)}{f' ({advice})' if advice else ''}"
+
+
+def _unreachable() -> str:
+    from huggingface_hub import constants
+
+    return f"cannot reach {constants.ENDPOINT}; check the connection, or HF_ENDPOINT"
+
+
+def _system_line(error: BaseException) -> str | None:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{_one_line(error)}; install it, or install ncfm-hub again"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{f'{error.filename}: ' if error.filename else ''}{error.strerror}"
+    return None

@@ -1,0 +1,281 @@
+"""The options that several commands share, each declared once.
+
+An option that sets a value of the recipe is collected under its dotted key; a command reads them all with
+`overrides()`. Where two say the same thing, the later one on the command line wins.
+"""
+
+import csv
+import functools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ncfm_hub.cli._output import FORMATS, Output
+from ncfm_hub.cli._secrets import remember
+from ncfm_hub.cli._suggestions import SetOption
+from ncfm_hub.errors import NcfmHubError
+from ncfm_hub.utils.patience import speaking
+
+Command = Callable[..., Any]
+_OVERRIDES = "ncfm_hub.overrides"
+
+
+def overrides() -> dict[str, Any]:
+    """Recipe values given on the command line, by dotted key."""
+    return dict(click.get_current_context().meta.get(_OVERRIDES, {}))
+
+
+def refuse(instead: Mapping[str, str]) -> None:
+    """Usage error for a recipe value that the command now running does not read. instead: its own option for each."""
+    for key in overrides():
+        if key in instead:
+            raise click.UsageError(f"--set {key} does nothing here; give {instead[key]}")
+
+
+def refuse_with_pool(pool: str | None) -> None:
+    """Usage error for values of the recipe's pool beside extractors that are there already."""
+    for key in overrides():
+        if pool is not None and key.startswith("pool."):
+            raise click.UsageError(
+                f"{key} does nothing beside --pool {pool}: those extractors are trained; leave out one of the two"
+            )
+
+
+def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order in which help shows them."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _collect(ctx: click.Context, key: str, value: Any) -> None:
+    ctx.meta.setdefault(_OVERRIDES, {})[key] = value
+
+
+def _recipe(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
+    """An option that sets the recipe's value `key`."""
+
+    def store(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None:
+            _collect(ctx, key, value)
+
+    return click.option(flag, callback=store, expose_value=False, **attributes)
+
+
+def _split_classes(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        (names,) = csv.reader([value], skipinitialspace=True, strict=True)
+    except (csv.Error, ValueError):
+        names = [""]
+    names = [name.strip() for name in names]
+    if not names or not all(names):
+        raise click.BadParameter(
+            "expected names or indices between commas, one with a comma of its own in double quotes, for example "
+            "'cat,3,\"tench, Tinca tinca\"'"
+        )
+    _collect(ctx, "source.classes", names)  # a number is an index only where no class has it for a name
+
+
+def _store_assignments(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
+    for text in values:
+        from ncfm_hub.recipes.resolve import parse_assignment  # not before it is needed: --help must stay fast
+
+        try:
+            _collect(ctx, *parse_assignment(text))
+        except NcfmHubError as error:
+            raise click.UsageError(str(error)) from error
+
+
+def _guard_token(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        remember(value)
+        click.echo("Warning: others can see a token given by --token in the process list; prefer HF_TOKEN", err=True)
+        _hand_over(value, ctx)
+    return value
+
+
+def _hand_over(token: str, ctx: click.Context) -> None:
+    """Where clients look that take no token as an argument (timm's), as long as the command runs."""
+    before = os.environ.get("HF_TOKEN")
+    os.environ["HF_TOKEN"] = token
+
+    def take_back() -> None:
+        del os.environ["HF_TOKEN"]
+        if before is not None:
+            os.environ["HF_TOKEN"] = before
+
+    ctx.call_on_close(take_back)
+
+
+def _list(flag: str, key: str, help: str) -> Callable[[Command], Command]:
+    """An option of names between commas, which sets a list of the recipe."""
+
+    def store(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            _collect(ctx, key, [name.strip() for name in value.split(",") if name.strip()])
+
+    return click.option(flag, metavar="A,B,C", callback=store, expose_value=False, help=help)
+
+
+def count(flag: str, default: int, help: str) -> Callable[[Command], Command]:
+    """An option of a number of things, of which there is one at least."""
+    return click.option(flag, type=click.IntRange(min=1), default=default, show_default=True, metavar="N", help=help)
+
+
+def output_folder(default: str) -> Callable[[Command], Command]:
+    """The option --output of a command that writes to the folder `default`, in words, unless it is given."""
+    return click.option(
+        "--output",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help=f"Where the result is written; {default} by default.",
+    )
+
+
+dataset_option = click.option(
+    "--dataset", required=True, metavar="NAME", help="A pipeline's name, a Hub id, a local folder or a .yaml file."
+)
+ipc_option = click.option(
+    "--ipc", required=True, type=click.IntRange(min=1), metavar="N", help="Stored images per class."
+)
+preset_option = click.option(
+    "--preset",
+    type=click.Choice(["paper", "cpu"]),
+    help="Values to start from; without it by the device, or as a set was made.",
+)
+output_folder_option = output_folder("its own folder in the cache")  # of `pretrain`
+revision_option = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub.")
+students_option = _recipe(
+    "--students", "evaluation.students", type=click.IntRange(min=0), metavar="N", help="Networks per accuracy; 0: none."
+)
+set_option = click.option(
+    "--set",
+    cls=SetOption,
+    sections=("source", "pool", "distillation", "evaluation", "engine"),
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_store_assignments,
+    expose_value=False,
+    help="Any recipe value, as in distillation.lr=0.01; may be repeated.",
+)
+evaluation_set_option = click.option(
+    "--set",
+    cls=SetOption,
+    sections=("evaluation", "engine"),
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_store_assignments,
+    expose_value=False,
+    help="A value of the recipe's sections evaluation and engine (for sets of others of any section), as in "
+    "evaluation.updates=200; may be repeated.",
+)
+yes_option = click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+token_option = click.option(
+    "--token", metavar="TOKEN", callback=_guard_token, help="Hub token; prefer HF_TOKEN or `hf auth login`."
+)
+source_options = _stack(
+    _recipe("--config", "source.config", metavar="NAME", help="Configuration of the source dataset."),
+    _recipe("--revision", "source.revision", metavar="REV", help="Branch, tag or commit of the source."),
+    _recipe("--image-column", "source.image_column", metavar="NAME", help="Column of the images."),
+    _recipe("--label-column", "source.label_column", metavar="NAME", help="Column of the labels."),
+    _recipe(
+        "--train-split", "source.train_split", metavar="NAME", help="Split to distill, or a slice like train[:80%]."
+    ),
+    _recipe(
+        "--test-split", "source.test_split", metavar="NAME", help="Split to measure on, or a slice like train[80%:]."
+    ),
+    click.option(
+        "--classes",
+        metavar="A,B,C",
+        callback=_split_classes,
+        expose_value=False,
+        help="Only these classes, by name or index, in this order; a name with a comma in double quotes.",
+    ),
+    _recipe(
+        "--skip-damaged",
+        "source.skip_damaged",
+        is_flag=True,
+        flag_value=True,
+        default=None,
+        help="Leave damaged images out instead of stopping.",
+    ),
+    _recipe("--resolution", "source.resolution", type=click.IntRange(min=1), metavar="PX", help="Side of the images."),
+)
+subject_options = _stack(
+    preset_option,
+    click.option("--source", metavar="NAME", help="What the set was made from, or another copy of it."),
+    revision_option,
+    evaluation_set_option,
+    token_option,
+)
+table_options = _stack(
+    _list("--baselines", "evaluation.baselines", "Compare with: random, herding, k-center, el2n, start, dm, whole."),
+    _list(
+        "--architectures",
+        "evaluation.architectures",
+        "Further students: alexnet, vgg11, resnet18, ConvNets as `nas` names them, or timm's names.",
+    ),
+)
+extractors_option = click.option(
+    "--pool", metavar="REPO|DIR", help="Extractors for what the set is compared with, in place of its own."
+)
+pool_options = _stack(
+    _recipe("--backbone", "pool.backbone", metavar="NAME", help="timm name of the extractors; without it, a ConvNet."),
+    _recipe("--pretrained", "pool.pretrained", metavar="WEIGHTS", help="Weights to start from: hf-hub:owner/name."),
+)
+distillation_options = _stack(
+    _recipe("--steps", "distillation.steps", type=click.IntRange(min=1), metavar="N", help="Distillation steps."),
+    _recipe(
+        "--calibration",
+        "distillation.calibration",
+        type=click.FloatRange(min=0),
+        metavar="W",
+        help="Weight of the cross-entropy; 0: pure matching.",
+    ),
+    _recipe(
+        "--sampling-network/--no-sampling-network",
+        "distillation.sampling_network",
+        default=None,
+        help="Learn the frequencies, or draw them from a normal.",
+    ),
+)
+replace_option = click.option("--replace", is_flag=True, help="Let it take the place of another one in the repository.")
+publish_options = _stack(
+    click.option("--push", is_flag=True, help="Put the result on the Hub."),
+    click.option("--repo-id", metavar="ID", help="Repository to push to: name or owner/name."),
+    click.option("--private/--no-private", default=False, help="Visibility of a new repository."),
+    replace_option,
+    token_option,
+)
+
+
+def output_option(command: Command) -> Command:
+    """Add --format and -q, and hand the command its `out`."""
+
+    @click.option("--format", "format_", type=click.Choice(FORMATS), help="Form of the result; human by default.")
+    @click.option("-q", "--quiet", is_flag=True, help="The same as --format quiet.")
+    @functools.wraps(command)
+    def with_output(*args: Any, format_: str | None, quiet: bool, **kwargs: Any) -> Any:
+        if quiet and format_ not in (None, "quiet"):
+            raise click.UsageError(f"--quiet and --format {format_} exclude each other")
+        out = Output("quiet" if quiet else format_ or "human")  # type: ignore[arg-type]
+        with speaking(out):
+            return command(*args, out=out, **kwargs)
+
+    return with_output
+
+
+def check_publishing(push: bool, repo_id: str | None, replace: bool) -> None:
+    """Usage error where --repo-id or --replace is given and nothing would be pushed."""
+    for flag, given in (("--repo-id", repo_id is not None), ("--replace", replace)):
+        if given and not push:
+            raise click.UsageError(f"{flag} does nothing without --push")

@@ -1,0 +1,188 @@
+"""What commands tell of the library's results: plain data for scripts, lines and one table for people."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.cli._output import Output, duration
+
+if TYPE_CHECKING:
+    from ncfm_hub.api import PoolResult, Run
+    from ncfm_hub.publishing import Pushed
+
+_SHORTER = (
+    "--preset cpu, --steps N, --students N, --pool REPO|DIR, --set pool.size=N, --set pool.epochs=N, "
+    "--set evaluation.updates=N"
+)
+_SETS = {
+    "random": "random images",
+    "herding": "herding",
+    "k-center": "k-center",
+    "el2n": "highest EL2N",
+    "start": "mixed-tile start",
+    "dm": "distribution matching",
+    "distilled": "distilled",
+    "whole": "whole dataset",
+}
+_HEADINGS = ("set", "labels", "images", "stored", "accuracy %", "on its own images %", "time")
+
+
+def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
+    """Say so before anything starts if a run would take more than two hours, and ask where somebody can answer."""
+    from ncfm_hub.planning.plan import LONG_MINUTES
+
+    minutes = plan["cost"].get("total_minutes")
+    if minutes is None:
+        out.note("How long this takes is not known: the source does not say how many images it has")
+        return
+    if minutes <= LONG_MINUTES:
+        return
+    out.warn(f"This takes about {duration(minutes * 60)} here. Shorter with {_SHORTER}")
+    if not yes:
+        out.confirm("Start?")
+
+
+def run_data(run: "Run") -> dict[str, Any]:
+    """A finished run as one JSON object."""
+    return {
+        "folder": str(run.folder),
+        "preview": str(run.folder / "preview.png"),
+        "repo": repo_data(run.pushed),
+        "results": run.results,
+    }
+
+
+def run_lines(data: dict[str, Any]) -> list[str]:
+    """A finished run for people, from `run_data`."""
+    return [
+        *accuracy_lines(data["results"]),
+        "",
+        f"folder         {data['folder']}",
+        f"contact sheet  {data['preview']}",
+        *([f"repository     {data['repo']['url']}"] if data["repo"] else []),
+    ]
+
+
+def pool_data(pool: "PoolResult") -> dict[str, Any]:
+    """A trained pool as one JSON object."""
+    return {
+        "folder": str(pool.folder),
+        "key": pool.key,
+        "members": pool.members,
+        "accuracy": pool.accuracy,
+        "repo": repo_data(pool.pushed),
+    }
+
+
+def pool_lines(data: dict[str, Any]) -> list[str]:
+    """A trained pool for people, from `pool_data`."""
+    return [
+        f"pool        {data['folder']}",
+        f"members     {data['members']}",
+        *([f"accuracy    {_by_beta(data['accuracy'])}"] if data["accuracy"] else []),
+        *([f"repository  {data['repo']['url']}"] if data["repo"] else []),
+    ]
+
+
+def _by_beta(members: list[dict[str, float]]) -> str:
+    """Mean accuracy of the members by the share of initial weights blended in."""
+    means = {beta: sum(member[beta] for member in members) / len(members) for beta in members[0]}
+    return ", ".join(f"{mean:.1f} % at beta {float(beta):g}" for beta, mean in means.items())
+
+
+def repo_data(pushed: "Pushed | None") -> dict[str, Any] | None:
+    """Where something was pushed to."""
+    if pushed is None:
+        return None
+    return {"repo_id": pushed.repo_id, "url": pushed.url, "revision": pushed.revision}
+
+
+def result_lines(results: dict[str, Any]) -> list[str]:
+    """What `evaluate` measured, for people: of one set, or of several one below the other under their names."""
+    if "targets" not in results:
+        return accuracy_lines(results)
+    lines: list[str] = []
+    for result in results["targets"]:
+        lines += [*([""] if lines else []), f"{result['target']}:", *accuracy_lines(result)]
+    return [*lines, "", *_side_by_side(results["targets"])]
+
+
+def accuracy_lines(results: dict[str, Any]) -> list[str]:
+    """The measured rows of a results.json as a table, one line on what the numbers are, and whatever else is in it."""
+    rows = results.get("rows", [])
+    if not rows:
+        return ["nothing was measured (no students)"]
+    lines = _aligned([_HEADINGS, *(_cells(row) for row in rows)])
+    metric = results.get("protocol", {}).get("metric")
+    return [
+        *lines,
+        *([metric] if metric else []),
+        *_by_architecture(results.get("cross_architecture", [])),
+        *_ranking_lines(results.get("ranking", {})),
+    ]
+
+
+def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+
+
+def _side_by_side(results: list[dict[str, Any]]) -> list[str]:
+    """A row for every set named on the command line, best first, by the accuracy with hard labels."""
+    found = [
+        (result["target"], row) for result in results for row in result.get("rows", []) if row["set"] == "distilled"
+    ]
+    ordered = sorted(found, key=lambda pair: (pair[1]["labels"], -pair[1]["accuracy"]["mean"]))
+    cells = [
+        (str(name), row["labels"], f"{row['stored_images']:,}", _accuracy(row["accuracy"])) for name, row in ordered
+    ]
+    return _aligned([("distilled set", "labels", "stored", "accuracy %"), *cells]) if cells else []
+
+
+def _by_architecture(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for every set and a column for every architecture."""
+    if not rows:
+        return []
+    from ncfm_hub.publishing.cards.statements import by_architecture
+
+    found = by_architecture(rows)
+    body = [
+        (_SETS.get(line["set"], line["set"]), line["labels"], *(_accuracy(figure) for figure in line["figures"]))
+        for line in found["lines"]
+    ]
+    return ["", *_aligned([("set", "labels", *found["students"]), *body])]
+
+
+def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
+    """DD-Ranking's figures, as fractions."""
+    if not ranking:
+        return []
+    from ncfm_hub.publishing.cards.statements import RANKING
+
+    cells = [
+        (name, f"{figure['mean']:.3f}" + (f" ± {figure['std']:.3f}" if figure["std"] is not None else ""), meaning)
+        for name, meaning in RANKING.items()
+        if (figure := ranking.get(name))
+    ]
+    note = "HLR and LRS are against the whole split at as many updates, which is less than on DD-Ranking's board"
+    return ["", *_aligned(cells), note]
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    seconds = row.get("seconds")
+    return (
+        _SETS.get(row["set"], str(row["set"])),
+        str(row.get("labels", "")),
+        f"{row['images']:,}" if "images" in row else "",
+        f"{row['stored_images']:,}" if row.get("stored_images") is not None else "",
+        _accuracy(row.get("accuracy")),
+        _accuracy(row.get("train_accuracy")),
+        duration(seconds) if seconds is not None else "",
+    )
+
+
+def _accuracy(figure: dict[str, Any] | None) -> str:
+    """`63.4 ± 0.3 (n=5)`; the deviation is left out where there is one student only."""
+    if not figure:
+        return ""
+    deviation = f" ± {figure['std']:.1f}" if figure.get("std") is not None else ""
+    return f"{figure['mean']:.1f}{deviation} (n={figure['n']})"

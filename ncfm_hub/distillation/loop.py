@@ -1,0 +1,95 @@
+"""A whole distillation: its steps in a row, with a checkpoint now and then."""
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ncfm_hub.distillation.checkpoints import load_checkpoint, save_checkpoint
+from ncfm_hub.distillation.distiller import DistillationSettings, Distiller, conditions_of
+from ncfm_hub.extractors.pool import Pool
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.matching.characteristic import ncfd_floor
+from ncfm_hub.matching.step import NCFD_WEIGHT
+from ncfm_hub.sources.types import Source
+from ncfm_hub.utils.progress import Progress, Silent
+
+
+@dataclass
+class Distillation:
+    """A finished (or interrupted) distillation.
+
+    start, stored: (C ipc, c, H, W) float32 in [0, 1], on the CPU, class after class: before and after
+    curve: per step (300 NCFD, cross-entropy of the calibration), each a mean over classes
+    """
+
+    start: torch.Tensor
+    stored: torch.Tensor
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@lru_cache  # classes are many, and their sizes often few
+def floor_of(real_batch: int, images_per_class: int, alpha: float) -> float:
+    """300 NCFD that two samples of one distribution would have at these counts; read beside the loss."""
+    return NCFD_WEIGHT * ncfd_floor(real_batch, images_per_class, alpha)
+
+
+def choose_classes_at_once(classes: int, images_per_class: int, limit: int) -> int:
+    """How many classes make a unit of work, so that their decoded images stay within `limit`.
+
+    The largest divisor of `classes` within it gives all units one shape, for which networks are compiled once. Where
+    that leaves more than half of the limit unused, as for primes, units are as equal as can be and the last is smaller.
+    """
+    most = min(classes, max(1, limit // images_per_class))
+    divisor = max(d for d in range(1, most + 1) if classes % d == 0)
+    if 2 * divisor >= most:
+        return divisor
+    return math.ceil(classes / math.ceil(classes / most))
+
+
+def distill_images(
+    source: Source,
+    pool: Pool,
+    settings: DistillationSettings,
+    engine: Engine,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 50,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Distillation:
+    """Distill: (C ipc) stored images by NCFM.
+
+    checkpoint: file that holds the state every `checkpoint_every` steps; resume: go on from it if it exists.
+    Raises CheckpointError if it was made under other settings.
+    """
+    progress = progress or Silent()
+    shared = checkpoint_settings(source, pool, settings, engine)
+    done, before = 0, 0.0
+    kept: dict[str, torch.Tensor] | None = None
+    if resume and checkpoint is not None and checkpoint.is_file():
+        kept, done, before = load_checkpoint(checkpoint, shared)
+        progress.note(f"going on from step {done} of {settings.steps}")
+    began = time.perf_counter() - before  # a resumed run took as long as all its parts
+    distiller = Distiller(source, pool, settings, engine, progress)
+    if kept is not None:
+        distiller.restore(kept)
+    with progress.bar(settings.steps, "distilling", done) as bar:
+        for number in range(done, settings.steps):
+            ncfd, entropy = distiller.step(number)
+            bar.advance(loss=ncfd + settings.calibration * entropy, ncfd=ncfd)
+            due = (number + 1) % checkpoint_every == 0 or number + 1 == settings.steps
+            if due and checkpoint is not None and engine.accelerator.is_main_process:
+                spent = time.perf_counter() - began
+                save_checkpoint(checkpoint, distiller.tensors(), number + 1, spent, shared)
+    stored = distiller.stored.detach().cpu()
+    return Distillation(distiller.start, stored, distiller.curve, time.perf_counter() - began)
+
+
+def checkpoint_settings(source: Source, pool: Pool, settings: DistillationSettings, engine: Engine) -> dict[str, Any]:
+    """What two runs must share for their images to be bit-identical."""
+    return {"distillation": asdict(settings)} | conditions_of(source, pool, engine)

@@ -1,0 +1,28 @@
+"""Where distillation sets out from: real images of every class, shrunk and tiled."""
+
+import torch
+
+from ncfm_hub.matching.synthetic import mixed_tiles
+from ncfm_hub.sources.types import Source
+from ncfm_hub.utils.seeding import generator
+
+
+def start_rows(source: Source, class_index: int, ipc: int, factor: int, seed: int) -> torch.Tensor:
+    """Rows of `source.train` whose images tile a class's start: (ipc rho^2,); a small class repeats some.
+
+    Drawn by the class's label in the source, whatever other classes there are.
+    """
+    rows = source.class_indices()[class_index]
+    wanted = ipc * factor**2
+    draws = generator(seed, "start", source.info.class_ids[class_index])
+    if len(rows) >= wanted:
+        return rows[torch.randperm(len(rows), generator=draws)[:wanted]]
+    return rows[torch.randint(len(rows), (wanted,), generator=draws)]
+
+
+def make_start(source: Source, ipc: int, factor: int, seed: int) -> torch.Tensor:
+    """The mixed-tile start: (C ipc, c, H, W) float32 in [0, 1]."""
+    classes = range(len(source.info.class_names))
+    return torch.cat(
+        [mixed_tiles(source.train.images[start_rows(source, c, ipc, factor, seed)], factor) for c in classes]
+    )

@@ -1,0 +1,1 @@
+"""A distilled dataset as the memory of a class-incremental learner."""

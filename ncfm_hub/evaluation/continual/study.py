@@ -1,0 +1,210 @@
+"""Class-incremental learning in the way of GDumb: after each step a student is trained from scratch on what is kept of
+all classes seen so far, and tested on the test images of those classes.
+
+Source: Prabhu et al., "GDumb", ECCV 2020. It splits a fixed budget among the classes seen so far; here a memory keeps
+the same number of stored images of every class, as a distilled set does, and every student gets the same number of
+updates. All students of one order start from the same seed, so that memories are compared in pairs.
+
+Legend: S steps, k classes seen after a step.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.evaluation.continual.memories import MEMORIES, Memory, make_memories
+from ncfm_hub.evaluation.continual.plot import plot_steps
+from ncfm_hub.evaluation.continual.results import results_of
+from ncfm_hub.evaluation.continual.seen_classes import (
+    ClassOrder,
+    class_orders,
+    classes_after,
+    images_of_seen,
+    training_of_seen,
+)
+from ncfm_hub.evaluation.protocol import Row, measure, student_journal
+from ncfm_hub.evaluation.students import StudentPlan, Students
+from ncfm_hub.evaluation.subjects import Subject, open_subject
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.networks.build import Architecture
+from ncfm_hub.planning.cost import evaluate_minutes
+from ncfm_hub.planning.plan import announce
+from ncfm_hub.publishing.dataset.folders import check_study_output
+from ncfm_hub.publishing.dataset.names import slug
+from ncfm_hub.sources.types import ImageSet
+from ncfm_hub.utils.files import write_study
+from ncfm_hub.utils.named import Named, path_of
+from ncfm_hub.utils.progress import Bar, Progress, Silent
+
+RESULTS, PLOT = "continual.json", "continual.png"
+
+
+@dataclass(frozen=True)
+class ContinualStudy:
+    """A finished study: the folder with its two files, and the content of `continual.json`."""
+
+    folder: Path
+    results: dict[str, Any] = field(repr=False)
+
+
+def continual(
+    target: Named,
+    *,
+    steps: int = 5,
+    orders: int = 5,
+    memories: Sequence[str] = MEMORIES,
+    labels: str = "hard",
+    seed: int = 0,
+    output: Named | None = None,
+    source: Named | None = None,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    pool: Named | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> ContinualStudy:
+    """Measure a distilled set as the memory of a class-incremental learner; write `continual.json` and a plot.
+
+    steps: in which the classes come, S; orders: random orders of the classes, a student each for every step and memory
+    memories: of "distilled", "random" and "herding"; labels: "hard", or "soft" ones restricted to the classes seen
+    seed: of the orders, the students and the random memories
+    output: folder of the two files, `<target>-continual` in the current one by default, where an earlier study with
+        other results is renamed; no other set may lie there
+    target, source, preset, overrides, pool, revision, token: as in `open_subject`
+    Students already trained under the same conditions are found in the cache: an interrupted study goes on when asked
+    for again. Raises DistilledError where the classes cannot come in so many steps or there are no soft labels.
+    """
+    progress = progress or Silent()
+    folder = path_of(output) or Path(f"{slug(Path(target).resolve().name)}-continual")
+    check_study_output(folder, target, revision=revision, token=token)
+    subject = open_subject(
+        target,
+        source=source,
+        preset=preset,
+        overrides=overrides,
+        pool=pool,
+        revision=revision,
+        token=token,
+        progress=progress,
+    )
+    results = class_incremental(subject, steps, orders, memories, labels, seed, student_journal(), progress)
+    if subject.engine.accelerator.is_main_process:
+        earlier = write_study(folder, (RESULTS, PLOT), results)
+        if earlier:
+            progress.note(f"the study that was there is {earlier} now")
+        plot_steps(results, folder / PLOT)
+    return ContinualStudy(folder, results)
+
+
+def class_incremental(
+    subject: Subject,
+    steps: int,
+    orders: int,
+    memories: Sequence[str],
+    labels: str,
+    seed: int,
+    journal: Path | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The content of `continual.json`; see `continual`. journal: where students are kept."""
+    classes = len(subject.class_names)
+    sizes, drawn = classes_after(classes, steps), class_orders(classes, orders, seed)
+    _check_test_images(subject)
+    _announce(subject, steps * orders * len(memories), progress)
+    kept = make_memories(subject, memories, labels, [order.seed for order in drawn], progress)
+    rows = measure_steps(
+        kept,
+        drawn,
+        sizes,
+        subject.source.tested_on(),
+        subject.architecture(),
+        subject.plan(),
+        subject.engine,
+        journal,
+        progress,
+    )
+    return results_of(subject, kept, drawn, sizes, rows, seed)
+
+
+def measure_steps(
+    memories: Sequence[Memory],
+    orders: Sequence[ClassOrder],
+    sizes: Sequence[int],
+    test: ImageSet,
+    architecture: Architecture,
+    plan: StudentPlan,
+    engine: Engine,
+    journal: Path | None,
+    progress: Progress,
+) -> dict[str, list[list[dict[str, Any]]]]:
+    """By memory, for each step and order: the row of `measure` of one student.
+
+    sizes: k after each step; architecture: of the students, whose heads have k classes instead of its own number
+    """
+    rows_of: dict[str, list[list[dict[str, Any]]]] = {memory.name: [[] for _ in sizes] for memory in memories}
+    # `measure` shares the students of each step and order among the processes.
+    mine = range(engine.accelerator.process_index, len(memories), engine.accelerator.num_processes)
+    with progress.bar(len(mine) * len(orders) * len(sizes) * plan.updates, "continual learning") as bar:
+        within = _Within(bar, progress)
+        for step, size in enumerate(sizes):
+            students = Students(replace(architecture, classes=size), plan, engine)
+            for number, order in enumerate(orders):
+                seen = order.classes[:size]
+                rows, test_seen = _rows(memories, number, seen), images_of_seen(test, seen)
+                for row in measure(rows, test_seen, students, [order.seed], engine, journal, within):
+                    rows_of[row["set"]][step].append(row)
+    return rows_of
+
+
+def _check_test_images(subject: Subject) -> None:
+    """Raise DistilledError where a class cannot be tested once it has come."""
+    untested = set(range(len(subject.class_names))) - set(subject.source.tested_on().labels.tolist())
+    if untested:
+        info = subject.source.info
+        raise DistilledError(
+            f"{info.dataset}, split {info.test_split!r}, has no image of class {info.class_names[min(untested)]!r}; "
+            "a continual study tests every class"
+        )
+
+
+def _announce(subject: Subject, students: int, progress: Progress) -> None:
+    """Say so where training so many students takes long."""
+    only = {"students": students, "baselines": [], "soft_labels": False, "architectures": []}
+    evaluation = subject.recipe.evaluation.model_copy(update=only)
+    recipe = subject.recipe.model_copy(update={"evaluation": evaluation})
+    images = (len(subject.source.train.labels), len(subject.source.tested_on().labels))
+    minutes = evaluate_minutes(recipe, subject.architecture(), len(subject.labels), *images, subject.engine)
+    announce(minutes, "--orders N, --memories distilled,random, --set evaluation.updates=N", progress)
+
+
+def _rows(memories: Sequence[Memory], number: int, seen: Sequence[int]) -> list[Row]:
+    """What students of one order and step are trained on."""
+    return [
+        Row(
+            memory.name,
+            memory.labels,
+            training_of_seen(memory.sets[number], seen),
+            memory.stored_per_class * len(seen),
+        )
+        for memory in memories
+    ]
+
+
+class _Within:
+    """A progress whose bars all move one that is already open."""
+
+    def __init__(self, bar: Bar, progress: Progress):
+        self._bar, self._progress = bar, progress
+
+    def note(self, message: str) -> None:
+        self._progress.note(message)
+
+    @contextmanager
+    def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
+        if done:
+            self._bar.advance(done)
+        yield self._bar

@@ -1,0 +1,135 @@
+"""Measuring sets that lie in folders or on a Hub, one or several, under one recipe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.errors import DistilledError, PipelineError
+from ncfm_hub.evaluation.protocol import student_journal
+from ncfm_hub.evaluation.subjects import Subject, open_subject
+from ncfm_hub.evaluation.table import SETS_IN_ORDER, evaluate_subject
+from ncfm_hub.networks.build import check_network
+from ncfm_hub.planning.plan import announce_evaluation
+from ncfm_hub.publishing.cards.dataset_card import read_pipeline, read_results, write_card
+from ncfm_hub.publishing.dataset.layout import PIPELINE, RESULTS
+from ncfm_hub.utils.files import write_json, write_study
+from ncfm_hub.utils.progress import Progress
+
+
+def evaluate_sets(
+    targets: Sequence[str],
+    *,
+    source: str | None,
+    preset: str | None,
+    overrides: Mapping[str, Any] | None,
+    pool: str | None,
+    with_ranking: bool,
+    again: bool,
+    update: bool,
+    revision: str | None,
+    token: str | None,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """See `ncfm_hub.api.evaluate`; a result for every target, in their order."""
+    if update:
+        _check_folders(targets)
+    subjects: list[Subject] = []
+    for target in targets:  # all are read before the first is measured
+        subject = open_subject(
+            target,
+            source=source,
+            preset=preset,
+            overrides=overrides,
+            pool=pool,
+            revision=revision,
+            token=token,
+            progress=progress,
+        )
+        subjects.append(_like(subjects[0], subject) if subjects else _settled(subject))
+    for subject in subjects:
+        _check(subject, with_ranking, update)
+    for subject in subjects:
+        announce_evaluation(
+            subject.recipe,
+            subject.source.info,
+            len(subject.labels),
+            (len(subject.source.train.labels), len(subject.source.tested_on().labels)),
+            subject.engine,
+            progress,
+            with_ranking,
+        )
+    found = []
+    for subject in subjects:
+        result = evaluate_subject(subject, with_ranking, student_journal(), progress, again=again)
+        if update and subject.folder and subject.engine.accelerator.is_main_process:
+            _update(subject.folder, result, progress)
+        found.append({"target": subject.name, **result} if len(targets) > 1 else result)
+    return found
+
+
+def _settled(subject: Subject) -> Subject:
+    """With the number of updates in place of epochs, which may be others' too."""
+    evaluation = subject.recipe.evaluation.model_copy(update={"updates": subject.plan().updates, "epochs": None})
+    return replace(subject, recipe=subject.recipe.model_copy(update={"evaluation": evaluation}))
+
+
+def _like(first: Subject, other: Subject) -> Subject:
+    """Another set as it is measured beside the first: all rows of a table are trained alike, on one machine."""
+    if other.source.fingerprint != first.source.fingerprint:
+        raise DistilledError(
+            f"{first.name} is measured on {first.source.info.dataset} and {other.name} on {other.source.info.dataset}, "
+            "or on another part or size of it; sets of one table share one source: name it by --source, or measure "
+            "them one by one"
+        )
+    recipe, shared = other.recipe, first.recipe
+    source = recipe.source.model_copy(update={"flip": shared.source.flip})
+    changed = {"evaluation": shared.evaluation, "engine": shared.engine, "source": source}
+    return replace(other, recipe=recipe.model_copy(update=changed), engine=first.engine, source=first.source)
+
+
+def _check(subject: Subject, with_ranking: bool, update: bool) -> None:
+    """Raise what would otherwise go wrong after hours of work."""
+    evaluation = subject.recipe.evaluation
+    if not evaluation.students and (with_ranking or update or evaluation.architectures):
+        raise PipelineError("no students measure nothing: --students is 0; expected 1 or more")
+    for name in evaluation.architectures:
+        check_network(subject.architecture(name))
+    if update and subject.folder:
+        made_from = read_pipeline(subject.folder).get("source", {}).get("fingerprint")
+        if made_from != subject.source.fingerprint:
+            raise DistilledError(
+                f"{subject.name} was made from other images than {subject.source.info.dataset} gives now; its card is "
+                "about those: measure it without --update"
+            )
+
+
+def _check_folders(targets: Sequence[str]) -> None:
+    for target in targets:
+        if not (Path(target).expanduser() / PIPELINE).is_file():
+            raise DistilledError(f"{target} is not a folder of a distilled set, so that no card there can be updated")
+
+
+def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
+    """Put what was measured into the folder's results and card; what was measured under the same protocol stays there,
+    what was under another is kept beside."""
+    before = read_results(folder)
+    if before.get("protocol") == result["protocol"]:
+        for table in ("rows", "cross_architecture"):
+            if table in before and table in result:
+                result = result | {table: _merged(before[table], result[table])}
+    if before.get("protocol") == result["protocol"] or not before.get("rows"):
+        write_json(folder / RESULTS, before | result)
+    else:
+        # What is known of the run itself, its loss for example, is of no protocol.
+        before = {key: value for key, value in before.items() if key not in ("cross_architecture", "ranking")}
+        earlier = write_study(folder, (RESULTS,), before | result)
+        progress.note(f"what was measured before was under another protocol; it is in {earlier} now")
+    write_card(folder)
+
+
+def _merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of both, students by students in the order of the table; of the same set and labels those of now."""
+    rows = {(row.get("student"), row["set"], row["labels"]): row for row in (*before, *now)}
+    students = list(dict.fromkeys(student for student, _, _ in rows))
+    return sorted(rows.values(), key=lambda row: (students.index(row.get("student")), SETS_IN_ORDER.index(row["set"])))

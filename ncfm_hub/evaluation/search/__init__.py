@@ -1,0 +1,1 @@
+"""Whether a distilled dataset ranks architectures as the whole dataset does."""

@@ -1,0 +1,170 @@
+"""Training many architectures on a proxy and on the whole set, one after another."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ncfm_hub.errors import Diverged, PoolError
+from ncfm_hub.evaluation.protocol import Row, measure, student_journal
+from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.networks.build import Architecture, check_network
+from ncfm_hub.planning.cost import NETWORK_EFFICIENCY, TRAINING, forward_operations, machine_speed
+from ncfm_hub.sources.types import ImageSet
+from ncfm_hub.utils.counting import counted
+from ncfm_hub.utils.progress import Bar, Progress, Silent
+
+PROXY_UPDATES = 200
+WHOLE_UPDATES = 800
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Optimiser updates on a proxy and on the whole set, and students of each architecture."""
+
+    proxy_updates: int = PROXY_UPDATES
+    whole_updates: int = WHOLE_UPDATES
+    students: int = 1
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What every architecture is trained on, and the images that it is measured on."""
+
+    proxies: tuple[Row, ...]
+    whole: Row
+    test: ImageSet
+
+
+class _NotReady(Exception):
+    """A student is to be trained, and nothing has been compiled for it yet."""
+
+
+class _Watched(Students):
+    """Students that are made ready outside the time that is measured."""
+
+    ready = False
+
+    def train_and_test(
+        self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor, seed: int, bar: Bar
+    ) -> StudentResult:
+        if not self.ready:
+            raise _NotReady
+        return super().train_and_test(training, test_images, test_labels, seed, bar)
+
+    def get_ready(self, training: TrainingSet) -> None:
+        """Have the network compiled for the shapes that it will see, by one update and one look."""
+        self.plan = replace(self.plan, updates=1)
+        with Silent().bar(1, "") as bar:
+            super().train_and_test(training, training.images[:1], training.labels[:1], 0, bar)
+        self.ready = True
+
+
+def measure_candidates(
+    candidates: Sequence[Architecture],
+    sets: Sets,
+    plan: StudentPlan,
+    budget: Budget,
+    engine: Engine,
+    progress: Progress,
+) -> tuple[list[Figures], list[Figures]]:
+    """What was measured of each architecture, and those that failed with the reason: what cannot take such images, is
+    too large, or does not keep finite weights.
+
+    Of each: name, parameters, accuracies (n, mean, std, values) and seconds by set.
+    """
+    trained: list[Figures] = []
+    failed: list[Figures] = []
+    usable = [one for one in candidates if _can_be_used(one, failed, progress)]
+    each = (len(sets.proxies) * budget.proxy_updates + budget.whole_updates) * budget.students
+    progress.note(_estimate(usable, plan.batch_size * each, engine))
+    with progress.bar(len(usable) * each, "searching") as bar:
+        for number, architecture in enumerate(usable, 1):
+            one = _OneBar(progress, bar, architecture.name)
+            try:
+                trained.append(_measure(architecture, sets, plan, budget, engine, one))
+            except (RuntimeError, Diverged) as error:  # out of memory, or not to be compiled
+                _record(failed, architecture, error, progress)
+            else:
+                progress.note(f"{number}/{len(usable)} {_told(trained[-1])}")
+            one.catch_up(each)
+    return trained, failed
+
+
+def _measure(
+    architecture: Architecture, sets: Sets, plan: StudentPlan, budget: Budget, engine: Engine, progress: Progress
+) -> Figures:
+    students = _Watched(architecture, plan, engine, at_once=1)
+
+    def measure_rows(progress: Progress) -> list[Figures]:
+        found = []
+        for rows, updates in ((sets.proxies, budget.proxy_updates), ((sets.whole,), budget.whole_updates)):
+            students.plan = replace(plan, updates=updates)
+            found += measure(rows, sets.test, students, range(budget.students), engine, student_journal(), progress)
+        return found
+
+    try:
+        found = measure_rows(Silent())
+    except _NotReady:
+        students.get_ready(sets.proxies[0].training)
+        found = measure_rows(progress)
+    return {
+        "name": architecture.name,
+        "parameters": sum(weights.numel() for weights in students.trainer.network.parameters()),
+        **{row["set"]: row["accuracy"] for row in found},
+        "seconds": {row["set"]: row["seconds"] for row in found},
+    }
+
+
+def _can_be_used(architecture: Architecture, failed: list[Figures], progress: Progress) -> bool:
+    try:
+        check_network(architecture)
+    except PoolError as error:
+        _record(failed, architecture, error, progress)
+        return False
+    return True
+
+
+def _record(failed: list[Figures], architecture: Architecture, error: Exception, progress: Progress) -> None:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    failed.append({"name": architecture.name, "reason": reason})
+    progress.note(f"{architecture.name} is left out: {reason}")
+
+
+def _told(one: Figures) -> str:
+    kinds = ", ".join(f"{one[kind]['mean']:.1f} % {kind}" for kind in one["seconds"])
+    return f"{one['name']}: {kinds} ({sum(one['seconds'].values()):.0f} s)"
+
+
+def _estimate(architectures: Sequence[Architecture], images: int, engine: Engine) -> str:
+    """images: trained on by each."""
+    operations = TRAINING * images * sum(forward_operations(one) for one in architectures)
+    minutes = operations / (NETWORK_EFFICIENCY * machine_speed(engine.device)) / 60
+    return f"{counted(len(architectures), 'architecture')}, about {max(minutes, 1):.0f} min if none was trained before"
+
+
+class _OneBar:
+    """The bars of one architecture's trainings, as a part of the search's."""
+
+    def __init__(self, progress: Progress, bar: Bar, name: str):
+        self._progress, self._bar, self._name, self._done = progress, bar, name, 0
+
+    def note(self, message: str) -> None:
+        self._progress.note(message)
+
+    @contextmanager
+    def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
+        yield self
+
+    def advance(self, count: int = 1, **figures: float | str) -> None:
+        self._done += count
+        self._bar.advance(count, architecture=self._name, **figures)
+
+    def catch_up(self, total: int) -> None:
+        """The architecture is done with, however far it came now."""
+        if self._done < total:
+            self.advance(total - self._done)

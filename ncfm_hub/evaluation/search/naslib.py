@@ -1,0 +1,61 @@
+"""A distilled set for NASLib (https://github.com/automl/NASLib) and what else takes torchvision-like datasets."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ncfm_hub.evaluation.subjects import open_subject
+from ncfm_hub.sources.types import ImageSet
+from ncfm_hub.utils.named import Named
+from ncfm_hub.utils.seeding import generator
+
+Transform = Callable[[Any], Any]
+
+
+class LabelledImages(torch.utils.data.Dataset[tuple[Any, int]]):
+    """Map-style dataset as torchvision's are: `targets` is a list of ints, `transform` is given a PIL image.
+
+    images: uint8 (N, c, H, W); without a transform an item's image is a float tensor (c, H, W) in [0, 1]
+    """
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, transform: Transform | None = None):
+        self.images = images
+        self.targets: list[int] = labels.tolist()
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        if self.transform is None:
+            return self.images[index].float() / 255, self.targets[index]
+        from torchvision.transforms.functional import to_pil_image
+
+        return self.transform(to_pil_image(self.images[index])), self.targets[index]
+
+
+def naslib_datasets(
+    target: Named,
+    *,
+    train_transform: Transform | None = None,
+    test_transform: Transform | None = None,
+    seed: int = 0,
+    source: Named | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+) -> tuple[LabelledImages, LabelledImages]:
+    """(train, test): the distilled set `target`, and its source's test split.
+
+    It is what `get_data` of NASLib's CustomDataset is to return. NASLib splits the training set by row number into
+    training and validation, so its rows are shuffled by `seed`: class after class, as they are stored, each of the two
+    would lack classes. source: as for `open_subject`. Raises DistilledError if the target cannot be used.
+    """
+    subject = open_subject(target, source=source, revision=revision, token=token)
+    order = torch.randperm(len(subject.labels), generator=generator(seed, "naslib"))
+    train = ImageSet(subject.images[order], subject.labels[order])
+    test = subject.source.tested_on()
+    return (
+        LabelledImages(train.images, train.labels, train_transform),
+        LabelledImages(test.images, test.labels, test_transform),
+    )

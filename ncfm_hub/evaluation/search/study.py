@@ -1,0 +1,140 @@
+"""Architecture search by a distilled set: does it order architectures as the whole training set does, and how much
+sooner?
+
+Every architecture is trained on the distilled set, on random images of the same storage and on the whole set, for as
+many optimiser updates as told, and measured on images of the training split that are kept out of the latter two.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ncfm_hub.errors import PoolError
+from ncfm_hub.evaluation.baselines import random_images
+from ncfm_hub.evaluation.protocol import Row
+from ncfm_hub.evaluation.search.agreement import agreement
+from ncfm_hub.evaluation.search.candidates import Budget, Sets, measure_candidates
+from ncfm_hub.evaluation.students import TrainingSet
+from ncfm_hub.evaluation.subjects import Subject, open_subject
+from ncfm_hub.networks.grid import convnet_grid
+from ncfm_hub.publishing.dataset.dataset import images_digest
+from ncfm_hub.sources import Source, cut_validation, is_validation
+from ncfm_hub.utils.counting import counted
+from ncfm_hub.utils.named import Named
+from ncfm_hub.utils.places import folder_name
+from ncfm_hub.utils.progress import Progress, Silent
+from ncfm_hub.utils.seeding import generator
+
+SAMPLE = 20  # architectures of the grid, unless told
+Figures = dict[str, Any]
+
+
+def search_architectures(
+    target: Named,
+    *,
+    architectures: Sequence[str] | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    budget: Budget | None = None,
+    random_baseline: bool = True,
+    source: Named | None = None,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> Figures:
+    """How well the set `target` ranks architectures; the content of `nas.json`.
+
+    architectures: names; None for the grid of 720 ConvNets. sample: how many of them, drawn by `seed`; a larger sample
+        holds the smaller one. None for all that were named, or SAMPLE of the grid
+    Students that were trained under the same conditions before are not trained again, so a second call goes on where
+    the first was stopped. An architecture that cannot be used, or whose weights do not stay finite, is recorded with
+    the reason. Raises PoolError for an unknown name, or where no architecture could be measured.
+    """
+    progress, budget = progress or Silent(), budget or Budget()
+    names = choose_architectures(architectures, sample, seed)
+    subject = open_subject(
+        target,
+        source=source,
+        preset=preset,
+        overrides=overrides,
+        revision=revision,
+        token=token,
+        progress=progress,
+        test="if there",  # measured on a part of the training split in any case
+    )
+    if subject.engine.accelerator.num_processes > 1:
+        raise PoolError("an architecture search runs in one process; start it without a launcher")
+    candidates = list(dict.fromkeys(subject.architecture(name) for name in names))
+    part = _validation_of(subject.source)
+    sets = _sets(subject, part, random_baseline)
+    trained, failed = measure_candidates(candidates, sets, subject.plan(), budget, subject.engine, progress)
+    if not trained:
+        raise PoolError(
+            f"none of {counted(len(failed), 'architecture')} could be measured; the first: {failed[0]['reason']}"
+        )
+    proxies = {row.name: [one[row.name]["mean"] for one in trained] for row in sets.proxies}
+    return {
+        "ncfm_hub": 1,
+        "target": folder_name(subject.name) if Path(subject.name).expanduser().is_dir() else subject.name,
+        "source": subject.source.info.public_name,
+        "images_sha256": images_digest(subject.images, subject.labels),
+        "protocol": _protocol(subject, part, budget) | {"drawn_from": _space(architectures), "seed": seed},
+        "agreement": agreement(proxies, [one["whole"]["mean"] for one in trained], seed),
+        "seconds": {kind: round(sum(one["seconds"][kind] for one in trained), 1) for kind in trained[0]["seconds"]},
+        "architectures": trained,
+        "failed": failed,
+    }
+
+
+def choose_architectures(names: Sequence[str] | None, sample: int | None, seed: int) -> list[str]:
+    """The names to train, without repetition; see `search_architectures`."""
+    every = convnet_grid() if names is None else list(dict.fromkeys(names))
+    wanted = sample or (SAMPLE if names is None else len(every))
+    if wanted >= len(every):
+        return every
+    order = torch.randperm(len(every), generator=generator(seed, "architectures"))
+    return [every[number] for number in order[:wanted]]
+
+
+def _space(architectures: Sequence[str] | None) -> str:
+    return f"{len(convnet_grid())} ConvNets" if architectures is None else f"{len(set(architectures))} that were named"
+
+
+def _validation_of(source: Source) -> Source:
+    """The source with a part of its training split to measure on; the test split is for no choice."""
+    return source if is_validation(source.info.test_split) else cut_validation(source)
+
+
+def _sets(subject: Subject, part: Source, random_baseline: bool) -> Sets:
+    """The proxies and the whole set, all with hard labels; part: the source with its validation part cut out."""
+
+    def hard(name: str, images: torch.Tensor, labels: torch.Tensor, stored: int) -> Row:
+        return Row(name, "hard", TrainingSet(images, labels), stored)
+
+    proxies = [hard("distilled", subject.images, subject.labels, subject.stored)]
+    if random_baseline:
+        chosen = random_images(part, subject.ipc, subject.seed)
+        proxies.append(hard("random", chosen.images, chosen.labels, len(chosen.labels)))
+    whole = hard("whole", part.train.images, part.train.labels, len(part.train.labels))
+    return Sets(tuple(proxies), whole, part.tested_on())
+
+
+def _protocol(subject: Subject, part: Source, budget: Budget) -> Figures:
+    recipe = asdict(subject.plan())
+    del recipe["updates"]
+    return {
+        "metric": "top-1 accuracy in percent at the last update",
+        "split": part.info.test_split,
+        "test_images": len(part.tested_on().labels),
+        # Such a set may know something of them, though nothing is trained on them as they are.
+        "distilled_from_test_images": None if subject.parts is None else subject.source is not part,
+        "labels": "hard",
+        **asdict(budget),
+        "recipe": recipe,
+        "engine": subject.engine.describe(),
+    }

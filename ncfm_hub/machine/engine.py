@@ -1,0 +1,191 @@
+"""The machine a run is carried out on: device, precision, compilation, processes.
+
+`open_engine` looks at the machine once and says what it falls back to; everything else asks the Engine.
+"""
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import torch
+from accelerate import Accelerator
+
+from ncfm_hub.errors import NcfmHubError
+from ncfm_hub.machine.cpu import cpu_features, cpu_name
+from ncfm_hub.machine.native import cpp_compiler, damaged_libraries
+from ncfm_hub.machine.processes import join_processes
+from ncfm_hub.utils.progress import Progress, Silent
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How to compute.
+
+    precision: "fp32" or "bf16" (autocast on the networks' forward and backward; statistics stay in fp32)
+    compiled: networks go through torch.compile, all or only ConvNets
+    native: ConvNets run as C++ of ours instead, which is faster: in fp32 on a CPU
+    """
+
+    accelerator: Accelerator
+    precision: str
+    compiled: bool | Literal["ConvNets"]
+    native: bool
+
+    @property
+    def device(self) -> torch.device:
+        return self.accelerator.device
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which networks run."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def compile(self, function: Callable[..., Any], network: torch.nn.Module) -> Callable[..., Any]:
+        """The function, which runs this network, compiled for the shapes it will see, or itself."""
+        from ncfm_hub.networks.convnet import ConvNet
+
+        if not self.compiled or (self.compiled == "ConvNets" and not isinstance(network, ConvNet)):
+            return function
+        return torch.compile(function, dynamic=False)
+
+    def decide_once(self, decide: Callable[[], T]) -> T:
+        """What the main process decides, in every process: each for itself may find the files of a cache otherwise.
+
+        What it refuses by an NcfmHubError is refused in all of them.
+        """
+        if self.accelerator.num_processes == 1:
+            return decide()
+        from accelerate.utils import broadcast_object_list
+
+        told: list[Any] = [None, None]
+        if self.accelerator.is_main_process:
+            try:
+                told[0] = decide()
+            except NcfmHubError as error:
+                told[1] = error
+        answer, refused = broadcast_object_list(told)
+        if refused is not None:
+            raise refused
+        return cast(T, answer)
+
+    def describe(self) -> dict[str, Any]:
+        """What a distilled dataset's `pipeline.yaml` states about the machine."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
+        return {
+            "device": self.device.type,
+            "description": name,
+            "threads": torch.get_num_threads(),
+            "processes": self.accelerator.num_processes,
+            "precision": self.precision,
+            "compile": self.compiled,
+            "native": self.native,
+        }
+
+
+def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progress | None = None) -> Engine:
+    """Choose device, precision and compilation.
+
+    precision: "auto", "fp32" or "bf16"; compile_: "auto", "on" or "off", where "auto" on a CPU compiles ConvNets alone.
+    What was asked for and cannot be had is said once through `progress`, and done without.
+    """
+    progress = progress or Silent()
+    keep_freed_memory()
+    on_gpu = torch.cuda.is_available()
+    join_processes(on_gpu)
+    accelerator = Accelerator(cpu=not on_gpu)
+    device = accelerator.device
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+    chosen = precision
+    if precision == "auto":
+        chosen = "bf16" if _bf16_pays(device) else "fp32"
+    elif precision == "bf16" and not _bf16_works(device):
+        progress.note("no bf16 on this machine; computing in fp32")
+        chosen = "fp32"
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 means fp32
+    compiled = _worth_compiling(device, compile_)
+    native = bool(compiled) and device.type == "cpu" and chosen == "fp32" and cpp_compiler() is not None
+    if native:
+        from ncfm_hub.networks.convnet import native_works
+
+        for library in damaged_libraries():
+            progress.note(f"{library} is damaged; it is built anew")
+        native = native_works()
+        if not native:
+            progress.note("the C++ of ConvNets cannot be built or kept here; they run about a third as fast")
+    if compiled and not compiler_found(device):
+        which = "ConvNets" if compiled == "ConvNets" else "networks"
+        but = " that the C++ is not for" if native else ""
+        progress.note(f"no compiler with the headers of Python found; {which}{but} run uncompiled, about half as fast")
+        compiled = False
+    return Engine(accelerator, chosen, compiled, native)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep large freed blocks instead of handing them back.
+
+    A convolution's output of some 30 MB is otherwise mapped and unmapped at every call, and the page faults cost more
+    than the convolution (1.4x on training a ConvNet-3 on a CPU).
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            m_trim_threshold, m_mmap_threshold = -1, -3
+            libc.mallopt(m_mmap_threshold, 1 << 30)
+            libc.mallopt(m_trim_threshold, 1 << 30)
+
+
+def images_within(at_32_px: int, resolution: int) -> int:
+    """How many images of a resolution take the memory of so many at 32 px; of smaller ones no more than those."""
+    return max(1, at_32_px * 32**2 // max(32**2, resolution**2))
+
+
+def compiler_found(device: torch.device) -> bool:
+    """Whether torch.compile has what it needs: a compiler and Python's headers, and triton on a GPU."""
+    if device.type == "cuda":
+        named = os.environ.get("CC")
+        found = _triton_works(device) and any(
+            shutil.which(name) for name in ([named] if named else ["gcc", "clang", "cc"])
+        )
+    else:
+        found = cpp_compiler() is not None
+    return found and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+
+
+def _worth_compiling(device: torch.device, compile_: str) -> bool | Literal["ConvNets"]:
+    """What the switch means on a device.
+
+    On one core of a busy machine two timm networks, resnet10t and mobilenetv3_small_050, took 98 and 194 s to compile
+    for training and evaluation, and then 1.04 and 0.87 of the time for an update of 64 images of 32 px: one never comes
+    out even, the other after some 20,000 updates. A ConvNet-3 took 34 s, and then 0.54 of the time: after 140.
+    """
+    return "ConvNets" if compile_ == "auto" and device.type == "cpu" else compile_ != "off"
+
+
+def _triton_works(device: torch.device) -> bool:
+    """Whether triton is there and has code for the GPU: from Volta (compute capability 7) on."""
+    return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device)[0] >= 7
+
+
+def _bf16_works(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" or "bf16" in cpu_features()
+
+
+def _bf16_pays(device: torch.device) -> bool:
+    """On CPUs only tile units (AMX) make bf16 faster; with AVX-512 alone convolutions take 1.7x as long as in fp32."""
+    return _bf16_works(device) and (device.type != "cpu" or "amx_tile" in cpu_features())

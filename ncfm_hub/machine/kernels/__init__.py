@@ -1,0 +1,1 @@
+"""C++ for ConvNets on CPUs, and what calls it."""

@@ -1,0 +1,104 @@
+"""C++ of our own, built for this machine when it is first used and kept in the cache."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from ncfm_hub.machine.cpu import cpu_features
+from ncfm_hub.utils.files import cache_root, sha256_file
+
+FLAGS = ["-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"]
+_DIGITS = 16  # of a digest, in a name
+
+
+def cpp_compiler() -> str | None:
+    """The C++ compiler: what `CXX` names, else the first of g++, clang++ and c++ that is there."""
+    named = os.environ.get("CXX")
+    return next(
+        (path for name in ([named] if named else ["g++", "clang++", "c++"]) if (path := shutil.which(name))), None
+    )
+
+
+@lru_cache
+def native_library(source: Path) -> ctypes.CDLL | None:
+    """A file of C++ as a library; None if it cannot be had here: no compiler, one without OpenMP, or no place for it.
+
+    It is code: a folder that others could write to is not used. Its name ends with its digest, and one that is damaged
+    is made again.
+    """
+    compiler = cpp_compiler()
+    if compiler is None:
+        return None
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    # A cache can be shared by machines that differ in what a library may use.
+    machine = [platform.machine(), platform.processor(), *sorted(cpu_features())]
+    made_of = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, version, *machine])
+    key = f"{source.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:_DIGITS]}"
+    folder = _folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_own(folder):
+            return None
+        for library in folder.glob(f"{key}-*.so"):
+            if _is_sound(library):
+                return ctypes.CDLL(str(library))
+            library.unlink(missing_ok=True)
+        built = _build(compiler, source, folder / key)
+        return ctypes.CDLL(str(built)) if built else None
+    except OSError:
+        return None
+
+
+def damaged_libraries() -> list[Path]:
+    """Libraries in the cache that are not as they were built, which are going to be built again."""
+    return [library for library in sorted(_folder().glob("*-*-*.so")) if not _is_sound(library)]
+
+
+def _folder() -> Path:
+    return cache_root() / "native"
+
+
+def _is_sound(library: Path) -> bool:
+    return library.stem.rpartition("-")[2] == sha256_file(library)[:_DIGITS]
+
+
+def call(library: ctypes.CDLL | None, function: str, *arguments: torch.Tensor | int | float | None) -> None:
+    """Call a function of a library: tensors as their addresses (None: null), whole numbers as long, others as double.
+
+    Tensors are contiguous in the order the function wants; no check is made here.
+    """
+    getattr(library, function)(*(_as_c(argument) for argument in arguments))
+
+
+def _as_c(value: torch.Tensor | int | float | None) -> object:
+    if isinstance(value, int):
+        return ctypes.c_long(value)
+    if isinstance(value, float):
+        return ctypes.c_double(value)
+    return ctypes.c_void_p(None if value is None else value.data_ptr())
+
+
+def _build(compiler: str, source: Path, stem: Path) -> Path | None:
+    """Under a name of its own and renamed, so that two processes may do it at once."""
+    with tempfile.TemporaryDirectory(dir=stem.parent) as scratch:
+        made = Path(scratch) / "library.so"
+        built = subprocess.run([compiler, *FLAGS, str(source), "-o", str(made)], capture_output=True, check=False)
+        if built.returncode != 0:
+            return None
+        return made.replace(stem.with_name(f"{stem.name}-{sha256_file(made)[:_DIGITS]}.so"))
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether the folder is this user's and only this user may write to it."""
+    if os.name != "posix":
+        return True
+    found = folder.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & 0o022

@@ -1,0 +1,1 @@
+"""Make, freeze and train networks."""

@@ -1,0 +1,227 @@
+"""Making a network for a source, and looking at it as features and logits.
+
+Legend: N images, c channels, (H, W) resolution, D features, C classes.
+"""
+
+import difflib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
+from torch import nn
+
+from ncfm_hub.errors import PoolError
+from ncfm_hub.networks import small_images as small_images  # registers AlexNet, VGG-11 and ResNet-18
+from ncfm_hub.networks.grid import convnet_name, convnet_options  # registers ConvNets
+from ncfm_hub.networks.weights_size import weights_size
+from ncfm_hub.utils.waiting import patient
+
+_ANY_CONVNET = "ncfm_convnet"  # by which timm makes ConvNets of all forms
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to make a network of the pool again, its weights apart.
+
+    mean, std: per channel, in [0, 1] units; images are normalised by them before the network and before augmentation
+    """
+
+    name: str
+    classes: int
+    channels: int
+    resolution: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Architecture":
+        return cls(**value | {"mean": tuple(value["mean"]), "std": tuple(value["std"])})
+
+
+def convnet_for(resolution: int) -> str:
+    """The ConvNet of the field for a resolution: depth 3 up to 32 px, 4 up to 64, 5 beyond."""
+    return "ncfm_convnet3" if resolution <= 32 else "ncfm_convnet4" if resolution <= 64 else "ncfm_convnet5"
+
+
+def pretrained_name(backbone: str | None, weights: str) -> str:
+    """The name under which timm finds `weights`: itself if it names a place (`hf-hub:`, `local-dir:`), else a tag."""
+    if is_place(weights):
+        return weights
+    if backbone is None:
+        raise PoolError(f"weights {weights!r} are a tag of a backbone; name the backbone too (--backbone)")
+    return f"{backbone}.{weights}"
+
+
+def is_place(weights: str) -> bool:
+    """Whether `weights` names a place where they lie, and not a tag of timm's."""
+    return weights.startswith(("hf-hub:", "hf_hub:", "local-dir:"))
+
+
+def backbone_of(weights: str) -> str:
+    """The architecture that the configuration beside weights ("hf-hub:", "local-dir:") names; weights are not read.
+
+    Raises PoolError if there is none to be had.
+    """
+    name = pretrained_name(None, weights)
+    try:
+        with torch.device("meta"), _fetching():
+            network: Any = timm.create_model(name, pretrained=False)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PoolError(f"the weights {weights!r} cannot be had: {reason}") from error
+    _check_size(network, weights)
+    return name_of(network)
+
+
+def _check_size(network: nn.Module, weights: str) -> None:
+    """Raise PoolError for an architecture that the file of its weights cannot fill, at a byte a parameter."""
+    parameters, size = sum(parameter.numel() for parameter in network.parameters()), weights_size(weights)
+    if size is not None and size < parameters:
+        raise PoolError(
+            f"the weights {weights!r} have {size:,} bytes, too few for {name_of(network)!r} with its {parameters:,} "
+            "parameters, which their config.json names"
+        )
+
+
+def check_backbone(backbone: str, weights: str) -> None:
+    """Raise PoolError where `backbone` and the place of `weights` name two architectures, of which one would be used.
+
+    A tag of timm's is one of the backbone's own, and so fits.
+    """
+    if not is_place(weights):
+        return
+    found = backbone_of(weights)
+    if found != backbone.split(".")[0]:
+        raise PoolError(
+            f"backbone {backbone!r} and the weights {weights!r}, which are of {found!r}, are two architectures; leave "
+            f"out one of pool.backbone (--backbone) and pool.pretrained (--pretrained), or name weights of {backbone!r}"
+        )
+
+
+@contextmanager
+def _fetching() -> Iterator[None]:
+    """Bound how long timm waits for weights: for those on a Hub, and for the few at plain addresses."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(HF_HUB_DOWNLOAD_TIMEOUT)  # for the latter timm gives no other way to say it
+    try:
+        with patient():
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def name_of(network: Any) -> str:
+    """The architecture's name, of a network that timm made by the configuration beside weights."""
+    name = str(network.pretrained_cfg["architecture"]).split(".")[0]
+    return convnet_name(*network.form) if name == _ANY_CONVNET else name
+
+
+def build_network(architecture: Architecture, pretrained: str | None = None) -> nn.Module:
+    """A network with a fresh head for the classes: fresh weights, or those timm finds under `pretrained`.
+
+    Raises PoolError if timm knows no such architecture, or cannot load the weights or adapt them to the source.
+    """
+    name, arguments = timm_call(architecture)
+    if pretrained:
+        name = pretrained
+    elif not timm.is_model(name):
+        close = difflib.get_close_matches(name.split(".")[0], timm.list_models())
+        hint = f"; close: {', '.join(close)}" if close else ""
+        raise PoolError(f"timm knows no backbone {name!r}{hint}")
+    try:
+        with _fetching() if pretrained else nullcontext():
+            network: Any = timm.create_model(name, pretrained=pretrained is not None, **arguments)
+        if pretrained:
+            network.reset_classifier(architecture.classes)  # timm keeps the head where the number of classes agrees
+        return network
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        wanted = pretrained or architecture.name
+        raise PoolError(
+            f"backbone {wanted!r} cannot be made for {architecture.resolution} px images: {reason}"
+        ) from error
+
+
+def timm_call(architecture: Architecture) -> tuple[str, dict[str, Any]]:
+    """The name under which timm makes a network of this architecture, and the arguments that it takes."""
+    arguments: dict[str, Any] = {"num_classes": architecture.classes, "in_chans": architecture.channels}
+    options = convnet_options(architecture.name)
+    if options is not None:
+        return _ANY_CONVNET, arguments | {"img_size": architecture.resolution} | options
+    if architecture.name.startswith("ncfm_convnet") or _made_for_one_size(architecture):
+        arguments["img_size"] = architecture.resolution
+    return architecture.name, arguments
+
+
+def shapes_of(architecture: Architecture) -> dict[str, torch.Tensor]:
+    """The weights of a network by name, without values and without the memory for them ("meta")."""
+    with torch.device("meta"):
+        return build_network(architecture).state_dict()
+
+
+def check_network(architecture: Architecture) -> None:
+    """Raise PoolError unless images of the source's size go through and come out as features and logits."""
+    network = FeaturesAndLogits(build_network(architecture)).eval()
+    x = torch.zeros(2, architecture.channels, architecture.resolution, architecture.resolution)
+    try:
+        with torch.no_grad():
+            features, logits = network(x)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PoolError(
+            f"backbone {architecture.name!r} cannot be used on {architecture.resolution} px images: {reason}"
+        ) from error
+    if features.ndim != 2 or logits.shape != (2, architecture.classes):
+        raise PoolError(
+            f"backbone {architecture.name!r} gives features {list(features.shape)} and logits {list(logits.shape)}; "
+            f"expected [2, D] and {[2, architecture.classes]}"
+        )
+
+
+def _made_for_one_size(architecture: Architecture) -> bool:
+    """Whether timm makes this network for one size of images, another than the source's unless told."""
+    if not timm.is_model(architecture.name):
+        return False
+    config = timm.get_pretrained_cfg(architecture.name)
+    return config is not None and config.fixed_input_size and config.input_size[-1] != architecture.resolution
+
+
+class FeaturesAndLogits(nn.Module):
+    """A timm network that answers both: features (N, D) before the classifier, logits (N, C)."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network: Any = network  # timm's networks share these three methods, not a type
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
+        return features, self.network.get_classifier()(features)
+
+
+def normalise(images: torch.Tensor, architecture: Architecture) -> torch.Tensor:
+    """uint8 or [0, 1] float images (N, c, H, W) -> zero mean, unit deviation, float32."""
+    pixels = images.float() / 255 if images.dtype == torch.uint8 else images
+    mean = torch.tensor(architecture.mean, device=images.device)[:, None, None]
+    std = torch.tensor(architecture.std, device=images.device)[:, None, None]
+    return (pixels - mean) / std
+
+
+def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 images (N, c, H, W), in [0, 1] units, exact in integers."""
+    levels = torch.arange(256, dtype=torch.float64)
+    means, deviations = [], []
+    for channel in range(images.shape[1]):
+        counts = torch.bincount(images[:, channel].flatten(), minlength=256).double()
+        mean = (counts * levels).sum() / counts.sum()
+        variance = (counts * (levels - mean).square()).sum() / counts.sum()
+        means.append(round(float(mean) / 255, 6))
+        deviations.append(round(max(float(variance.sqrt()) / 255, 1e-3), 6))
+    return tuple(means), tuple(deviations)

@@ -1,0 +1,192 @@
+"""Classes added to a set that is there already: what it is, what comes, and what becomes of both.
+
+The old images stay as they are, and so do their files; the larger set is written elsewhere. Its classes are in the
+source's order, as if all had been distilled at once.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import DistilledError, PipelineError
+from ncfm_hub.publishing.cards.dataset_card import read_pipeline
+from ncfm_hub.publishing.dataset.loading import load_distilled, locate
+from ncfm_hub.publishing.dataset.provenance import recipe_of
+from ncfm_hub.recipes.resolve import ResolvedPipeline, change_recipe
+from ncfm_hub.recipes.schema import Recipe, SourceRecipe
+from ncfm_hub.sources import SourceInfo, inspect_source, is_validation, test_split_needed
+from ncfm_hub.utils.places import folder_name
+
+if TYPE_CHECKING:
+    import torch
+
+    from ncfm_hub.publishing import Distilled
+
+# What all images of a set have in common, and where they come from, as pipeline.yaml calls it.
+_SHARED = ("config", "image_column", "label_column", "train_split", "test_split", "resolution", "channels")
+# What pipeline.yaml says of each part of a set.
+_OF_A_PART = ("seed", "pool", "versions", "machine", "wall_time_seconds", "created")
+
+
+@dataclass(frozen=True)
+class Addition:
+    """Classes that are going to be added.
+
+    target: the set they are added to, a repository with its commit; repo_id: that repository; None for a folder
+    folder: where its files lie
+    described: content of its pipeline.yaml; recipe: the one it was made with; there: what it holds
+    pipeline: under which the new classes are distilled and all are measured; its source has all of them
+    new: names of the classes that come, in the source's order
+    source_changed: whether the source gives the old classes other images, or other labels, than it did
+    """
+
+    target: str
+    repo_id: str | None
+    folder: Path
+    described: dict[str, Any]
+    recipe: Recipe
+    there: "Distilled"
+    pipeline: ResolvedPipeline
+    new: tuple[str, ...]
+    source_changed: bool
+
+    @property
+    def seed(self) -> int:
+        """The set's: its start and its random images are drawn from one."""
+        return int(self.described["seed"])
+
+    def with_old(
+        self, stored: "torch.Tensor", images: "torch.Tensor", class_names: Sequence[str]
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Stored and decoded images, uint8, of `class_names`: those there are, and those given of the new classes."""
+        import torch
+
+        there = self.there
+        parts = dict(zip(there.class_names, _by_class(there.stored, there.images, len(there.class_names)), strict=True))
+        parts |= zip(self.new, _by_class(stored, images, len(self.new)), strict=True)
+        return torch.cat([parts[name][0] for name in class_names]), torch.cat([parts[name][1] for name in class_names])
+
+    def describe(self, described: Mapping[str, Any], differences: Sequence[str]) -> dict[str, Any]:
+        """What pipeline.yaml says besides: the set added to, its parts in the order in which they came, and why the
+        images may differ from those of all classes at once (see `differences`)."""
+        before = self.described.get("parts") or [_part(self.described, self.there.class_names)]
+        return {
+            "added_to": self.target if self.repo_id else folder_name(self.target),
+            "differs_from_all_at_once": list(differences),
+            "parts": [*before, _part(described, self.new)],
+        }
+
+
+def plan_addition(
+    target: str,
+    ipc: int,
+    seed: int | None,
+    output: Path | None,
+    asked: ResolvedPipeline,
+    overrides: Mapping[str, Any] | None,
+    token: str | None,
+) -> Addition:
+    """Settle what is added to the set at `target`, a folder or a Hub repository; no image is read but its own.
+
+    seed, output: where the user names any. asked: what the user names, of which source and classes are taken; all else
+    is as the set was made, changed by `overrides`.
+    Raises DistilledError, one line, where the set and what is asked for do not fit together.
+    """
+    folder = locate(target, token=token)
+    described, there = read_pipeline(folder), load_distilled(folder)
+    repo_id = None if Path(target).expanduser().is_dir() else target
+    if repo_id:
+        target = f"{target}@{folder.name}"  # a snapshot's folder is named by its commit
+    recipe = recipe_of(described, folder)
+    _check_can_grow(target, described)
+    if output is not None and output.resolve() == folder.resolve():
+        raise DistilledError(f"{target} stays as it is; name another folder for the larger set by --output")
+    changed = change_recipe(recipe, {key: value for key, value in (overrides or {}).items() if key != "source.classes"})
+    _check_alike(target, "ipc", there.ipc, ipc)
+    _check_alike(target, "seed", described["seed"], described["seed"] if seed is None else seed)
+    _check_alike(target, "distillation.factor", there.factor, changed.distillation.factor)
+    spec = _source_asked(asked.recipe.source, changed.source, described["source"])
+    needed = test_split_needed(changed.evaluation.students, False)
+    came = inspect_source(spec, token=token, least_classes=1, test=needed)
+    old = spec.model_copy(update={"classes": list(there.class_names)})
+    was = inspect_source(old, token=token, least_classes=1, test=needed)
+    source_changed = _check_source(target, described["source"], was)
+    _check_classes(target, there.class_names, was, came)
+    label = dict(zip(came.class_names + was.class_names, came.class_ids + was.class_ids, strict=True))
+    new = tuple(sorted(came.class_names, key=lambda name: label[name]))
+    source = spec.model_copy(update={"classes": sorted(label, key=lambda name: label[name])})
+    pipeline = ResolvedPipeline(
+        str(described.get("name", asked.name)),
+        str(described.get("preset", asked.preset)),
+        changed.model_copy(update={"source": source}),
+        (f"{target}/pipeline.yaml", *(["command line"] if overrides else [])),
+    )
+    return Addition(target, repo_id, folder, described, recipe, there, pipeline, new, source_changed)
+
+
+def refuse_with_append(preset: str | None, validation: bool) -> None:
+    """Raise PipelineError for what would make the new classes unlike the old ones."""
+    if preset is not None or validation:
+        raise PipelineError(
+            f"{'--preset' if preset else '--validation'} does not go with --append: classes are added by the recipe of "
+            "the set; single values can be changed by --set"
+        )
+
+
+def _check_can_grow(target: str, described: Mapping[str, Any]) -> None:
+    if "imported" in described:
+        raise DistilledError(f"{target} was made by others and imported; only sets made by `distill` can be added to")
+    if not isinstance(described.get("seed"), int):
+        raise DistilledError(f"{target}: pipeline.yaml gives no seed, from which the new classes would be drawn")
+    if is_validation(str(described["source"].get("test_split", ""))):
+        raise DistilledError(
+            f"{target} was distilled without the part of its source that it is measured on, which depends on the "
+            "classes; add to a set made without --validation"
+        )
+
+
+def _source_asked(asked: SourceRecipe, as_before: SourceRecipe, was: Mapping[str, Any]) -> SourceRecipe:
+    """Where the new classes come from: columns, splits and size as before, at the commit of then if none is named."""
+    if asked.classes is None:
+        raise PipelineError("name the classes that are to be added by --classes")
+    same = asked.dataset == was.get("dataset") or "{user}" in asked.dataset
+    revision = asked.revision or (was.get("revision") if same else None)
+    return as_before.model_copy(update={"dataset": asked.dataset, "revision": revision, "classes": asked.classes})
+
+
+def _check_source(target: str, before: Mapping[str, Any], now: SourceInfo) -> bool:
+    """Whether the images of the old classes have changed. before: of pipeline.yaml; now: with the old classes alone."""
+    changed = bool(now.fingerprint != before.get("fingerprint"))
+    if changed:
+        _check_alike(target, "source", before.get("dataset"), now.public_name)
+    for key in _SHARED:
+        _check_alike(target, key.replace("_", " "), before.get(key), getattr(now, key))
+    return changed
+
+
+def _check_classes(target: str, names: tuple[str, ...], was: SourceInfo, came: SourceInfo) -> None:
+    gone = [name for name, found in zip(names, was.class_names, strict=True) if name != found]  # a number is an index
+    if gone:
+        raise DistilledError(f"{target} has the class {gone[0]!r}, which {was.dataset} has not")
+    twice = [name for name in came.class_names if name in names]
+    if twice:
+        raise DistilledError(f"{target} has the class {twice[0]!r} already; name only new ones by --classes")
+
+
+def _check_alike(target: str, what: str, there: object, asked: object) -> None:
+    if there != asked:
+        raise DistilledError(f"{target} was made with {what} {there}, and {asked} is asked for; a set has one of them")
+
+
+def _part(described: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+    of_run = {key: described[key] for key in _OF_A_PART if key in described}
+    part = {"classes": list(class_names), "distillation": described["recipe"]["distillation"]} | of_run
+    return copy.deepcopy(part)  # YAML would write what occurs twice as a reference
+
+
+def _by_class(
+    stored: "torch.Tensor", images: "torch.Tensor", classes: int
+) -> "list[tuple[torch.Tensor, torch.Tensor]]":
+    return list(zip(stored.chunk(classes), images.chunk(classes), strict=True))

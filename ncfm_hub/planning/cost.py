@@ -1,0 +1,148 @@
+"""What a run will cost, before it starts: operations counted on the network over this machine's measured speed."""
+
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from ncfm_hub.evaluation.protocol import updates_of
+from ncfm_hub.machine.engine import Engine
+from ncfm_hub.networks.build import Architecture, build_network
+from ncfm_hub.networks.names import resolve_student
+from ncfm_hub.recipes.schema import DistillationRecipe, PoolRecipe, Recipe
+
+# Share of a large convolution's speed that a whole network reaches, forward and in training (ConvNet-3, 2 cores); more
+# than all of it where Winograd's way saves most of the operations counted here.
+NETWORK_EFFICIENCY = 0.6
+NATIVE_EFFICIENCY = 1.5
+# A backward pass costs about two forward passes.
+TRAINING = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated minutes by stage; each is 0 where the stage has nothing to do."""
+
+    pool_minutes: float
+    distill_minutes: float
+    evaluate_minutes: float
+
+    @property
+    def total_minutes(self) -> float:
+        return self.pool_minutes + self.distill_minutes + self.evaluate_minutes
+
+
+def estimate(
+    recipe: Recipe,
+    extractor: Architecture,
+    student: Architecture,
+    ipc: int,
+    train_images: int,
+    test_images: int,
+    pool_ready: bool,
+    engine: Engine,
+    new_classes: int,
+) -> Cost:
+    """Estimate the minutes of a run of `recipe` at `ipc` over `train_images` images of the classes used.
+
+    new_classes: of those, how many are distilled
+    """
+    decoded = student.classes * ipc * recipe.distillation.factor**2
+    of_all = _distill_minutes(recipe.distillation, extractor, student.classes, decoded, train_images, engine)
+    return Cost(
+        0 if pool_ready else pool_minutes(recipe.pool, extractor, train_images, engine),
+        of_all * new_classes / student.classes,
+        evaluate_minutes(recipe, student, decoded, train_images, test_images, engine),
+    )
+
+
+def pool_minutes(pool: PoolRecipe, extractor: Architecture, train_images: int, engine: Engine) -> float:
+    """Minutes to train a pool."""
+    return TRAINING * train_images * pool.epochs * pool.size / _images_a_minute(extractor, engine)
+
+
+def _distill_minutes(
+    distillation: DistillationRecipe,
+    extractor: Architecture,
+    classes: int,
+    decoded: int,
+    train_images: int,
+    engine: Engine,
+) -> float:
+    real: float = min(classes * distillation.real_batch, train_images)
+    if distillation.bank:  # at most once for every entry
+        real *= min(1, distillation.bank / distillation.steps)
+    per_step = real + TRAINING * decoded * (2 if distillation.calibration > 0 else 1)
+    return distillation.steps * per_step / _images_a_minute(extractor, engine)
+
+
+def evaluate_minutes(
+    recipe: Recipe,
+    student: Architecture,
+    decoded: int,
+    train_images: int,
+    test_images: int,
+    engine: Engine,
+    ranking: bool = False,
+) -> float:
+    """Minutes to train and test all students on sets of the size of a distilled one's `decoded` images, and to distill
+    the baseline of distribution matching.
+
+    ranking: with DD-Ranking's figures. Choosing real images, which takes a minute, is not in it.
+    """
+    evaluation = recipe.evaluation
+    sets = {*evaluation.baselines, *(("random", "whole") if ranking else ())}
+    twice = evaluation.soft_labels * (1 + ("random" in sets))
+    rows = len(sets) + 1 + twice
+    updates = updates_of(evaluation.updates, evaluation.epochs, decoded, evaluation.batch_size)
+    per_student = TRAINING * updates * evaluation.batch_size + test_images
+    names = [resolve_student(name, student.resolution) for name in evaluation.architectures]
+    networks = [student, *(replace(student, name=name) for name in names)]
+    by_network = [per_student / _images_a_minute(network, engine) for network in networks]
+    minutes = evaluation.students * (rows * sum(by_network) + 2 * ranking * by_network[0])
+    if "dm" in sets:
+        means = recipe.distillation.model_copy(update={"calibration": 0.0, "bank": None})
+        minutes += _distill_minutes(means, student, student.classes, decoded, train_images, engine)
+    return minutes
+
+
+def _images_a_minute(network: Architecture, engine: Engine) -> float:
+    """Forward, of a network as a whole."""
+    native = engine.native and network.name.startswith("ncfm_convnet")
+    efficiency = NATIVE_EFFICIENCY if native else NETWORK_EFFICIENCY
+    return 60 * efficiency * machine_speed(engine.device) / forward_operations(network)
+
+
+def forward_operations(architecture: Architecture) -> float:
+    """Floating-point operations of one image's forward pass."""
+    with torch.device("meta"):
+        network = build_network(architecture).eval()
+        x = torch.zeros(1, architecture.channels, architecture.resolution, architecture.resolution)
+    with FlopCounterMode(display=False) as counter:
+        network(x)
+    return float(counter.get_total_flops())
+
+
+@lru_cache
+def machine_speed(device: torch.device) -> float:
+    """Operations per second of a 3 x 3 convolution of 128 channels, measured for a few tenths of a second."""
+    x = torch.randn(32, 128, 16, 16, device=device).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(128, 128, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
+    operations = 2 * x.numel() * 128 * 9
+
+    def convolve() -> None:
+        F.conv2d(x, weight, padding=1)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    with torch.no_grad():
+        convolve()
+        fastest = float("inf")
+        for _ in range(5):
+            began = time.perf_counter()
+            convolve()
+            fastest = min(fastest, time.perf_counter() - began)
+    return operations / fastest

@@ -1,0 +1,310 @@
+"""What a run will do, settled before it starts: source, classes, pool, cost, target."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import PipelineError
+from ncfm_hub.planning.appending import Addition, plan_addition, refuse_with_append
+from ncfm_hub.publishing.dataset.names import default_repo_name
+from ncfm_hub.publishing.hub.held import Held
+from ncfm_hub.recipes.resolve import ResolvedPipeline, load_pipeline
+from ncfm_hub.recipes.schema import Recipe
+from ncfm_hub.sources import SourceInfo, TestSplit, inspect_source, planned_validation, test_split_needed
+from ncfm_hub.utils.named import Named, path_of, text_of
+from ncfm_hub.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from ncfm_hub.machine.engine import Engine
+    from ncfm_hub.networks.build import Architecture
+
+LONG_MINUTES = 120  # what takes longer is said before it starts
+MOST_STORED = 100_000
+_UNTRAINED = "to be trained"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, settled.
+
+    output: the folder that will hold the result; repo_id: where it will be pushed, None if it won't be; private: a new
+        repository there will be; replace: whatever set is there goes
+    pool: architecture, members, cached, origin; cost: estimated minutes by stage, None where
+        the source does not say how many images it has
+    extractors: folder of the pool, or Hub repository and commit; None if it is trained here or taken from the cache
+    validation: a part of the training split is measured on, and the test split left alone
+    addition: what is added to which set, whose classes `source` has too; None for a set of its own
+    """
+
+    pipeline: ResolvedPipeline
+    source: SourceInfo
+    ipc: int
+    seed: int
+    output: Path
+    repo_id: str | None
+    private: bool
+    replace: bool
+    pool: dict[str, Any]
+    cost: dict[str, float | None]
+    extractors: str | None
+    validation: bool
+    addition: Addition | None = None
+
+    @property
+    def test(self) -> TestSplit:
+        """What the run asks of the source's test split."""
+        return test_split_needed(self.pipeline.recipe.evaluation.students, self.validation)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as `--format json` prints it."""
+        return {
+            "pipeline": self.pipeline.name,
+            "preset": self.pipeline.preset,
+            "described_by": list(self.pipeline.described_by),
+            "source": asdict(self.source),
+            "classes": len(self.source.class_names),
+            "append": {"to": self.addition.target, "new": list(self.addition.new)} if self.addition else None,
+            "ipc": self.ipc,
+            "seed": self.seed,
+            "pool": self.pool,
+            "output": str(self.output),
+            "repo_id": self.repo_id,
+            "cost": self.cost,
+            "recipe": self.pipeline.recipe.model_dump(),
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        source, names = self.source, self.source.class_names
+        place = source.dataset if source.is_local else f"{source.dataset} @ {(source.revision or '')[:12]}"
+        measured = source.test_split or "nothing is measured"
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        return [
+            f"pipeline   {self.pipeline.name} (preset {self.pipeline.preset})",
+            f"source     {place}, config {source.config}, {source.train_split} -> {measured}",
+            f"columns    {source.image_column} (images), {source.label_column} (labels)",
+            f"classes    {len(names)}: {shown}",
+            *([f"adding     {', '.join(self.addition.new)} to {self.addition.target}"] if self.addition else []),
+            f"images     {source.channels} x {source.resolution} x {source.resolution} px, {self.ipc} stored per class",
+            f"pool       {self.pool['members']} x {self.pool['architecture']}, {self.pool['origin']}",
+            f"steps      {self.pipeline.recipe.distillation.steps}",
+            f"estimate   {self._estimate()}",
+            f"folder     {self.output}",
+            f"push to    {self.repo_id or 'nowhere (no --push)'}",
+        ]
+
+    def _estimate(self) -> str:
+        minutes = {stage: round(value, 1) for stage, value in self.cost.items() if value is not None}
+        if "total_minutes" not in minutes:
+            return "unknown: the source does not say how many images it has"
+        return (
+            f"{minutes['total_minutes']} min (pool {minutes['pool_minutes']}, distillation "
+            f"{minutes['distill_minutes']}, evaluation {minutes['evaluate_minutes']})"
+        )
+
+
+def resolve(dataset: Named, preset: str | None, overrides: Mapping[str, Any] | None) -> ResolvedPipeline:
+    """The pipeline under which `dataset` is run on this machine."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_pipeline(dataset, preset=preset, device=device, overrides=overrides)
+
+
+def plan(
+    dataset: Named,
+    ipc: int,
+    *,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    output: Named | None = None,
+    push: bool = False,
+    repo_id: str | None = None,
+    private: bool = False,
+    replace: bool = False,
+    token: str | None = None,
+    pool: Named | None = None,
+    append: Named | None = None,
+    validation: bool = False,
+) -> Plan:
+    """What `distill` with the same arguments will do. Raises what can be known to go wrong before the work starts."""
+    from ncfm_hub.machine.engine import open_engine
+
+    output, pool, append = path_of(output), text_of(pool), text_of(append)
+    pipeline = resolve(dataset, preset, overrides)
+    addition = None
+    if append is not None:
+        refuse_with_append(preset, validation)
+        addition = plan_addition(append, ipc, seed, output, pipeline, overrides, token)
+        pipeline = addition.pipeline
+    _check(pipeline.recipe, ipc)
+    needed = test_split_needed(pipeline.recipe.evaluation.students, validation)
+    source = inspect_source(pipeline.recipe.source, token=token, test=needed)
+    pipeline = _at_revision(pipeline, source.revision)
+    if validation:
+        source = planned_validation(source)
+    name = default_repo_name(pipeline.name, ipc)
+    target = None
+    if push:
+        from ncfm_hub.publishing import check_can_push
+
+        wanted = repo_id or (addition.repo_id if addition else None)
+        target = check_can_push(
+            wanted,
+            token=token,
+            default_name=name,
+            private=private,
+            coming=coming(source, ipc=ipc, added_to=addition.repo_id if addition else None),
+            replace=replace,
+        )
+    engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile)
+    extractor, described = _extractors(pipeline.recipe, source, pool, token, engine)
+    _check_students(pipeline.recipe, source)
+    ready = described["origin"] != _UNTRAINED
+    cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine, addition)
+    place = None if pool is None else described["origin"]  # of a Hub's pool with its commit
+    seed = addition.seed if addition else seed or 0
+    output = output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name)
+    return Plan(
+        pipeline, source, ipc, seed, output, target, private, replace, described, cost, place, validation, addition
+    )
+
+
+def coming(source: SourceInfo, *, ipc: int | None = None, added_to: str | None = None) -> Held:
+    """What a repository will hold: a set of `source`, or a pool of it where no ipc is given."""
+    on_hub = not source.is_local
+    return Held(source.public_name, on_hub, source.fingerprint, source.class_names, ipc=ipc, added_to=added_to)
+
+
+def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:
+    """Say so where training the pool on so many images takes long; nothing if it lies in the cache."""
+    from ncfm_hub.planning.cost import pool_minutes
+
+    extractor, described = _extractors(recipe, source, None, None, engine)
+    if described["origin"] == _UNTRAINED:
+        minutes = pool_minutes(recipe.pool, extractor, images, engine)
+        announce(minutes, "--preset cpu, --set pool.size=N, --set pool.epochs=N", progress)
+
+
+def announce_evaluation(
+    recipe: Recipe,
+    source: SourceInfo,
+    decoded: int,
+    images: tuple[int, int],
+    engine: "Engine",
+    progress: Progress,
+    ranking: bool = False,
+) -> None:
+    """Say so where measuring a set of `decoded` images takes long. images: of the source, to train and to test;
+    ranking: with DD-Ranking's figures."""
+    from ncfm_hub.planning.cost import evaluate_minutes
+
+    minutes = evaluate_minutes(recipe, _student(source), decoded, *images, engine, ranking)
+    announce(minutes, "--preset cpu, --students N, --set evaluation.updates=N", progress)
+
+
+def announce(minutes: float, shorter: str, progress: Progress) -> None:
+    """Say so where something takes long, and what shortens it."""
+    if minutes > LONG_MINUTES:
+        progress.note(f"this takes about {minutes / 60:.1f} hours here; shorter with {shorter}")
+
+
+def _at_revision(pipeline: ResolvedPipeline, revision: str | None) -> ResolvedPipeline:
+    """The pipeline with its source at the commit that was looked at: the name may stand for another one later."""
+    if revision is None:
+        return pipeline
+    source = pipeline.recipe.source.model_copy(update={"revision": revision})
+    return replace(pipeline, recipe=pipeline.recipe.model_copy(update={"source": source}))
+
+
+def _check(recipe: Recipe, ipc: int) -> None:
+    """Raise PipelineError for values that are each of the right type but cannot work together."""
+    from ncfm_hub.matching.frequencies import PER_COMPONENT
+
+    resolution, values = recipe.source.resolution, recipe.distillation
+    if not 1 <= ipc <= MOST_STORED:
+        raise PipelineError(f"ipc, the stored images per class, is at least 1 and at most {MOST_STORED}; found {ipc}")
+    if resolution % values.factor:
+        raise PipelineError(
+            f"distillation.factor {values.factor} does not divide source.resolution {resolution}: "
+            "stored images are tilings of whole tiles"
+        )
+    if values.sampling_network and values.bank:
+        raise PipelineError(
+            f"distillation.bank {values.bank} keeps statistics at fixed frequencies, and distillation.sampling_network "
+            "learns them; turn one of the two off (bank: null, or --no-sampling-network)"
+        )
+    if values.sampling_network and values.matching != "characteristic":
+        raise PipelineError(
+            f"distillation.matching {values.matching!r} has no frequencies, which distillation.sampling_network "
+            "learns; turn it off (--no-sampling-network)"
+        )
+    if values.sampling_network and values.frequencies % PER_COMPONENT:
+        raise PipelineError(
+            f"distillation.frequencies {values.frequencies} is no multiple of {PER_COMPONENT}, "
+            "the number that the sampling network gives at a time"
+        )
+
+
+def _check_students(recipe: Recipe, source: SourceInfo) -> None:
+    """Raise PoolError for an architecture that nobody knows or that cannot take the source's images."""
+    from ncfm_hub.networks.build import check_network
+    from ncfm_hub.networks.names import resolve_student
+
+    for name in recipe.evaluation.architectures:
+        check_network(replace(_student(source), name=resolve_student(name, source.resolution)))
+
+
+def _student(source: SourceInfo) -> "Architecture":
+    """The network that is measured; its normalisation, not known before the images are read, has no part in a plan."""
+    from ncfm_hub.networks.build import Architecture, convnet_for
+
+    plain = (0.5,) * source.channels
+    name, classes = convnet_for(source.resolution), len(source.class_names)
+    return Architecture(name, classes, source.channels, source.resolution, plain, plain)
+
+
+def _extractors(
+    recipe: Recipe, source: SourceInfo, pool: str | None, token: str | None, engine: "Engine"
+) -> tuple["Architecture", dict[str, Any]]:
+    """Their architecture, and what a plan says of the pool; `pool`: where it is, None for one of our own."""
+    from ncfm_hub.extractors.cache import architecture_name, is_cached, pinned
+    from ncfm_hub.extractors.pool import check_pool_fits, find_pool
+    from ncfm_hub.networks.build import backbone_of, check_network
+
+    if pool is not None:
+        found = find_pool(pool, token)
+        check_pool_fits(found, source.class_names, source.channels, source.resolution)
+        architecture, members, origin = found.architecture, len(found.members), found.origin
+        name = architecture.name
+    else:
+        trained = pinned(recipe.pool)
+        name, members = architecture_name(trained, source.resolution), trained.size
+        cached = is_cached(source.fingerprint, recipe.source.flip, trained, source.resolution, engine)
+        origin = "cache" if cached else _UNTRAINED
+        architecture = replace(_student(source), name=backbone_of(name) if name == trained.pretrained else name)
+        check_network(architecture)
+    return architecture, {"architecture": name, "members": members, "cached": origin == "cache", "origin": origin}
+
+
+def _cost(
+    recipe: Recipe,
+    source: SourceInfo,
+    ipc: int,
+    extractor: "Architecture",
+    pool_ready: bool,
+    engine: "Engine",
+    addition: Addition | None,
+) -> dict[str, float | None]:
+    from ncfm_hub.planning.cost import estimate
+
+    tested = source.test_examples if source.test_split else 0
+    if source.train_examples is None or tested is None:
+        return dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
+    share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
+    train, test = int(source.train_examples * share), int(tested * share)
+    new = len(addition.new) if addition else len(source.class_names)
+    cost = estimate(recipe, extractor, _student(source), ipc, train, test, pool_ready, engine, new)
+    return {**asdict(cost), "total_minutes": cost.total_minutes}

@@ -1,0 +1,61 @@
+"""The folder of a run: who may begin or go on in it, and how what is in it is set aside."""
+
+import itertools
+import os
+from pathlib import Path
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.dataset.folders import new_folder
+from ncfm_hub.utils.progress import Progress
+
+# Unfinished work lies in the result's own folder, under a name that is never pushed.
+WORK_FOLDER = ".ncfm"
+_COPYING = ".ncfm-copying"  # a file that says that the rest of a folder is an unfinished copy of a pool
+
+
+def claim(folder: Path, resume: bool, restart: bool, progress: Progress) -> None:
+    """Make a folder ready for a run: an empty one, or with `resume` one in which a run was begun.
+
+    restart: such a folder is renamed first, and an empty one takes its place.
+    Raises DistilledError for any other: nothing the user made is ever overwritten.
+    """
+    if resume and restart:
+        raise DistilledError("a run is gone on with (resume) or begun anew (restart), not both")
+    if folder.is_dir() and any(folder.iterdir()):
+        what = f"folder {str(folder)!r} is not empty"
+        if not (folder / WORK_FOLDER).is_dir():
+            raise DistilledError(f"{what}, and no run was begun in it; name another by --output")
+        if restart:
+            progress.note(f"what was in {str(folder)!r} is in {str(_set_aside(folder))!r} now")
+        elif not resume:
+            raise DistilledError(
+                f"{what}; go on with the run in it by --resume, set it aside and begin anew by --restart, or name "
+                "another by --output"
+            )
+    (folder / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
+
+
+def claim_for_copy(folder: Path) -> None:
+    """Make an empty folder ready for a copy, which the same call goes on with after an interruption; see `copied`."""
+    if not (folder / _COPYING).exists():
+        new_folder(folder)
+        (folder / _COPYING).touch()
+
+
+def copied(folder: Path) -> None:
+    """Say that a copy is whole: from now on nothing in the folder is overwritten."""
+    (folder / _COPYING).unlink()
+
+
+def _set_aside(folder: Path) -> Path:
+    """Rename a folder to `NAME-1` or the next free number; returns what it is called now."""
+    whole = folder.resolve()
+    aside = next(path for n in itertools.count(1) if not os.path.lexists(path := whole.with_name(f"{whole.name}-{n}")))
+    try:
+        if Path.cwd().is_relative_to(whole):
+            raise OSError("the current folder lies in it")
+        whole.rename(aside)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DistilledError(f"{str(folder)!r} cannot be set aside ({reason}); name another by --output") from None
+    return folder.with_name(aside.name)

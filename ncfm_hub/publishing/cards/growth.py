@@ -1,0 +1,58 @@
+"""How a set came by `distill --append`, in the words of card and page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ncfm_hub.publishing.cards.escaping import Ready, inline
+from ncfm_hub.publishing.dataset.layout import PIPELINE
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How a set came by `distill --append`, in words. parts: one line each, in the order in which they came.
+
+    equality: whether its images are those of one distillation; extent: what of all that is stated holds for one part
+    """
+
+    came: Ready
+    parts: list[Ready]
+    equality: Ready
+    extent: Ready
+
+
+def growth_of(pipeline: Mapping[str, Any]) -> Growth | None:
+    """None for a set that was distilled in one."""
+    parts, reasons = pipeline.get("parts"), pipeline.get("differs_from_all_at_once")
+    if not parts:
+        return None
+    came = (
+        f"Its classes, numbered in the source's order, came in {len(parts):,} parts, each distilled by itself. Older "
+        "images were left as they were; all got their soft labels anew:"
+    )
+    equality = "The images equal those of one distillation of all classes, bit for bit."
+    if reasons:
+        said = "; ".join(inline(reason) for reason in reasons)
+        equality = f"**The images may differ from those of one distillation of all classes**: {said}."
+    extent = (
+        "Objective, pool, settings of the distillation, device, times and versions stated here are those of the part "
+        f"that came last; `{PIPELINE}` has those of each."
+    )
+    return Growth(Ready(came), [_part(part) for part in parts], Ready(equality), Ready(extent))
+
+
+def _part(part: Mapping[str, Any]) -> Ready:
+    made = ""
+    if part.get("created"):
+        made = f" ({inline(part['created'])}, by ncfm-hub {inline(part['versions']['ncfm_hub'])})"
+    return Ready(_names(part["classes"]) + made)
+
+
+def classes_of_losses(distillation: Mapping[str, Any]) -> Ready | None:
+    """Which classes the losses in `distillation` of results.json are of; None where that is all of them."""
+    classes = distillation.get("classes")
+    return Ready(f"Of the classes that came last, {_names(classes)}:") if classes else None
+
+
+def _names(classes: Sequence[Any]) -> Ready:
+    return inline(", ".join(map(str, classes)))

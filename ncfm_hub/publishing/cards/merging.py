@@ -1,0 +1,151 @@
+"""A card in three parts - YAML header, our block between two marks, the user's own text - and how two cards become one.
+
+The marks remember what was generated, so that whatever a person changed since is recognised and kept.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.cards.header import LICENSE_KEYS
+from ncfm_hub.utils.files import write_text
+
+_HEADER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(?:(.*?)\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_BLOCK = re.compile(r"<!-- ncfm-hub:begin ([^>]*?)-->\n?(.*?)\n?<!-- ncfm-hub:end -->", re.DOTALL)
+_ADVICE = "; what stands between these marks is rewritten, so write above or below them"
+_BY_CONFIG = ("configs", "dataset_info")  # lists with one entry per config: ours replace ours, others stay
+_EDITED = "<details>\n<summary>Earlier text of this card, edited by hand</summary>\n\n{}\n\n</details>"
+
+
+@dataclass(frozen=True)
+class Card:
+    """header: YAML fields in order; block: our text; before, after: the user's; marks: digests of what we generated."""
+
+    header: dict[str, Any]
+    block: str
+    before: str = ""
+    after: str = ""
+    marks: Mapping[str, str] | None = None
+
+    def text(self) -> str:
+        """The whole README."""
+        marks = " ".join(f"{key}={value}" for key, value in (self.marks or {}).items())
+        block = f"<!-- ncfm-hub:begin {marks}{_ADVICE} -->\n{self.block}\n<!-- ncfm-hub:end -->" if self.block else ""
+        parts = (part.strip("\n") for part in (self.before, block, self.after))
+        return f"---\n{_dump(self.header)}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+    def edited(self, key: str) -> bool:
+        """Whether a person gave header field `key` its value."""
+        return key in self.header and (self.marks or {}).get(key) != _digest(self.header[key])
+
+
+def make_card(header: dict[str, Any], block: str) -> Card:
+    """A newly generated card."""
+    generated = {key: _digest(value) for key, value in header.items() if key not in _BY_CONFIG}
+    return Card(header, block.strip(), marks={"text": _text_digest(block)} | generated)
+
+
+def parse_card(text: str, what: str = "README.md") -> Card:
+    """Read a README back. Raises DistilledError, naming `what`, if its header is not plain YAML fields."""
+    import yaml
+
+    header: Any = {}
+    found = _HEADER.match(text)
+    if found:
+        try:
+            header = _load(found.group(1) or "") or {}
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            line = " ".join(str(error).split())[:200]
+            raise DistilledError(f"the header of {what} cannot be read ({line}); mend or remove it") from error
+        if not isinstance(header, dict):
+            raise DistilledError(f"the header of {what} is a {type(header).__name__}, not fields; mend or remove it")
+        text = text[found.end() :]
+    return _parts(header, text)
+
+
+def salvage_card(text: str) -> Card:
+    """What a person wrote in a README whose header cannot be read, without that header."""
+    found = _HEADER.match(text)
+    return _parts({}, text[found.end() :] if found else text)
+
+
+def _parts(header: dict[str, Any], text: str) -> Card:
+    block = _BLOCK.search(text.replace("\r\n", "\n"))
+    if not block:
+        return Card(header, "", after=text)
+    marks = dict(re.findall(r"(\w+)=([0-9a-f]{12})", block.group(1)))
+    return Card(header, block.group(2), block.string[: block.start()], block.string[block.end() :], marks)
+
+
+def update_card(path: Path, card: Card) -> None:
+    """Write `card` to `path`, merged with the card that is there."""
+    if path.is_file():
+        card = merge_cards(card, parse_card(path.read_text(encoding="utf-8"), str(path)))
+    write_text(path, card.text())
+
+
+def merge_cards(ours: Card, theirs: Card, *, of_another: bool = False) -> Card:
+    """`ours` with everything a person added to or changed in `theirs`: header fields, configs, tags and text.
+
+    of_another: theirs is about another set, so that no field which ours, or a card of ours, states is taken from it
+    """
+    header = {key: _merged_field(key, ours, theirs, of_another) for key in ours.header}
+    about_theirs = {*(theirs.marks or {}), *LICENSE_KEYS} if of_another else set()
+    for key, value in theirs.header.items():
+        if key not in header and key not in about_theirs and theirs.edited(key):
+            header[key] = value
+    after = theirs.after
+    if theirs.block and _text_digest(theirs.block) not in ((theirs.marks or {}).get("text"), _text_digest(ours.block)):
+        after = f"{after.strip()}\n\n{_EDITED.format(theirs.block)}"
+    return replace(ours, header=header, before=_both(theirs.before, ours.before), after=_both(after, ours.after))
+
+
+def _merged_field(key: str, ours: Card, theirs: Card, of_another: bool) -> Any:
+    mine, other = ours.header[key], theirs.header.get(key)
+    if key in _BY_CONFIG:
+        return _merged_configs(mine, other)
+    if key == "tags" and isinstance(other, list):
+        return [*mine, *(tag for tag in other if tag not in mine)]
+    return other if theirs.edited(key) and not ours.edited(key) and not of_another else mine
+
+
+def _merged_configs(mine: list[dict[str, Any]], other: Any) -> list[dict[str, Any]]:
+    entries = other if isinstance(other, list) else [other]
+    names = {entry["config_name"] for entry in mine}
+    kept = [e for e in entries if isinstance(e, dict) and e.get("config_name", "default") not in names]
+    return [*mine, *kept]
+
+
+def _both(one: str, other: str) -> str:
+    one, other = one.strip(), other.strip()
+    if other in one:
+        return one
+    return other if one in other else f"{one}\n\n{other}"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:12]
+
+
+def _text_digest(text: str) -> str:
+    return _digest(" ".join(text.split()))  # editors change line ends and trailing blanks
+
+
+def _dump(header: dict[str, Any]) -> str:
+    import yaml
+
+    # Sorted keys would break `List(length=)` and ClassLabel names; folded lines would be hard to edit.
+    return yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=float("inf"))
+
+
+def _load(text: str) -> Any:
+    """YAML without aliases: a few lines of them can stand for more than memory holds."""
+    import yaml
+
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+        raise ValueError("it has aliases, `*name`; write them out")
+    return yaml.safe_load(text)

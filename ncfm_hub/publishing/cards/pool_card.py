@@ -1,0 +1,73 @@
+"""The card of a pool of extractors: from `pool.json` to `README.md` of a model repository that timm can load from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.cards import statements
+from ncfm_hub.publishing.cards.escaping import inline
+from ncfm_hub.publishing.cards.header import LICENSE_KEYS, license_fields
+from ncfm_hub.publishing.cards.merging import Card, make_card, update_card
+from ncfm_hub.publishing.cards.templates import render
+from ncfm_hub.publishing.dataset.layout import CARD
+from ncfm_hub.utils.mappings import read_mapping
+
+TEMPLATE = "extractor_pool.md.j2"
+POOL = "pool.json"
+_NAMES_SHOWN = 100
+
+
+def render_pool_card(pool: dict[str, Any], *, repo_id: str | None) -> str:
+    """README of the pool that `pool` (content of pool.json) describes; what it does not say is left out.
+
+    Raises DistilledError when architecture, classes or members are missing.
+    """
+    return _card(pool, repo_id).text()
+
+
+def write_pool_card(folder: Path, *, repo_id: str | None = None) -> None:
+    """(Re)write `folder/README.md`; header fields and text that a person added or changed there stay.
+
+    Raises DistilledError when the folder has no readable pool.json.
+    """
+    path = folder / POOL
+    try:
+        pool = read_mapping(path, "JSON")
+    except FileNotFoundError as error:
+        raise DistilledError(f"{folder} is not a pool of extractors: it has no {POOL}") from error
+    update_card(folder / CARD, _card(pool, repo_id))
+
+
+def _card(pool: Mapping[str, Any], repo_id: str | None) -> Card:
+    try:
+        source, names = pool.get("source", {}), pool["class_names"]
+        context = {
+            "pool": pool,
+            "architecture": pool["architecture"],
+            "ours": str(pool["architecture"]["name"]).startswith("ncfm_"),
+            "classes": len(names),
+            "names": inline(", ".join(names[:_NAMES_SHOWN]), longest=4000),
+            "names_left": max(0, len(names) - _NAMES_SHOWN),
+            "members": len(pool["members"]),
+            "accuracy": [member["accuracy"] for member in pool["members"] if member.get("accuracy")],
+            "source": source,
+            "licence": statements.licence(source),
+            "recipe": [(key, value) for key, value in pool.get("recipe", {}).items() if value is not None],
+            "repo_id": repo_id,
+        }
+        return make_card(_header(source), render(TEMPLATE, context))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DistilledError(f"{POOL} is not as documented: {type(error).__name__} {error}") from error
+
+
+def _header(source: Mapping[str, Any]) -> dict[str, Any]:
+    on_a_hub = "dataset" in source and source.get("is_local") is False
+    stated = [source.get(key) for key in LICENSE_KEYS]
+    return {
+        "library_name": "timm",
+        "pipeline_tag": "image-classification",
+        **(license_fields(*stated) if any(stated) else {}),
+        **({"datasets": [source["dataset"]]} if on_a_hub else {}),
+        "tags": ["timm", "image-classification", "dataset-distillation", "ncfm"],
+    }

@@ -1,0 +1,171 @@
+"""What a card says in words about its own numbers. Nothing that was not measured is mentioned."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ncfm_hub.publishing.cards.escaping import Ready, code, inline, link, web_address
+from ncfm_hub.utils.counting import counted, things
+
+Row = Mapping[str, Any]
+
+SETS = {
+    "random": "random real images",
+    "herding": "real images chosen by herding",
+    "k-center": "real images chosen by k-center",
+    "el2n": "real images of the highest EL2N",
+    "start": "mixed-tile start of this run",
+    "dm": "distribution matching (DM)",
+    "distilled": Ready("**distilled**"),
+    "whole": "whole training split",
+}
+
+RANKING = {
+    "HLR": "whole training split minus distilled set, hard labels, at as many updates",
+    "IOR": "distilled set minus random images; what it gained",
+    "IOR_plain": "the same without augmentation",
+    "LRS": "label robust score, of HLR and IOR; 0 to 1, more is better",
+    "ARS": "augmentation robust score, of IOR with and without augmentation; 0 to 1, more is better",
+}
+_BASELINES = {
+    "random": "Random real images",
+    "herding": "Real images chosen by herding",
+    "k-center": "Real images chosen by k-center",
+    "el2n": "Real images of the highest EL2N",
+    "start": "The mixed-tile start",
+    "dm": "Distribution matching",
+}
+
+
+def measured_how(protocol: Mapping[str, Any]) -> Ready | None:
+    """One line: the metric, the split, how many distillations and students, and what a student is."""
+    if "metric" not in protocol:
+        return None
+    metric = str(protocol["metric"])
+    parts = [f"{inline(metric[:1].upper() + metric[1:])}"]
+    if "split" in protocol:
+        images = f" ({counted(protocol['test_images'], 'image')})" if "test_images" in protocol else ""
+        parts.append(f" on the source's {code(protocol['split'])} split{images}")
+    if "distillations" in protocol and "students" in protocol:
+        runs, students = protocol["distillations"], protocol["students"]
+        parts.append(
+            f"; {inline(runs)} {things(runs, 'distillation')} x {inline(students)} {things(students, 'student')}"
+        )
+    if "student" in protocol:
+        parts.append(f" ({code(protocol['student'])})")
+    if "updates" in protocol and "batch_size" in protocol:
+        work = f"{counted(protocol['updates'], 'update')} of {counted(protocol['batch_size'], 'image')}"
+        parts.append(f", each trained for {work}, the same for every row")
+    return Ready("".join(parts) + ".")
+
+
+def remarks(rows: Iterable[Row], own_extractors: str | None) -> list[Ready]:
+    """What stands below a table: see `comparisons` and `other_extractors`."""
+    rows = list(rows)
+    return [*comparisons(rows), *other_extractors(rows, own_extractors)]
+
+
+def comparisons(rows: Iterable[Row]) -> list[Ready]:
+    """A plain sentence for each baseline that does as well as the distilled set or better."""
+    rows = list(rows)
+    said = []
+    for baseline, name in _BASELINES.items():
+        found = _not_beaten(rows, baseline)
+        if found:
+            cases = " and ".join(
+                f"{ours['accuracy']['mean']:.1f} against {other['accuracy']['mean']:.1f} with {_kinds(ours, other)}"
+                for ours, other in found
+            )
+            said.append(
+                Ready(f"**{name} did as well as the distilled set or better** under this recipe: distilled {cases}.")
+            )
+    return said
+
+
+def other_extractors(rows: Iterable[Row], own: str | None) -> list[Ready]:
+    """A sentence on the rows that other extractors chose, made or labelled than those the set was made with, whose
+    digest is `own`; none where there is no such row, or the set's are not known."""
+    strange = [row for row in rows if row.get("extractors") not in (None, own)]
+    if own is None or not strange:
+        return []
+    named = ", ".join(f"{SETS.get(row['set'], inline(row['set']))} ({inline(row['labels'])} labels)" for row in strange)
+    return [Ready(f"Chosen, made or labelled by other extractors than those this set was made with: {named}.")]
+
+
+def _not_beaten(rows: list[Row], baseline: str) -> list[tuple[Row, Row]]:
+    """(distilled row, baseline row) where the baseline's mean is not below; same labels, else the best of each."""
+    ours, others = ([row for row in rows if row["set"] == name] for name in ("distilled", baseline))
+    pairs = [(a, b) for a in ours for b in others if a["labels"] == b["labels"]]
+    if not pairs and ours and others:
+        pairs = [(max(ours, key=_mean), max(others, key=_mean))]
+    lost = [(a, b) for a, b in pairs if _mean(b) >= _mean(a)]
+    # Soft labels may help random images past a distilled set that has no such row.
+    if not lost and ours and others and _mean(max(others, key=_mean)) >= _mean(max(ours, key=_mean)):
+        lost = [(max(ours, key=_mean), max(others, key=_mean))]
+    return lost
+
+
+def _mean(row: Row) -> float:
+    return float(row["accuracy"]["mean"])
+
+
+def _kinds(ours: Row, other: Row) -> str:
+    one, two = inline(ours["labels"]), inline(other["labels"])
+    return f"{one} labels" if one == two else f"{one} labels against {two} labels"
+
+
+def by_architecture(rows: Sequence[Row]) -> dict[str, Any]:
+    """What students of several architectures found: their names, and a line of figures for each set; {} for none."""
+    if not rows:
+        return {}
+    students = list(dict.fromkeys(row["student"] for row in rows))
+    sets = list(dict.fromkeys((row["set"], row["labels"]) for row in rows))
+    found = {(row["set"], row["labels"], row["student"]): row["accuracy"] for row in rows}
+    lines = [
+        {"set": name, "labels": labels, "figures": [found.get((name, labels, student)) for student in students]}
+        for name, labels in sets
+    ]
+    return {"students": students, "lines": lines}
+
+
+def objective(distillation: Mapping[str, Any]) -> list[Ready]:
+    """What was minimised: the calibration weight and the sampling network, from a recipe's distillation section."""
+    said = []
+    weight = distillation.get("calibration")
+    means = distillation.get("matching") == "mean"
+    debiased = distillation.get("sampling_objective") == "debiased"
+    ascended = "squared distance of characteristic functions, less its share of sampling" if debiased else "discrepancy"
+    matched = "distance of the features' means" if means else "characteristic-function discrepancy"
+    if weight == 0 and means:
+        said.append("Calibration weight w = 0: no cross-entropy term.")
+    elif weight == 0:
+        said.append("Calibration weight w = 0: the pure minmax objective, without any cross-entropy term.")
+    elif weight is not None:
+        said.append(
+            f"Calibration weight w = {weight:g}: the objective is 300 times the {matched} "
+            f"plus {weight:g} times the cross-entropy of the trained pool member on the decoded and augmented images."
+        )
+    if means:
+        said.append("Means of features were matched (distribution matching) in place of characteristic functions.")
+    elif distillation.get("orthogonal"):
+        said.append("The frequencies were drawn in blocks at right angles to each other.")
+    if distillation.get("bank"):
+        said.append(
+            f"Statistics of the real images came from a bank of {inline(distillation['bank'])} draws, "
+            f"bank seed {inline(distillation.get('bank_seed', 0))}: sets made from one bank share these draws."
+        )
+    if not means and "sampling_network" in distillation:
+        said.append(
+            f"Sampling network on: the frequencies are drawn by a network that is trained to maximise the {ascended}."
+            if distillation["sampling_network"]
+            else "Sampling network off: the frequencies are drawn from a fixed normal distribution."
+        )
+    return [Ready(line) for line in said]
+
+
+def licence(source: Mapping[str, Any]) -> Ready | None:
+    """What a source states: its licence, with the name and the address that its card adds; None for nothing."""
+    said = [code(source[key]) for key in ("license", "license_name") if source.get(key)]
+    address = web_address(source.get("license_link"))
+    if address:
+        said.append(link(address))
+    return Ready(", ".join(said)) if said else None

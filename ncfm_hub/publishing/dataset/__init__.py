@@ -1,0 +1,1 @@
+"""The files of a distilled dataset: written, read back, and given to others."""

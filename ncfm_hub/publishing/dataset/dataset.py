@@ -1,0 +1,173 @@
+"""A distilled dataset in memory: what is stored, what is trained on, and its labels.
+
+Shapes: C classes, S = C * ipc stored images, M = S * factor**2 decoded images, c channels, (H, W) resolution.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.dataset.layout import Config
+from ncfm_hub.utils.counting import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from ncfm_hub.publishing.dataset.torch_dataset import TrainingSet
+
+_DECODE_AT_ONCE = 256  # stored images; bounds the float copies
+
+
+@dataclass(frozen=True, repr=False)
+class Distilled:
+    """A distilled dataset, class-ordered; checked when made.
+
+    stored: uint8 (S, c, H, W); stored_labels: int64 (S,)                    config `stored`
+    images: uint8 (M, c, H, W), `decode_stored(stored)`; labels: int64 (M,)  config `default`
+    soft_labels: float32 (M, C), probabilities
+    stored_index: int32 (M,), the stored image that an image was cut from; tile: int8 (M,), its place there, row by row
+    Raises DistilledError where shapes, types or ranges do not fit together.
+    """
+
+    stored: "torch.Tensor"
+    stored_labels: "torch.Tensor"
+    images: "torch.Tensor"
+    labels: "torch.Tensor"
+    soft_labels: "torch.Tensor"
+    stored_index: "torch.Tensor"
+    tile: "torch.Tensor"
+    class_names: tuple[str, ...]
+    factor: int
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        _check_values(self)
+
+    def __repr__(self) -> str:
+        """One line, as notebooks show it: no pixels."""
+        stored = (
+            f"{len(self.class_names)} x {self.ipc} stored images of {' x '.join(map(str, self.stored.shape[1:]))} px"
+        )
+        return f"Distilled({stored}, factor {self.factor}, {len(self.images)} to train on)"
+
+    @property
+    def ipc(self) -> int:
+        """Stored images per class."""
+        return len(self.stored) // len(self.class_names)
+
+    @cached_property
+    def digest(self) -> str:
+        """What a study of it says it is of; see `images_digest`."""
+        return images_digest(self.images, self.labels)
+
+    def to_torch(self, config: Config = "default") -> "TrainingSet":
+        """A torch dataset of (float image in [0, 1] of shape (c, H, W), int label) with `.targets`, a list of ints."""
+        from ncfm_hub.publishing.dataset.torch_dataset import TrainingSet
+
+        return TrainingSet(*self._of(config))
+
+    def as_array(self, config: Config = "default") -> "tuple[np.ndarray, np.ndarray]":
+        """Images as uint8 (N, H, W, c) and labels as int64 (N,).
+
+        Pillow, and Continuum by it, take grey images without the last axis: `images[..., 0]`.
+        """
+        images, labels = self._of(config)
+        return images.permute(0, 2, 3, 1).contiguous().numpy(), labels.numpy()
+
+    def _of(self, config: str) -> "tuple[torch.Tensor, torch.Tensor]":
+        if config == "default":
+            return self.images, self.labels
+        if config == "stored":
+            return self.stored, self.stored_labels
+        raise DistilledError(f"config {config!r} is not one of 'default' and 'stored'")
+
+
+def images_digest(images: "torch.Tensor", labels: "torch.Tensor") -> str:
+    """Hex SHA-256 of training images, uint8 (M, c, H, W), and their labels, int64 (M,): which set they are."""
+    digest = hashlib.sha256(f"{list(images.shape)}".encode())
+    for tensor in (images, labels):
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def to_pixels(stored: "torch.Tensor") -> "torch.Tensor":
+    """[0, 1] float -> uint8, rounded to k/255: the only rounding of stored images there is."""
+    import torch
+
+    return (stored * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def decode_stored(stored: "torch.Tensor", factor: int) -> "torch.Tensor":
+    """Cut stored uint8 (S, c, H, W) images into tiles of full size: uint8 (S * factor**2, c, H, W), rounded to k/255.
+
+    Raises DistilledError when H or W cannot be cut into `factor` equal parts.
+    """
+    import torch
+
+    from ncfm_hub.matching.synthetic import decode
+
+    height, width = stored.shape[-2:]
+    _check_factor(height, width, factor)
+    parts = [decode(part.float() / 255, factor) for part in stored.split(_DECODE_AT_ONCE)]
+    return torch.cat([(part * 255).round().clamp(0, 255).to(torch.uint8) for part in parts])
+
+
+def _check_factor(height: int, width: int, factor: int) -> None:
+    if height % factor or width % factor:
+        raise DistilledError(
+            f"images of {height} x {width} pixels cannot be cut into {factor} x {factor} equal tiles; "
+            f"choose a resolution that is a multiple of the factor {factor}"
+        )
+
+
+def _check_shapes(it: Distilled) -> None:
+    import torch
+
+    classes, stored, per_stored = len(it.class_names), len(it.stored), it.factor**2
+    channels, height, width = it.stored.shape[1:] if it.stored.ndim == 4 else (0, 0, 0)
+    images = stored * per_stored
+    expected = {
+        "stored": (torch.uint8, (stored, channels, height, width)),
+        "stored_labels": (torch.int64, (stored,)),
+        "images": (torch.uint8, (images, channels, height, width)),
+        "labels": (torch.int64, (images,)),
+        "soft_labels": (torch.float32, (images, classes)),
+        "stored_index": (torch.int32, (images,)),
+        "tile": (torch.int8, (images,)),
+    }
+    if channels not in (1, 3) or not stored:
+        raise DistilledError(f"stored images have shape {tuple(it.stored.shape)}; expected (S > 0, 1 or 3, H, W)")
+    for name, (dtype, shape) in expected.items():
+        found = getattr(it, name)
+        if found.dtype != dtype or tuple(found.shape) != shape:
+            raise DistilledError(f"{name} is {found.dtype} {tuple(found.shape)}; expected {dtype} {shape}")
+    if it.factor > 11:  # tile is an int8
+        raise DistilledError(f"factor {it.factor} is too large: a tile's number must fit 8 bits")
+    _check_factor(height, width, it.factor)
+
+
+def _check_values(it: Distilled) -> None:
+    import torch
+
+    classes, per_stored = len(it.class_names), it.factor**2
+    if len(set(it.class_names)) != classes:
+        twice = next(name for name in it.class_names if it.class_names.count(name) > 1)
+        raise DistilledError(f"two classes have the same name {twice!r}")
+    if len(it.stored) % classes:
+        raise DistilledError(
+            f"{counted(len(it.stored), 'stored image does', 'stored images do')} not divide among {classes} classes"
+        )
+    ordered = torch.arange(classes).repeat_interleave(len(it.stored) // classes)
+    if not torch.equal(it.stored_labels, ordered):
+        raise DistilledError("stored images are not class by class with the same number of images in each")
+    if not torch.equal(it.labels, ordered.repeat_interleave(per_stored)):
+        raise DistilledError("labels of the decoded images do not follow those of the stored images")
+    if not torch.equal(it.stored_index.long(), torch.arange(len(it.stored)).repeat_interleave(per_stored)):
+        raise DistilledError("stored_index does not count the stored images in order")
+    if not torch.equal(it.tile.long(), torch.arange(per_stored).repeat(len(it.stored))):
+        raise DistilledError("tile does not count the tiles of each stored image in order")
+    if not torch.isfinite(it.soft_labels).all() or (it.soft_labels < 0).any():
+        raise DistilledError("soft labels are not probabilities: some are negative or not finite")

@@ -1,0 +1,207 @@
+"""What `pipeline.yaml` says: the resolved recipe, where the images come from, what they were made with and on."""
+
+import datetime
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub._version import __version__
+from ncfm_hub.errors import DistilledError, PipelineError
+from ncfm_hub.publishing.dataset.layout import OWN_POOLS
+from ncfm_hub.recipes.files import check_section
+from ncfm_hub.recipes.resolve import ResolvedPipeline, preset_section
+from ncfm_hub.recipes.schema import EngineRecipe, EvaluationRecipe, Recipe
+from ncfm_hub.sources.place import HUB, PACKAGED_NAME
+from ncfm_hub.utils.places import (
+    LOCAL_SOURCE,
+    folder_name,
+    public_weights,
+    recall,
+    remember,
+    weights_digest,
+    weights_folder,
+    weights_here,
+)
+
+if TYPE_CHECKING:
+    from ncfm_hub.extractors.pool import Pool
+    from ncfm_hub.machine.engine import Engine
+    from ncfm_hub.sources import Source, SourceInfo
+
+FORMAT = 1
+_HUB_POOL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
+_HUB_DATASET = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_PACKAGES = ("torch", "timm", "datasets", "huggingface_hub", "accelerate")
+
+
+def describe_run(
+    pipeline: ResolvedPipeline,
+    source: "Source",
+    pool: "Pool",
+    engine: "Engine",
+    *,
+    ipc: int,
+    seed: int,
+    notes: tuple[str, ...],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """The content of `pipeline.yaml`, in the order in which it is written. `seconds`: wall time by stage."""
+    return {
+        "ncfm_hub": FORMAT,
+        "name": pipeline.name,
+        "preset": pipeline.preset,
+        "ipc": ipc,
+        "seed": seed,
+        "recipe": _public_recipe(pipeline.recipe, source.info),
+        "source": _describe_source(source, notes),
+        "pool": {
+            "key": pool.key,
+            # The key says how a pool was made; two made alike on two machines differ in their last digits.
+            "digest": pool.digest,
+            "classes": pool.architecture.classes,
+            "architecture": pool.architecture.name,
+            "members": len(pool.members),
+            "pretrained": public_weights(pool.pretrained),
+            "origin": public_origin(pool.origin),
+            # `recipe` has its section in any case: only a whole recipe can be read back and evaluated with.
+            "trained_by_this_recipe": pool.origin in OWN_POOLS,
+        },
+        "versions": _versions(),
+        "machine": engine.describe(),
+        "wall_time_seconds": {stage: round(value, 1) for stage, value in seconds.items()},
+        "created": _now(),
+    }
+
+
+def describe_import(
+    pipeline: ResolvedPipeline, source: "Source", imported: dict[str, Any], *, ipc: int, factor: int
+) -> dict[str, Any]:
+    """`pipeline.yaml` of a set that others made. Of its distillation only the factor is known.
+
+    imported: the file it came from; the recipe's other sections say how the set and its baselines are measured.
+    """
+    recipe = _public_recipe(pipeline.recipe, source.info)
+    return {
+        "ncfm_hub": FORMAT,
+        "name": pipeline.name,
+        "preset": pipeline.preset,
+        "ipc": ipc,
+        "imported": imported,
+        "recipe": recipe | {"distillation": {"factor": factor}},
+        "source": _describe_source(source, source.notes),
+        "versions": _versions(),
+        "created": _now(),
+    }
+
+
+def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
+    """The recipe that a `pipeline.yaml` says a set was made with, at the source's pinned revision.
+
+    Raises DistilledError, naming the folder, if it holds none that this version can use.
+    """
+    unusable = f"{folder}/pipeline.yaml holds no usable recipe"
+    try:
+        values = {section: dict(content) for section, content in described["recipe"].items()}
+        values["source"] |= _source_here(described["source"])
+        values["pool"]["pretrained"] = weights_here(values["pool"].get("pretrained"))
+        if "imported" in described:  # no more is known than its factor; the rest makes only the baseline of DM
+            assumed = preset_section("distillation", described["preset"])
+            values["distillation"] = assumed | values["distillation"]
+        for section, model in (("evaluation", EvaluationRecipe), ("engine", EngineRecipe)):
+            # They do not describe the set, and other versions have other keys.
+            values[section] = {key: value for key, value in values[section].items() if key in model.model_fields}
+        for section, content in values.items():
+            check_section(unusable, section, content)
+        return Recipe.model_validate(values)
+    except PipelineError as error:
+        raise DistilledError(str(error)) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # pydantic's is a ValueError
+        raise DistilledError(f"{unusable}: {str(error).splitlines()[0]}") from None
+
+
+def public_origin(origin: str) -> str:
+    """Where a pool is from, as published files say it: a folder without its path."""
+    return origin if origin in OWN_POOLS or is_hub_pool(origin) else folder_name(origin)
+
+
+def is_hub_pool(origin: str) -> bool:
+    """Whether a pool is of a Hub: those are known with their commit."""
+    return _HUB_POOL.fullmatch(origin) is not None
+
+
+def remember_places(recipe: Recipe, source: "SourceInfo", pool: "Pool | None" = None) -> None:
+    """Keep on this machine where the folders are that a set was made from: `pipeline.yaml` has only their digests."""
+    if source.folder and source.content:
+        remember(source.content, source.folder)
+    weights = weights_folder(recipe.pool.pretrained)
+    if weights:
+        remember(weights_digest(weights), weights)
+    if pool and pool.origin not in OWN_POOLS and Path(pool.origin).expanduser().is_dir():
+        remember(pool.digest, Path(pool.origin).expanduser())
+
+
+def _source_here(source: dict[str, Any]) -> dict[str, Any]:
+    """The source that a `pipeline.yaml` names, as a recipe: whoever wrote it, no path in it is ever opened."""
+    name = str(source["dataset"])
+    if not source["is_local"]:
+        if not _HUB_DATASET.fullmatch(name):
+            raise ValueError(f"source.dataset {name!r} is no Hub id")
+        return {"dataset": f"{HUB}{name}", "revision": source["revision"]}
+    if name == PACKAGED_NAME:
+        return {"dataset": name, "revision": None}
+    folder = recall(source.get("content"))
+    return {"dataset": str(folder) if folder else f"{LOCAL_SOURCE}{folder_name(name)}", "revision": None}
+
+
+def _public_recipe(recipe: Recipe, source: "SourceInfo") -> dict[str, Any]:
+    values = recipe.model_dump()
+    values["pool"]["pretrained"] = public_weights(recipe.pool.pretrained)
+    if source.folder:
+        values["source"]["dataset"] = source.public_name
+    return values
+
+
+def _without_path(note: str, source: "SourceInfo") -> str:
+    """A note that names the source's folder by its path, with its name instead."""
+    for path in filter(None, (source.folder, source.dataset) if source.folder else ()):
+        if "/" in path and Path(path).name:  # a bare name says nothing, and stands in other words too
+            note = note.replace(path, source.public_name)
+    return note
+
+
+def _versions() -> dict[str, str]:
+    own = {"ncfm_hub": __version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in _PACKAGES}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _describe_source(source: "Source", notes: tuple[str, ...]) -> dict[str, Any]:
+    info = source.info
+    return {
+        "dataset": info.public_name,
+        "is_local": info.is_local,
+        "content": info.content,
+        "config": info.config,
+        "revision": info.revision,
+        "image_column": info.image_column,
+        "label_column": info.label_column,
+        "train_split": info.train_split,
+        "test_split": info.test_split,
+        "class_names": list(info.class_names),
+        "class_ids": list(info.class_ids),
+        "resolution": info.resolution,
+        "channels": info.channels,
+        "license": info.license,
+        "license_name": info.license_name,
+        "license_link": info.license_link,
+        "citation": info.citation,
+        "fingerprint": source.fingerprint,
+        "train_count": len(source.train.labels),
+        "test_count": len(source.test.labels) if source.test else None,
+        "notes": [_without_path(note, info) for note in notes],
+    }

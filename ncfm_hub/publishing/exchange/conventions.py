@@ -1,0 +1,108 @@
+"""How benchmarks of others name and normalise the datasets they know: facts of their loaders, which are part of their
+formats. A set is measured there on test images normalised by these figures, whatever the images' own statistics are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ncfm_hub.errors import DistilledError
+
+if TYPE_CHECKING:
+    import torch
+
+Benchmark = Literal["dd-ranking", "dc-bench"]
+TITLES: Mapping[Benchmark, str] = {"dd-ranking": "DD-Ranking", "dc-bench": "DC-Bench"}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What images are normalised by: (pixel - mean) / std, per channel, pixels from 0 to 1.
+
+    origin: whose they are, in words: "given", "of ..."
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    origin: str
+
+    def as_dict(self) -> dict[str, object]:
+        return {"mean": list(self.mean), "std": list(self.std), "origin": self.origin}
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A dataset as a benchmark has it.
+
+    name: there; classes: their number, labelled 0..classes-1 in the order of the Hub's copy; resolution: px
+    mean, std: per channel, pixels from 0 to 1
+    """
+
+    name: str
+    classes: int
+    resolution: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+_CIFAR = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# By the name of our pipeline. DD-Ranking 0.2.0 (ddranking/utils/data.py) also has six subsets of ImageNet, which are
+# left out: it numbers their classes in another order than the Hub's copies do. DC-Bench: evaluator/evaluator_utils.py.
+CONVENTIONS: Mapping[Benchmark, Mapping[str, Convention]] = {
+    "dd-ranking": {
+        "cifar10": Convention("CIFAR10", 10, 32, *_CIFAR),
+        "cifar100": Convention("CIFAR100", 100, 32, *_CIFAR),
+        "tiny-imagenet": Convention("TinyImageNet", 200, 64, *_IMAGENET),
+    },
+    "dc-bench": {
+        "cifar10": Convention("CIFAR10", 10, 32, *_CIFAR),
+        "cifar100": Convention("CIFAR100", 100, 32, (0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762)),
+        "tiny-imagenet": Convention("tinyimagenet", 200, 64, *_IMAGENET),
+    },
+}
+
+
+def convention_of(
+    benchmark: Benchmark, name: str, class_ids: Sequence[int], channels: int, resolution: int
+) -> Convention | None:
+    """How `benchmark` has the dataset of the pipeline `name`; None if it does not, or with other classes or pixels.
+
+    class_ids: labels in the source of the classes used, in order
+    """
+    found = CONVENTIONS[benchmark].get(name)
+    if found is None or list(class_ids) != list(range(found.classes)):
+        return None
+    return found if (channels, resolution) == (len(found.mean), found.resolution) else None
+
+
+def choose_figures(
+    benchmark: Benchmark,
+    known: Convention | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    images: "torch.Tensor",
+    what: str,
+) -> Figures:
+    """The figures given, else the benchmark's own for its dataset, else the statistics of `images`.
+
+    images: uint8 (N, c, H, W), which `what` names. Raises DistilledError unless the figures given are one mean and one
+    positive deviation a channel.
+    """
+    from ncfm_hub.networks.build import channel_statistics
+
+    if mean is None and std is None:
+        if known:
+            return Figures(known.mean, known.std, f"of {TITLES[benchmark]} for {known.name}")
+        return Figures(*channel_statistics(images), what)
+    channels = images.shape[1]
+    if not mean or not std or len(mean) != channels or len(std) != channels or not all(0 < value <= 1 for value in std):
+        raise DistilledError(
+            f"--mean {_shown(mean)} and --std {_shown(std)} do not fit images of {channels} channels: expected both, "
+            "one figure a channel, for pixels from 0 to 1"
+        )
+    return Figures(tuple(mean), tuple(std), "given")
+
+
+def _shown(values: Sequence[float] | None) -> str:
+    return ",".join(map(str, values)) if values else "(none)"

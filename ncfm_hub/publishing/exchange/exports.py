@@ -1,0 +1,114 @@
+"""A distilled set written for the benchmarks of others: torch files of plain tensors, and JSON that says what they are.
+
+Shapes: M training images (config `default`), C classes, c channels, (H, W) resolution.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.cards.dataset_card import read_pipeline
+from ncfm_hub.publishing.dataset.dataset import Distilled
+from ncfm_hub.publishing.dataset.folders import new_folder
+from ncfm_hub.publishing.dataset.loading import locate
+from ncfm_hub.publishing.dataset.names import slug
+from ncfm_hub.publishing.dataset.reading import read_data
+from ncfm_hub.publishing.exchange.conventions import Benchmark, Figures, choose_figures, convention_of
+from ncfm_hub.publishing.exchange.torch_files import save_tensors
+from ncfm_hub.utils.files import write_json
+from ncfm_hub.utils.named import Named, path_of
+
+if TYPE_CHECKING:
+    import torch
+
+ABOUT = "export.json"
+_LEAST = 1e-8  # of a probability, before its logarithm
+
+
+def export_set(
+    target: Named,
+    benchmark: Benchmark,
+    output: Named | None = None,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Write the set in a folder or Hub repository so that `benchmark` reads it; (the new folder, what it says of it).
+
+    output: `<pipeline>-ipc<N>-<benchmark>` in the current folder by default; must be new or empty
+    mean, std: per channel, by which the benchmark's test images are normalised; known for its own datasets, and
+        otherwise those of the set's images unless given
+    Raises DistilledError if the target is no distilled set of ours, the figures do not fit, or the folder is in use.
+    """
+    folder = locate(target, revision=revision, token=token)
+    described, distilled = read_pipeline(folder), read_data(folder)
+    try:
+        name, source = str(described["name"]), described["source"]
+        known = convention_of(benchmark, name, source["class_ids"], source["channels"], source["resolution"])
+    except (KeyError, TypeError) as error:
+        raise DistilledError(f"{folder}/pipeline.yaml is not as documented: {type(error).__name__} {error}") from error
+    figures = choose_figures(benchmark, known, mean, std, distilled.images, "of the exported images")
+    images = normalise(distilled.images, figures)
+    write = {"dd-ranking": _dd_ranking, "dc-bench": _dc_bench}[benchmark]
+    files, about = write(distilled, images)
+    folder = new_folder(path_of(output) or Path(f"{slug(name)}-ipc{distilled.ipc}-{benchmark}"))
+    for file, content in files.items():
+        save_tensors(folder / file, content)
+    facts = {
+        "benchmark": benchmark,
+        "dataset": known.name if known else None,
+        "source": {key: source.get(key) for key in ("dataset", "config", "revision")},
+        "class_names": list(distilled.class_names),
+        "stored_images_per_class": distilled.ipc,
+        "images_per_class": distilled.ipc * distilled.factor**2,
+        "normalised_by": figures.as_dict(),
+        **about,
+    }
+    write_json(folder / ABOUT, facts)
+    return folder, facts
+
+
+def normalise(images: "torch.Tensor", figures: Figures) -> "torch.Tensor":
+    """uint8 (M, c, H, W) -> float32 (M, c, H, W): (pixel / 255 - mean) / std."""
+    import torch
+
+    mean, std = (torch.tensor(values)[:, None, None] for values in (figures.mean, figures.std))
+    return (images.float() / 255 - mean) / std
+
+
+def _dd_ranking(distilled: Distilled, images: "torch.Tensor") -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """(file -> content, facts). DD-Ranking 0.2.0 takes class-ordered images and, as soft labels, a teacher's logits."""
+    if images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1).contiguous()  # its networks take three channels
+    logits = distilled.soft_labels.clamp_min(_LEAST).log()
+    per_class = distilled.ipc * distilled.factor**2
+    return {"images.pt": images, "labels.pt": logits, "hard_labels.pt": distilled.labels}, {
+        "version": "0.2.0",
+        "files": {
+            "images.pt": f"image_tensor: float32 {list(images.shape)}, class by class",
+            "labels.pt": f"soft_labels: float32 {list(logits.shape)}, log(max(p, {_LEAST:g})) of the probabilities",
+            "hard_labels.pt": f"hard_labels: int64 {list(distilled.labels.shape)}",
+        },
+        "use": {
+            "ipc": per_class,
+            "soft_label_mode": "S",
+            "loss_fn_kwargs": {"temperature": 1.0, "scale_loss": False},
+            "use_zca": False,
+        },
+        "note": (
+            f"`ipc` counts the images that are trained on, {per_class} a class, which are stored as {distilled.ipc}; "
+            "with hard_labels given, LabelRobustScoreHard takes any `ipc` for its random images."
+        ),
+    }
+
+
+def _dc_bench(distilled: Distilled, images: "torch.Tensor") -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """(file -> content, facts). DC-Bench's loader of DC, DSA and DM takes the last pair of the key `data`."""
+    shapes = f"images float32 {list(images.shape)}, labels int64 {list(distilled.labels.shape)}"
+    return {"distilled.pt": {"data": [[images, distilled.labels]]}}, {
+        "files": {"distilled.pt": f"data: [[{shapes}]]"},
+        "note": "read as the files of DC, DSA and DM are: images, labels = torch.load(file)['data'][-1]",
+    }

@@ -1,0 +1,144 @@
+"""Tensors that others distilled, checked one property at a time, and made into a set of ours.
+
+Shapes: S stored images, C classes, c channels, (H, W) resolution.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.dataset.dataset import Distilled, decode_stored, to_pixels
+from ncfm_hub.publishing.exchange.conventions import Figures
+
+if TYPE_CHECKING:
+    import torch
+
+_ROUNDING = 1 / 510  # half a step of 8 bits: what lies no further outside is rounded, not cut
+_OVERSHOOT = 0.02  # an optimiser's last step may leave [0, 1] by so much
+_SUM = 1e-3  # soft labels of a row may miss 1 by so much
+
+
+def check_images(images: "torch.Tensor", channels: int, resolution: int) -> None:
+    """Raise DistilledError unless images are (S > 0, channels, resolution, resolution), uint8 or float, all finite."""
+    import torch
+
+    shape = tuple(images.shape)
+    if len(shape) != 4 or not shape[0]:
+        raise DistilledError(f"images have shape {shape}; expected (images, channels, height, width)")
+    if shape[1:] != (channels, resolution, resolution):
+        raise DistilledError(
+            f"images are {shape[1]} x {shape[2]} x {shape[3]}; the source gives {channels} x {resolution} x "
+            f"{resolution} (its pipeline, or --resolution PX and --set source.channels=N)"
+        )
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise DistilledError(f"images are {images.dtype}; expected float, or uint8")
+    if images.is_floating_point() and not torch.isfinite(images).all():
+        wrong = int((~torch.isfinite(images.flatten(1)).all(1)).nonzero()[0])
+        raise DistilledError(f"image {wrong} holds NaN or infinite values")
+
+
+def check_labels(
+    labels: "torch.Tensor", count: int, class_names: Sequence[str]
+) -> "tuple[torch.Tensor, torch.Tensor | None]":
+    """(int64 (S,), float32 probabilities (S, C) or None where the labels are class numbers).
+
+    Raises DistilledError unless every class of the source has the same number of images, one at least.
+    """
+    classes = len(class_names)
+    if labels.ndim == 2 and labels.shape == (count, classes):
+        hard, soft = labels.argmax(1), _probabilities(labels)
+    elif tuple(labels.shape) == (count,):
+        hard, soft = _numbers(labels), None
+    else:
+        raise DistilledError(
+            f"labels have shape {tuple(labels.shape)}; expected ({count},), class numbers, or ({count}, {classes}), "
+            f"probabilities of the source's {classes} classes"
+        )
+    low, high = int(hard.min()), int(hard.max())
+    if low < 0 or high >= classes:
+        raise DistilledError(
+            f"labels run from {low} to {high}; the source has {classes} classes, numbered 0 to {classes - 1}"
+        )
+    counts = hard.bincount(minlength=classes)
+    if counts.min() != counts.max():
+        few, many = int(counts.argmin()), int(counts.argmax())
+        raise DistilledError(
+            f"classes have different numbers of images: {class_names[few]!r} ({few}) has {int(counts[few])}, "
+            f"{class_names[many]!r} ({many}) has {int(counts[many])}; expected as many of each of the {classes} classes"
+        )
+    return hard, soft
+
+
+def to_stored(
+    images: "torch.Tensor", figures: Figures | None, clip: bool
+) -> "tuple[torch.Tensor, dict[str, float] | None]":
+    """(uint8 (S, c, H, W), which values were cut or None). figures: what float images were normalised by, if they were.
+
+    Raises DistilledError where values lie outside [0, 1] and are not to be cut.
+    """
+    import torch
+
+    if images.dtype == torch.uint8:
+        if figures:
+            raise DistilledError("images are uint8, which are no normalised values; leave --normalised out")
+        return images, None
+    pixels = images.float()
+    if figures:
+        mean, std = (torch.tensor(values)[:, None, None] for values in (figures.mean, figures.std))
+        pixels = pixels * std + mean
+    low, high = float(pixels.min()), float(pixels.max())
+    share = float(((pixels < -_ROUNDING) | (pixels > 1 + _ROUNDING)).double().mean())
+    if (low < -_OVERSHOOT or high > 1 + _OVERSHOOT) and not clip:
+        how = "once un-normalised (see --mean and --std)" if figures else "(normalised? then --normalised)"
+        raise DistilledError(
+            f"values reach from {low:.3g} to {high:.3g} {how}, and {share:.1%} lie outside 0 to 1, which 8 bits cannot "
+            "hold; cut them with --clip, and the card will say so"
+        )
+    cut = {"share": round(share, 6), "lowest": round(low, 4), "highest": round(high, 4)} if share else None
+    return to_pixels(pixels), cut
+
+
+def arrange(
+    stored: "torch.Tensor",
+    labels: "torch.Tensor",
+    soft: "torch.Tensor | None",
+    class_names: Sequence[str],
+    factor: int,
+) -> Distilled:
+    """The set, class by class in the file's order within a class. Tiles have the soft labels of their stored image.
+
+    stored: uint8 (S, c, H, W); labels: int64 (S,); soft: float32 (S, C), None for one-hot
+    """
+    import torch
+
+    order = labels.argsort(stable=True)
+    stored, labels = stored[order].contiguous(), labels[order]
+    rows = torch.eye(len(class_names))[labels] if soft is None else soft[order]
+    return Distilled(
+        stored=stored,
+        stored_labels=labels,
+        images=decode_stored(stored, factor),
+        labels=labels.repeat_interleave(factor**2),
+        soft_labels=rows.repeat_interleave(factor**2, 0),
+        stored_index=torch.arange(len(stored), dtype=torch.int32).repeat_interleave(factor**2),
+        tile=torch.arange(factor**2).to(torch.int8).repeat(len(stored)),
+        class_names=tuple(class_names),
+        factor=factor,
+    )
+
+
+def _probabilities(labels: "torch.Tensor") -> "torch.Tensor":
+    import torch
+
+    soft = labels.float()
+    if not torch.isfinite(soft).all() or (soft < 0).any() or ((soft.sum(1) - 1).abs() > _SUM).any():
+        raise DistilledError("labels of shape (images, classes) are taken for probabilities, and these are none")
+    return soft
+
+
+def _numbers(labels: "torch.Tensor") -> "torch.Tensor":
+    """Class numbers as int64; some files have them as floats."""
+    numbers = labels.long()
+    if not (numbers == labels).all():
+        raise DistilledError(f"labels are {labels.dtype} and no whole numbers; expected class numbers")
+    return numbers

@@ -1,0 +1,134 @@
+"""A set that others released as torch files, made into a folder of ours, to be measured, carded and pushed.
+
+Shapes: S stored images, C classes, c channels, (H, W) resolution.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.dataset.dataset import Distilled
+from ncfm_hub.publishing.dataset.folders import new_folder
+from ncfm_hub.publishing.dataset.layout import PIPELINE, PREVIEW
+from ncfm_hub.publishing.dataset.names import default_repo_name
+from ncfm_hub.publishing.exchange.conventions import Figures, choose_figures, convention_of
+from ncfm_hub.publishing.exchange.foreign import arrange, check_images, check_labels, to_stored
+from ncfm_hub.publishing.exchange.torch_files import read_pair, read_tensor
+from ncfm_hub.utils.files import sha256_file, write_text
+from ncfm_hub.utils.named import Named, path_of
+from ncfm_hub.utils.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    import torch
+
+    from ncfm_hub.recipes.resolve import ResolvedPipeline
+    from ncfm_hub.sources import Source
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A finished import: its folder; about: what pipeline.yaml says of the file it came from."""
+
+    folder: Path
+    ipc: int
+    about: dict[str, Any] = field(repr=False)
+
+
+def import_set(
+    file: Named,
+    dataset: Named,
+    factor: int,
+    *,
+    labels_file: Named | None = None,
+    normalised: bool = False,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    clip: bool = False,
+    made_by: str | None = None,
+    output: Named | None = None,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Read a set that others distilled from `dataset`, and write its folder in our layout.
+
+    file: of torch.save, with float images (S, c, H, W), or uint8, and labels (S,) or probabilities (S, C); see
+        `torch_files.read_pair` for the forms. labels_file: where the labels are in a file of their own
+    dataset: a pipeline's name, a Hub id, a local folder or a pipeline file; its classes in its order are what the
+        labels count. preset, overrides: how the set is going to be measured, as for `distill`
+    factor: a stored image is a factor x factor tiling; 2 for sets of NCFM's authors, 1 for plain images
+    normalised: images are (pixel - mean) / std, as DC-Bench has them; mean, std: by default those that DC-Bench uses
+        for this dataset, else the statistics of its training images
+    clip: cut values outside [0, 1], which 8 bits cannot hold; made_by: whom the card names
+    output: `<pipeline>-imported-ipc<N>` in the current folder by default; must be new or empty
+    Raises DistilledError, one line, for a file that is not such a set or does not fit the dataset.
+    """
+    from ncfm_hub.planning.plan import resolve
+    from ncfm_hub.sources import load_source
+
+    file, labels_file, progress = path_of(file), path_of(labels_file), progress or Silent()
+    pipeline = resolve(dataset, preset, overrides)
+    images, labels = _read(file, labels_file)
+    source = load_source(pipeline.recipe.source, token=token, progress=progress, test="if there")
+    check_images(images, source.info.channels, source.info.resolution)
+    hard, soft = check_labels(labels, len(images), source.info.class_names)
+    figures = _figures(pipeline.name, source, normalised, mean, std)
+    stored, cut = to_stored(images, figures, clip)
+    distilled = arrange(stored, hard, soft, source.info.class_names, factor)
+    about = {
+        "file": file.name,
+        "sha256": sha256_file(file),
+        **({"labels_file": labels_file.name, "labels_sha256": sha256_file(labels_file)} if labels_file else {}),
+        **({"made_by": made_by} if made_by else {}),
+        "soft_labels": soft is not None,
+        **({"normalised_by": figures.as_dict()} if figures else {}),
+        **({"cut": cut} if cut else {}),
+    }
+    folder = new_folder(path_of(output) or Path(default_repo_name(pipeline.name, distilled.ipc, imported=True)))
+    _write(folder, distilled, pipeline, source, about)
+    return Imported(folder, distilled.ipc, about)
+
+
+def _read(file: Path, labels_file: Path | None) -> "tuple[torch.Tensor, torch.Tensor]":
+    images, labels = read_pair(file)
+    if labels_file is not None:
+        if labels is not None:
+            raise DistilledError(f"{file} holds labels already; leave --labels out")
+        labels = read_tensor(labels_file)
+    if labels is None:
+        raise DistilledError(f"{file} holds images and no labels; name the file of the labels by --labels")
+    return images, labels
+
+
+def _figures(
+    name: str, source: "Source", normalised: bool, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Figures | None:
+    """What the images were normalised by, if they were."""
+    if not normalised:
+        if mean is not None or std is not None:
+            raise DistilledError("--mean and --std do nothing without --normalised")
+        return None
+    info = source.info
+    known = convention_of("dc-bench", name, info.class_ids, info.channels, info.resolution)
+    return choose_figures("dc-bench", known, mean, std, source.train.images, "of the source's training images")
+
+
+def _write(
+    folder: Path, distilled: Distilled, pipeline: "ResolvedPipeline", source: "Source", about: dict[str, Any]
+) -> None:
+    import yaml
+
+    from ncfm_hub.publishing.cards.dataset_card import write_card
+    from ncfm_hub.publishing.dataset.contact_sheet import contact_sheet
+    from ncfm_hub.publishing.dataset.provenance import describe_import, remember_places
+    from ncfm_hub.publishing.dataset.writing import write_data
+
+    write_data(folder, distilled)
+    remember_places(pipeline.recipe, source.info)
+    described = describe_import(pipeline, source, about, ipc=distilled.ipc, factor=distilled.factor)
+    write_text(folder / PIPELINE, yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110))
+    contact_sheet(distilled.stored, distilled.stored_labels, distilled.class_names, folder / PREVIEW)
+    write_card(folder)

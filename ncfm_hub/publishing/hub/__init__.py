@@ -1,0 +1,1 @@
+"""A folder put on a Hub and read back."""

@@ -1,0 +1,144 @@
+"""A folder read whole before it is published: what nobody could load or measure is not sent."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ncfm_hub.errors import DistilledError, PoolError, PublishError
+from ncfm_hub.publishing.cards.dataset_card import read_pipeline, read_results, render_card
+from ncfm_hub.publishing.cards.merging import parse_card
+from ncfm_hub.publishing.cards.pool_card import POOL
+from ncfm_hub.publishing.dataset.dataset import Distilled, decode_stored
+from ncfm_hub.publishing.dataset.layout import CARD, CONFIGS, PIPELINE, RESULTS, SHARD_PATTERN, TENSORS
+from ncfm_hub.publishing.dataset.reading import read_data, read_stored
+from ncfm_hub.publishing.dataset.studies import not_of_the_set
+from ncfm_hub.publishing.hub.held import Held, held_pool, held_set
+from ncfm_hub.utils.hub_client import RepoType
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a sound folder has to publish.
+
+    files: path in the repository -> file, but for the card, which is written anew
+    held: what tells it from others
+    left_out: files that are not published, with the reason
+    """
+
+    files: dict[str, Path]
+    held: Held
+    left_out: dict[str, str]
+
+
+def check_folder(folder: Path, repo_type: RepoType) -> Checked:
+    """Read the distilled dataset (the pool, for a model repository) in `folder` as those who load it will.
+
+    Raises DistilledError, PoolError or PublishError, naming the file and what is wrong with it.
+    """
+    files = _files(folder)
+    if card := files.pop(CARD, None):
+        parse_card(card.read_text(encoding="utf-8"), str(card))
+    left_out = {}
+    if repo_type == "model":
+        described, needed = _check_pool(folder)
+    else:
+        distilled = read_data(folder)
+        described, needed = _check_set(folder, distilled)
+        left_out = not_of_the_set(folder, distilled.digest)
+    held = (held_pool if repo_type == "model" else held_set)(described)
+    if held is None:
+        raise DistilledError(f"{folder}: {POOL if repo_type == 'model' else PIPELINE} does not say what it is of")
+    if missing := [name for name in needed if name not in files]:
+        raise DistilledError(f"{folder / missing[0]} is a link or hidden, and neither is published; put a copy there")
+    return Checked({name: path for name, path in files.items() if name not in left_out}, held, left_out)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Path in the repository -> file; links, hidden files and what lies in hidden folders are not for publishing."""
+    inside = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")))
+    found = {
+        name.as_posix(): path
+        for name, path in inside
+        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in name.parts)
+    }
+    if not found:
+        raise PublishError(f"{folder} has no files to push")
+    return found
+
+
+def _check_set(folder: Path, distilled: Distilled) -> tuple[dict[str, Any], list[str]]:
+    """(content of pipeline.yaml, files that a repository cannot do without)."""
+    from ncfm_hub.publishing.dataset.provenance import recipe_of  # which imports from this package
+
+    _check_images(folder, distilled)
+    described = read_pipeline(folder)
+    recipe_of(described, folder)
+    _check_described(folder, distilled, described)
+    measured = (folder / RESULTS).is_file()
+    if not measured and "imported" not in described:  # an import is measured when its owner wishes
+        raise DistilledError(f"{folder} has no {RESULTS}; measure it by `ncfm-hub evaluate {folder} --update`")
+    render_card(described, read_results(folder), repo_id=None)
+    shards = [path for config in CONFIGS for path in (folder / config).glob(SHARD_PATTERN)]
+    if strange := [path for path in shards if path.suffix != ".parquet"]:
+        raise DistilledError(f"{strange[0]} would be loaded with the set, and is not of it; move it away")
+    needed = [TENSORS, PIPELINE, *(path.relative_to(folder).as_posix() for path in shards)]
+    return described, needed + [RESULTS] * measured
+
+
+def _check_images(folder: Path, distilled: Distilled) -> None:
+    """The images stand in three places, which must agree."""
+    import torch
+
+    tiles, images = decode_stored(distilled.stored, distilled.factor), distilled.images
+    # Tiles are resized in floating point: where a value lies halfway, another machine may have rounded the other way.
+    if (torch.maximum(tiles, images) - torch.minimum(tiles, images)).max() > 1:
+        raise DistilledError(f"{folder}: the images in default/ are not those of {TENSORS}; the folder mixes two sets")
+    stored, labels, index = read_stored(folder, tuple(distilled.stored.shape[1:]))
+    same = torch.equal(stored, distilled.stored) and torch.equal(labels, distilled.stored_labels)
+    if not same or not torch.equal(index, torch.arange(len(distilled.stored))):
+        raise DistilledError(f"{folder}: the images in stored/ are not those of {TENSORS}; the folder mixes two sets")
+
+
+def _check_described(folder: Path, distilled: Distilled, described: Mapping[str, Any]) -> None:
+    channels, resolution = distilled.stored.shape[1:3]
+    source = described["source"]
+    stated = {
+        "class names": (source.get("class_names"), list(distilled.class_names)),
+        "ipc": (described.get("ipc"), distilled.ipc),
+        "factor": (described["recipe"]["distillation"].get("factor"), distilled.factor),
+        "resolution": (source.get("resolution"), resolution),
+        "channels": (source.get("channels"), channels),
+    }
+    for what, (said, found) in stated.items():
+        if said != found:
+            raise DistilledError(
+                f"{folder}: {PIPELINE} says {what} {said}, and the images have {found}; the folder mixes two sets"
+            )
+
+
+def _check_pool(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """(content of pool.json, files that a repository cannot do without): as we load it, and as timm does."""
+    from ncfm_hub.extractors.pool import member_file, read_pool
+
+    pool = read_pool(folder, str(folder))
+    _check_timm_files(folder, pool.members[0][1])
+    members = [member_file(folder, n, which).name for n in range(len(pool.members)) for which in ("init", "trained")]
+    described: dict[str, Any] = json.loads((folder / POOL).read_text(encoding="utf-8"))
+    return described, [POOL, "model.safetensors", "config.json", *members]
+
+
+def _check_timm_files(folder: Path, trained: Mapping[str, Any]) -> None:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(folder / "model.safetensors")
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise PoolError(f"{folder}: model.safetensors or config.json is not readable by timm ({error})") from None
+    same = weights.keys() == trained.keys() and all(torch.equal(weights[name], trained[name]) for name in weights)
+    if not same or not isinstance(config, dict) or "architecture" not in config:
+        raise PoolError(f"{folder}: model.safetensors and config.json are not those of the pool's first member")

@@ -1,0 +1,133 @@
+"""Which distilled dataset, or pool of extractors, a folder or a repository holds: what tells two of them apart."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ncfm_hub.publishing.cards.escaping import plain
+from ncfm_hub.publishing.cards.merging import Card
+from ncfm_hub.utils.counting import counted
+
+_NAMES_SHOWN = 5
+_CHANGES_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is held, as far as it is known; None for what is not.
+
+    dataset: the source, a Hub id or a name; on_hub: whether it is an id; fingerprint: of the source's images
+    ipc: of a distilled dataset; imported: SHA-256 of the file that others made it as
+    added_to: where the smaller set was that classes were added to
+    settings: by dotted key, of how it was made
+    """
+
+    dataset: str | None
+    on_hub: bool
+    fingerprint: str | None
+    class_names: tuple[str, ...]
+    ipc: int | None = None
+    imported: str | None = None
+    added_to: str | None = None
+    settings: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        names = ", ".join(self.class_names[:_NAMES_SHOWN]) + (", ..." if len(self.class_names) > _NAMES_SHOWN else "")
+        said = [
+            self.dataset or "of an unknown source",
+            *([f"ipc {self.ipc}"] if self.ipc is not None else []),
+            *(["imported"] if self.imported else []),
+            f"{counted(len(self.class_names), 'class')}: {names}",
+        ]
+        return plain(", ".join(said))
+
+    def is_replaced_by(self, other: "Held", repo_id: str) -> bool:
+        """Whether `other`, pushed to `repo_id` where this one is, is the same thing: of the same source and ipc, made
+        again perhaps with another seed or recipe, or with classes added."""
+        if (self.ipc, self.imported) != (other.ipc, other.imported):
+            return False
+        if self.fingerprint and self.fingerprint == other.fingerprint:
+            return True
+        grown = other.added_to is not None and set(self.class_names) <= set(other.class_names)
+        if grown and other.added_to == repo_id:
+            return True
+        unknown = self.fingerprint is None and self.dataset is None  # of a set of which only the card is left
+        same_source = unknown or (self.on_hub and other.on_hub and self.dataset == other.dataset)
+        return same_source and (grown or self.class_names == other.class_names)
+
+    def changes(self, other: "Held") -> str:
+        """How `other` was made otherwise, in words; empty where nothing is known to differ."""
+        here, there = self.settings or {}, other.settings or {}
+        keys = [key for key in here if key in there and here[key] != there[key]]
+        said = [f"{key} {here[key]} -> {there[key]}" for key in keys[:_CHANGES_SHOWN]]
+        return plain(", ".join(said + ["..."] * (len(keys) > _CHANGES_SHOWN)))
+
+
+def held_set(described: Mapping[str, Any]) -> Held | None:
+    """The set that the content of pipeline.yaml describes; None where that does not say."""
+    try:
+        source, recipe = described["source"], described["recipe"]
+        imported, ipc = described.get("imported"), described["ipc"]
+        made = {"seed": described.get("seed"), "source.revision": source.get("revision")}
+        for part in ("pool", "distillation"):
+            made |= {f"{part}.{key}": value for key, value in recipe.get(part, {}).items()}
+        return Held(
+            dataset=_text(source.get("dataset")),
+            on_hub=not source["is_local"],
+            fingerprint=_text(source.get("fingerprint")),
+            class_names=_names(source["class_names"]),
+            ipc=int(ipc),
+            imported=_text(imported["sha256"]) if imported else None,
+            added_to=_repository(described.get("added_to")),
+            settings=_plain(made),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def held_pool(described: Mapping[str, Any]) -> Held | None:
+    """The pool that the content of pool.json describes; None where that does not say."""
+    try:
+        source = described.get("source") or {}
+        return Held(
+            dataset=_text(source.get("dataset")),
+            on_hub=not source.get("is_local", True),
+            fingerprint=_text(source.get("fingerprint")),
+            class_names=_names(described["class_names"]),
+            settings=_plain(described.get("recipe") or {}),
+        )
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def held_by_card(card: Card) -> Held | None:
+    """The set that a card of ours is about, where nothing else can be read; None where that does not say."""
+    try:
+        info = next(info for info in card.header["dataset_info"] if info["config_name"] == "stored")
+        names = next(part["dtype"]["class_label"]["names"] for part in info["features"] if part["name"] == "label")
+        classes, rows = _names(list(names.values())), info["splits"][0]["num_examples"]
+        source = _text((card.header.get("source_datasets") or [None])[0])
+        return Held(source, source is not None, None, classes, ipc=int(rows) // len(classes))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration, ZeroDivisionError):
+        return None
+
+
+# What is read here may come from anyone, and a few lines of YAML can stand for lists that fill the memory once written
+# out: only what is plain is taken.
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("class names are a list of text")
+    return tuple(values)
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if value is None or isinstance(value, str | int | float)}
+
+
+def _repository(added_to: Any) -> str | None:
+    """Without the commit that stands behind a repository's id."""
+    return added_to.partition("@")[0] if isinstance(added_to, str) else None

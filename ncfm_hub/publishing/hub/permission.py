@@ -1,0 +1,112 @@
+"""Whether a push will be allowed, asked before hours are spent on what is to be pushed."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ncfm_hub.errors import PublishError
+from ncfm_hub.publishing.hub.failing import ending_with
+from ncfm_hub.publishing.hub.held import Held
+from ncfm_hub.publishing.hub.remote import PLANNED, Remote, look_at
+from ncfm_hub.utils.hub_client import RepoType, client, with_retries, without_bars
+from ncfm_hub.utils.progress import Silent
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+_TRIES = 3
+NOT_BEGUN = "nothing has been begun, so start the same command again"
+
+
+def check_can_push(
+    repo_id: str | None,
+    *,
+    token: str | None = None,
+    default_name: str,
+    repo_type: RepoType = "dataset",
+    private: bool = False,
+    coming: Held | None = None,
+    replace: bool = False,
+    again: str = NOT_BEGUN,
+) -> str:
+    """The full id `owner/name` that a push will go to. Nothing is created.
+
+    repo_id: `owner/name`, or a name under the user's own account; None: `default_name` there.
+    coming: what is going to be pushed, if that is known; replace: it may take the place of another set (or pool)
+    again: what a user whose Hub fails is told to do
+    Raises PublishError, one line, when there is no valid token that may write there, the Hub is switched off or cannot
+    be reached, the repository holds something that is not a set (or pool) of ours, or another one than `coming`, or it
+    is public though `private`.
+    """
+    with ending_with(again, repo_id or default_name, token):
+        api = client(_token(token))
+        me = with_retries(api.whoami, what="asking the Hub who you are", progress=Silent(), tries=_TRIES)
+        owner, name = _split(repo_id, str(me["name"]), default_name)
+        _check_token(me, owner)
+    target = f"{owner}/{name}"
+    with ending_with(again, target, token), without_bars():
+        with_retries(
+            lambda: _check_repository(api, target, repo_type, private, None if replace else coming),
+            what=target,
+            progress=Silent(),
+            tries=_TRIES,
+        )
+    return target
+
+
+def _token(token: str | None) -> str:
+    from huggingface_hub import get_token
+    from huggingface_hub.constants import is_offline_mode
+
+    if is_offline_mode():
+        raise PublishError("nothing can be pushed while HF_HUB_OFFLINE is set; unset it")
+    found = token or os.environ.get("HF_TOKEN") or get_token()
+    if not found:
+        raise PublishError("a push needs a token of the Hub: run `hf auth login`, or set HF_TOKEN")
+    return found
+
+
+def _split(repo_id: str | None, user: str, default_name: str) -> tuple[str, str]:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    wanted = repo_id or default_name
+    full = wanted if "/" in wanted else f"{user}/{wanted}"
+    try:
+        validate_repo_id(full)
+    except HFValidationError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise PublishError(f"{wanted!r} is not the name of a repository: {reason}", again=False) from error
+    owner, _, name = full.partition("/")
+    return owner, name
+
+
+def _check_token(me: dict[str, Any], owner: str) -> None:
+    access = (me.get("auth") or {}).get("accessToken") or {}
+    if access.get("role") == "read":
+        raise PublishError("the token may only read; make one with the role 'write' in the Hub's settings and use that")
+    scopes = (access.get("fineGrained") or {}).get("scoped")
+    if scopes is not None and not any("repo.write" in (scope.get("permissions") or ()) for scope in scopes):
+        raise PublishError("the token may write to no repository; give it 'repo.write' in the Hub's settings")
+    writable = {str(me["name"])} | {o["name"] for o in me.get("orgs") or () if o.get("roleInOrg") != "read"}
+    if owner not in writable:
+        names = ", ".join(sorted(writable))
+        raise PublishError(
+            f"{me['name']} may not write under {owner!r}; choose a --repo-id under one of: {names}",
+            again=False,
+        )
+
+
+def check_visibility(remote: Remote, repo_id: str, private: bool) -> None:
+    """Raise PublishError if what is to be private would be put where everybody can read it."""
+    if private and not remote.private:
+        raise PublishError(f"{repo_id} exists and is public; change that in its settings, or leave out --private")
+
+
+def _check_repository(api: "HfApi", repo_id: str, repo_type: RepoType, private: bool, coming: Held | None) -> None:
+    remote = look_at(api, repo_id, repo_type)
+    if remote is not None:
+        check_visibility(remote, repo_id, private)
+        api.auth_check(repo_id, repo_type=repo_type, write=True)
+        remote.check_ours_to_write(PLANNED[repo_type])
+        if coming is not None:
+            remote.check_same(coming, "by --replace")

@@ -1,0 +1,186 @@
+"""Reading one pipeline or defaults file, and checking every key of it against the schema of a recipe.
+
+Numbers, booleans and text are told apart as in YAML 1.2: `1e-3` is a number; `on`, `no`, `1:30` and `2026-01-01` are
+text. Aliases, tags and repeated keys are refused, so a file from elsewhere can neither run code nor grow in memory.
+"""
+
+import difflib
+import math
+import re
+import types
+from collections.abc import Collection, Hashable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from ncfm_hub.errors import PipelineError
+from ncfm_hub.recipes.schema import Recipe
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    name: field.annotation for name, field in Recipe.model_fields.items() if isinstance(field.annotation, type)
+}
+_STRICT = ConfigDict(strict=True)
+_ALIKE = 0.6  # difflib's own bound for a close match
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with 1.2's idea of scalars, without aliases and repeated keys."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (yaml's own attribute)
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain word", key.start_mark)
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _scalar(tag: str, pattern: str, first: str) -> None:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), list(first))
+
+
+_scalar("bool", "true|True|TRUE|false|False|FALSE", "tTfF")
+_scalar("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789")
+_scalar("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+.0123456789")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value of a YAML document. PipelineError names `where` and the line of what is wrong."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = str(error.problem or "not valid YAML").splitlines()[0]
+        raise PipelineError(f"{where}{line}: {problem}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise PipelineError(f"{where}: not valid YAML ({type(error).__name__})") from error
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The checked content of a pipeline or defaults file: `description`, `presets` and sections, all optional."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise PipelineError(f"{path}: there is no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineError(f"{path}: cannot be read as UTF-8 text ({type(error).__name__})") from error
+    content = parse_yaml(text, str(path))
+    content = {} if content is None else content
+    _want_mapping(content, str(path), "the file")
+    for key, value in content.items():
+        if key == "description":
+            if not isinstance(value, str):
+                raise PipelineError(f"{path}: `description` is {found(value)}; expected text")
+        elif key == "presets":
+            _want_mapping(value, str(path), "`presets`")
+            for name, sections in value.items():
+                _want_mapping(sections, str(path), f"`presets.{name}`")
+                for section, values in sections.items():
+                    check_section(str(path), str(section), values, prefix=f"presets.{name}.")
+        else:
+            check_section(str(path), str(key), value, other_keys=("description", "presets"))
+    return content
+
+
+def check_section(where: str, name: str, values: Any, *, prefix: str = "", other_keys: Collection[str] = ()) -> None:
+    """Refuse an unknown section, an unknown key in it, or a value of the wrong type. `where` opens the message."""
+    if name not in SECTIONS:
+        valid = [*SECTIONS, *other_keys]
+        raise PipelineError(f"{where}: unknown key `{prefix}{name}`{nearest(name, valid, 'valid keys')}")
+    _want_mapping(values, where, f"`{prefix}{name}`")
+    for key, value in values.items():
+        fields = SECTIONS[name].model_fields
+        if key not in fields:
+            raise PipelineError(f"{where}: unknown key `{prefix}{name}.{key}`{nearest(str(key), fields, 'valid keys')}")
+        check_value(f"{where}: `{prefix}{name}.{key}`", name, str(key), value)
+
+
+def check_value(where: str, section: str, key: str, value: Any) -> None:
+    """Refuse a value that the schema's field `section.key` does not take; `where` opens the message."""
+    field = SECTIONS[section].model_fields[key]
+    declared: Any = field.annotation
+    for constraint in field.metadata:
+        declared = Annotated[declared, constraint]
+    if not _finite(value):
+        raise PipelineError(f"{where} is {found(value)}; expected {expected(declared)}")
+    try:
+        TypeAdapter(declared, config=_STRICT).validate_python(value)
+    except ValidationError as error:
+        raise PipelineError(f"{where} is {found(value)}; expected {expected(declared)}") from error
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _want_mapping(value: Any, where: str, what: str) -> None:
+    if not isinstance(value, Mapping):
+        raise PipelineError(f"{where}: {what} is {found(value)}; expected keys with values")
+
+
+def found(value: Any) -> str:
+    """A value and its kind as a reader of YAML knows them, for example `'ten' (text)`."""
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, Mapping):
+        return "a group of keys"
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return f"{shown} ({kinds.get(type(value), type(value).__name__)})"
+
+
+def expected(declared: Any) -> str:
+    """What a type of the schema takes, in words."""
+    origin, arguments = get_origin(declared), get_args(declared)
+    if origin is Annotated:
+        inner, *constraints = arguments
+        return expected(inner) + "".join(_bounds(c) for c in constraints)
+    if origin is Literal:
+        return "one of " + ", ".join(str(choice) for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(expected(choice) for choice in arguments)
+    if origin is list:
+        return f"a list of ({expected(arguments[0])})"
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "nothing (null)"}
+    return words.get(declared, str(declared))
+
+
+def _bounds(constraint: Any) -> str:
+    if isinstance(constraint, annotated_types.Ge):
+        return f" of at least {constraint.ge}"
+    if isinstance(constraint, annotated_types.Gt):
+        return f" above {constraint.gt}"
+    if isinstance(constraint, annotated_types.Le):
+        return f" and at most {constraint.le}"
+    return "".join(_bounds(inner) for inner in getattr(constraint, "metadata", ()))  # pydantic's Field in an Annotated
+
+
+def close(word: str, valid: Collection[str]) -> list[str]:
+    """Those of `valid` that are most like `word`, at most three, the likest first; none where nothing is near."""
+    likeness = {choice: difflib.SequenceMatcher(None, word.lower(), choice.lower()).ratio() for choice in valid}
+    least = max(_ALIKE, max(likeness.values(), default=0.0) - 0.1)
+    return sorted((choice for choice in likeness if likeness[choice] >= least), key=lambda c: -likeness[c])[:3]
+
+
+def nearest(word: str, valid: Collection[str], what: str) -> str:
+    """The tail of a message: `; did you mean x?`, or the list (its first twenty) when nothing is near."""
+    if found := close(word, valid):
+        return f"; did you mean {' or '.join(found)}?"
+    listed = list(valid)[:20]
+    return f"; {what}: {', '.join(listed)}{', ...' if len(valid) > len(listed) else ''}"

@@ -1,0 +1,1 @@
+"""What knows nothing of distillation: files, the client of a Hub, progress, seeds."""
