@@ -96,11 +96,11 @@ class Bench:
 
     def pool_of(self, cell: str) -> Any:
         """Trained, or from the cache; the pool that was given, unless the cell changes how pools are made."""
-        from ncfm_hub import stages
+        from ncfm_hub.extractors.cache import get_extractors
 
         recipe = self.of_cell[cell]
         place = self.asked.pool if recipe.pool == self.recipe.pool else None
-        return stages.get_extractors(self.source, recipe, place, self.engine, None, self.quiet)
+        return get_extractors(self.source, recipe, place, self.engine, None, self.quiet)
 
     def measure(self, cell: str, seed: int) -> dict[str, Any]:
         """One distillation of a cell and its students, in percent."""

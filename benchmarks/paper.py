@@ -126,9 +126,8 @@ class Stages:
         import torch
         from safetensors.torch import load_file
 
-        from ncfm_hub.distillation.settings import student_plan
         from ncfm_hub.evaluation.protocol import Row, measure
-        from ncfm_hub.evaluation.students import Students, TrainingSet
+        from ncfm_hub.evaluation.students import Students, TrainingSet, student_plan
         from ncfm_hub.extractors.soft_labels import soft_labels
         from ncfm_hub.publishing import decode_stored, to_pixels
 

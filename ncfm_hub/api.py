@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ncfm_hub.planning.plan import Plan, announce_pool, coming, resolve
+from ncfm_hub.planning.announcing import announce_pool
+from ncfm_hub.planning.plan import Plan, coming
 from ncfm_hub.planning.plan import plan as plan  # the first part of what is called here
 from ncfm_hub.planning.work_folder import WORK_FOLDER, claim, claim_for_copy, copied
+from ncfm_hub.recipes.resolve import resolve
 from ncfm_hub.utils.files import whole_file
 from ncfm_hub.utils.named import Named, path_of, text_of, texts_of
 from ncfm_hub.utils.progress import Progress, Silent
@@ -110,6 +112,7 @@ def carry_out(
     from ncfm_hub.evaluation.protocol import student_journal
     from ncfm_hub.evaluation.subjects import own_subject
     from ncfm_hub.evaluation.table import evaluate_subject
+    from ncfm_hub.extractors.cache import get_extractors
     from ncfm_hub.machine.engine import open_engine
 
     progress = progress or Silent()
@@ -124,7 +127,7 @@ def carry_out(
     with watch.measure("source"):
         source = stages.read_source(pipeline.recipe, ipc, settled.test, token, progress)
     with watch.measure("pool"):
-        extractors = stages.get_extractors(source, pipeline.recipe, settled.extractors, engine, token, progress)
+        extractors = get_extractors(source, pipeline.recipe, settled.extractors, engine, token, progress)
     new = stages.part_to_make(source, extractors, settled, engine, progress)
     made = stages.make_images(new, extractors, pipeline.recipe, ipc, seed, engine, work, resume, progress)
     watch.record("distill", made.seconds)
@@ -163,7 +166,7 @@ def pretrain(
     model repository, `<user>/<pipeline>-ncfm-pool` by default; replace: a pool of another source there goes.
     """
     from ncfm_hub import stages
-    from ncfm_hub.extractors.cache import pool_folder
+    from ncfm_hub.extractors.cache import get_extractors, pool_folder
     from ncfm_hub.machine.engine import open_engine
     from ncfm_hub.publishing.cards.pool_card import write_pool_card
 
@@ -188,7 +191,7 @@ def pretrain(
         claim_for_copy(output)
     source = stages.read_source(pipeline.recipe, 1, "if there", token, progress)
     announce_pool(pipeline.recipe, source.info, len(source.train.labels), engine, progress)
-    pool = stages.get_extractors(source, pipeline.recipe, None, engine, token, progress)
+    pool = get_extractors(source, pipeline.recipe, None, engine, token, progress)
     folder = pool_folder(pool.key)
     pushed = None
     if engine.accelerator.is_main_process:

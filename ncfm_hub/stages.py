@@ -11,17 +11,16 @@ import yaml
 from ncfm_hub.distillation.loop import Distillation, distill_images, floor_of
 from ncfm_hub.distillation.settings import settings_of
 from ncfm_hub.errors import CheckpointError, DistilledError
-from ncfm_hub.extractors.cache import get_pool
-from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
+from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.extractors.soft_labels import soft_labels
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.planning.appending import Addition
 from ncfm_hub.planning.plan import Plan
 from ncfm_hub.planning.sameness import differences
 from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, load_distilled, to_pixels, write_data
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline
 from ncfm_hub.publishing.dataset.layout import CARD
 from ncfm_hub.publishing.dataset.provenance import describe_run, remember_places
+from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import Source, TestSplit, cut_validation, load_source, too_small_notes
 from ncfm_hub.sources.subset import only_classes
@@ -40,17 +39,6 @@ def read_source(recipe: Recipe, ipc: int, test: TestSplit, token: str | None, pr
     for note in (*source.notes, *too_small_notes(source, ipc * recipe.distillation.factor**2)):
         progress.note(note)
     return source
-
-
-def get_extractors(
-    source: Source, recipe: Recipe, place: str | None, engine: Engine, token: str | None, progress: Progress
-) -> Pool:
-    """The pool named by `place`, else from the cache, else trained."""
-    if place is None:
-        return get_pool(source, recipe.source.flip, recipe.pool, engine, progress)
-    pool = find_pool(place, token)
-    check_pool_fits(pool, source.info.class_names, source.info.channels, source.info.resolution)
-    return pool
 
 
 def part_to_make(source: Source, pool: Pool, settled: Plan, engine: Engine, progress: Progress) -> Source:

@@ -28,7 +28,7 @@ _HEADINGS = ("set", "labels", "images", "stored", "accuracy %", "on its own imag
 
 def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
     """Say so before anything starts if a run would take more than two hours, and ask where somebody can answer."""
-    from ncfm_hub.planning.plan import LONG_MINUTES
+    from ncfm_hub.planning.announcing import LONG_MINUTES
 
     minutes = plan["cost"].get("total_minutes")
     if minutes is None:

@@ -52,7 +52,7 @@ def show(out: Output, name: str, preset: str | None) -> None:
     """
     import yaml
 
-    from ncfm_hub.planning.plan import resolve
+    from ncfm_hub.recipes.resolve import resolve
 
     resolved = resolve(name, preset, options.overrides())
     recipe = resolved.recipe.model_dump()

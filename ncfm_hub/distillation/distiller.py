@@ -5,7 +5,7 @@ gradients are exchanged, and every process then takes the same optimiser step on
 processes give the same bits.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import timm
@@ -14,50 +14,19 @@ import torch
 from ncfm_hub._version import __version__
 from ncfm_hub.distillation.bank import Bank
 from ncfm_hub.distillation.draws import Draws
+from ncfm_hub.distillation.settings import DistillationSettings
 from ncfm_hub.distillation.start import make_start
-from ncfm_hub.extractors.pool import Pool, Weights, blend
+from ncfm_hub.extractors.pool import Pool, blend
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.matching.frequencies import SamplingNetwork, make_sampling_network, normal_frequencies
 from ncfm_hub.matching.objective import make_objective
 from ncfm_hub.matching.schedule import pixel_rate
 from ncfm_hub.matching.step import NCFD_WEIGHT, Network, UnitDraw, UnitResult, real_statistics, unit_step
-from ncfm_hub.networks.build import FeaturesAndLogits, build_network, normalise
+from ncfm_hub.networks.build import FeaturesAndLogits, Weights, build_network, normalise
 from ncfm_hub.networks.frozen import FrozenNetwork
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.progress import Progress, Silent
 from ncfm_hub.utils.seeding import generator
-
-
-@dataclass(frozen=True)
-class DistillationSettings:
-    """The values of a distillation, plain. Names as in `ncfm_hub.recipes.schema.DistillationRecipe`."""
-
-    ipc: int
-    seed: int
-    steps: int
-    real_batch: int
-    frequencies: int
-    frequency_scale: float
-    orthogonal: bool
-    matching: str
-    alpha: float
-    normalize_features: bool
-    factor: int
-    optimizer: str
-    lr: float
-    weight_decay: float
-    schedule: str
-    calibration: float
-    sampling_network: bool
-    sampling_objective: str
-    sampling_lr: float
-    sampling_momentum: float
-    flip: bool
-    cutout: bool
-    bank: int | None
-    bank_seed: int
-    classes_at_once: int
-    images_at_once: int
 
 
 class Distiller:

@@ -1,6 +1,5 @@
 """A whole distillation: its steps in a row, with a checkpoint now and then."""
 
-import math
 import time
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -10,7 +9,8 @@ from typing import Any
 import torch
 
 from ncfm_hub.distillation.checkpoints import load_checkpoint, save_checkpoint
-from ncfm_hub.distillation.distiller import DistillationSettings, Distiller, conditions_of
+from ncfm_hub.distillation.distiller import Distiller, conditions_of
+from ncfm_hub.distillation.settings import DistillationSettings
 from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.matching.characteristic import ncfd_floor
@@ -37,19 +37,6 @@ class Distillation:
 def floor_of(real_batch: int, images_per_class: int, alpha: float) -> float:
     """300 NCFD that two samples of one distribution would have at these counts; read beside the loss."""
     return NCFD_WEIGHT * ncfd_floor(real_batch, images_per_class, alpha)
-
-
-def choose_classes_at_once(classes: int, images_per_class: int, limit: int) -> int:
-    """How many classes make a unit of work, so that their decoded images stay within `limit`.
-
-    The largest divisor of `classes` within it gives all units one shape, for which networks are compiled once. Where
-    that leaves more than half of the limit unused, as for primes, units are as equal as can be and the last is smaller.
-    """
-    most = min(classes, max(1, limit // images_per_class))
-    divisor = max(d for d in range(1, most + 1) if classes % d == 0)
-    if 2 * divisor >= most:
-        return divisor
-    return math.ceil(classes / math.ceil(classes / most))
 
 
 def distill_images(

@@ -10,9 +10,10 @@ from ncfm_hub.evaluation.protocol import student_journal
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.evaluation.table import SETS_IN_ORDER, evaluate_subject
 from ncfm_hub.networks.build import check_network
-from ncfm_hub.planning.plan import announce_evaluation
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline, read_results, write_card
+from ncfm_hub.planning.announcing import announce_evaluation
+from ncfm_hub.publishing.cards.dataset_card import write_card
 from ncfm_hub.publishing.dataset.layout import PIPELINE, RESULTS
+from ncfm_hub.publishing.dataset.records import read_pipeline, read_results
 from ncfm_hub.utils.files import write_json, write_study
 from ncfm_hub.utils.progress import Progress
 

@@ -15,6 +15,7 @@ from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
 from ncfm_hub.networks.build import Architecture, build_network, normalise
 from ncfm_hub.networks.stacked import TogetherTrainer, networks_at_once
 from ncfm_hub.networks.trainer import Batch, Trainer, learning_rate_schedule, make_optimizer
+from ncfm_hub.recipes.schema import EvaluationRecipe, updates_of
 from ncfm_hub.utils.progress import Bar
 from ncfm_hub.utils.seeding import generator
 
@@ -198,3 +199,17 @@ def _endless_order(count: int, batch: int, draws: torch.Generator) -> Iterator[t
 def _evenly(count: int, most: int) -> torch.Tensor:
     """At most `most` row numbers spread over 0..count-1."""
     return torch.linspace(0, count - 1, min(count, most)).long()
+
+
+def student_plan(recipe: EvaluationRecipe, flip: bool, images: int) -> StudentPlan:
+    """A recipe's values as students take them; `images`: of the distilled set."""
+    return StudentPlan(
+        updates=updates_of(recipe.updates, recipe.epochs, images, recipe.batch_size),
+        batch_size=recipe.batch_size,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        schedule=recipe.schedule,
+        cutmix=recipe.cutmix,
+        flip=flip,
+        augment=recipe.augment,
+    )

@@ -11,26 +11,24 @@ from typing import Any
 
 import torch
 
-from ncfm_hub.distillation.settings import student_plan
 from ncfm_hub.distillation.start import make_start
 from ncfm_hub.errors import DistilledError, PoolError
-from ncfm_hub.evaluation.students import StudentPlan, TrainingSet
-from ncfm_hub.extractors.cache import is_cached, pinned
+from ncfm_hub.evaluation.students import StudentPlan, TrainingSet, student_plan
+from ncfm_hub.extractors.cache import get_extractors, is_cached, pinned
 from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
 from ncfm_hub.machine.engine import Engine, open_engine
 from ncfm_hub.networks.build import Architecture, channel_statistics
 from ncfm_hub.networks.names import resolve_student
-from ncfm_hub.planning.plan import announce_pool, resolve
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline
+from ncfm_hub.planning.announcing import announce_pool
 from ncfm_hub.publishing.dataset.dataset import Distilled, decode_stored, to_pixels
 from ncfm_hub.publishing.dataset.layout import OWN_POOLS, PIPELINE, TENSORS
 from ncfm_hub.publishing.dataset.loading import load_distilled, locate
 from ncfm_hub.publishing.dataset.provenance import is_hub_pool, recipe_of
-from ncfm_hub.recipes.resolve import change_evaluation
+from ncfm_hub.publishing.dataset.records import read_pipeline
+from ncfm_hub.recipes.resolve import change_evaluation, resolve
 from ncfm_hub.recipes.schema import Recipe, SourceRecipe
 from ncfm_hub.sources import Source, TestSplit, cut_validation, is_validation, load_source
 from ncfm_hub.sources.single import load_labelled_images
-from ncfm_hub.stages import get_extractors
 from ncfm_hub.utils.named import Named, text_of
 from ncfm_hub.utils.places import folder_name, recall
 from ncfm_hub.utils.progress import Progress, Silent

@@ -10,7 +10,7 @@ import torch
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.members import describe_pool, open_again, train_missing
-from ncfm_hub.extractors.pool import POOL_FILE, Pool, read_pool, timm_files_are_sound
+from ncfm_hub.extractors.pool import POOL_FILE, Pool, check_pool_fits, find_pool, read_pool, timm_files_are_sound
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.machine.locks import one_run
 from ncfm_hub.networks.build import (
@@ -24,7 +24,7 @@ from ncfm_hub.networks.build import (
     name_of,
     pretrained_name,
 )
-from ncfm_hub.recipes.schema import PoolRecipe
+from ncfm_hub.recipes.schema import PoolRecipe, Recipe
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.files import cache_root
 from ncfm_hub.utils.places import LOCAL_WEIGHTS, public_weights
@@ -160,3 +160,14 @@ def _describe(source: Source, name: str, weights: str | None) -> Architecture:
         tuple(config["mean"]) if matches else mean,
         tuple(config["std"]) if matches else std,
     )
+
+
+def get_extractors(
+    source: Source, recipe: Recipe, place: str | None, engine: Engine, token: str | None, progress: Progress
+) -> Pool:
+    """The pool named by `place`, else from the cache, else trained."""
+    if place is None:
+        return get_pool(source, recipe.source.flip, recipe.pool, engine, progress)
+    pool = find_pool(place, token)
+    check_pool_fits(pool, source.info.class_names, source.info.channels, source.info.resolution)
+    return pool

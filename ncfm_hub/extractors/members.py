@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from ncfm_hub.errors import Damaged
-from ncfm_hub.extractors.pool import POOL_FILE, Pool, Weights, member_file, write_pool_files
+from ncfm_hub.extractors.pool import POOL_FILE, Pool, member_file, write_pool_files
 from ncfm_hub.extractors.pretraining import (
     TrainingPlan,
     initial_weights,
@@ -14,7 +14,7 @@ from ncfm_hub.extractors.pretraining import (
     train_members,
 )
 from ncfm_hub.machine.engine import Engine
-from ncfm_hub.networks.build import Architecture, build_network, normalise
+from ncfm_hub.networks.build import Architecture, Weights, build_network, normalise
 from ncfm_hub.networks.stacked import TogetherTrainer, networks_at_once
 from ncfm_hub.networks.trainer import Trainer
 from ncfm_hub.recipes.schema import PoolRecipe

@@ -20,11 +20,10 @@ from safetensors.torch import save_file
 from ncfm_hub.errors import Damaged, PoolError
 from ncfm_hub.extractors.pool_file import POOL_FILE as POOL_FILE
 from ncfm_hub.extractors.pool_file import check_pool_file
-from ncfm_hub.networks.build import Architecture, build_network, shapes_of, timm_call
+from ncfm_hub.networks.build import Architecture, Weights, build_network, shapes_of, timm_call
 from ncfm_hub.utils.files import sha256_file, whole_file, write_json
 from ncfm_hub.utils.sealed import add_tensors, contiguous, load_record, load_tensors, save_record
 
-Weights = dict[str, torch.Tensor]
 FORMAT = 1
 TIMM_FILES = ("config.json", "model.safetensors")
 # Hub models are read by these names alone; anything else in a repository is left where it is.

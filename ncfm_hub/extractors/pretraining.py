@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ncfm_hub.errors import PoolError
-from ncfm_hub.extractors.pool import Weights, blend
+from ncfm_hub.extractors.pool import blend
 from ncfm_hub.matching.augment import augment, draw_augmentation, join
-from ncfm_hub.networks.build import Architecture, build_network, normalise
+from ncfm_hub.networks.build import Architecture, Weights, build_network, normalise
 from ncfm_hub.networks.stacked import TogetherTrainer
 from ncfm_hub.networks.trainer import Batch, Trainer, learning_rate_schedule, make_optimizer
 from ncfm_hub.utils.counting import counted

@@ -51,9 +51,7 @@ class Engine:
 
     def compile(self, function: Callable[..., Any], network: torch.nn.Module) -> Callable[..., Any]:
         """The function, which runs this network, compiled for the shapes it will see, or itself."""
-        from ncfm_hub.networks.convnet import ConvNet
-
-        if not self.compiled or (self.compiled == "ConvNets" and not isinstance(network, ConvNet)):
+        if not self.compiled or (self.compiled == "ConvNets" and not getattr(network, "compiles_quickly", False)):
             return function
         return torch.compile(function, dynamic=False)
 
@@ -117,7 +115,7 @@ def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progr
     compiled = _worth_compiling(device, compile_)
     native = bool(compiled) and device.type == "cpu" and chosen == "fp32" and cpp_compiler() is not None
     if native:
-        from ncfm_hub.networks.convnet import native_works
+        from ncfm_hub.machine.kernels.available import native_works
 
         for library in damaged_libraries():
             progress.note(f"{library} is damaged; it is built anew")

@@ -21,6 +21,8 @@ from ncfm_hub.networks.grid import convnet_name, convnet_options  # registers Co
 from ncfm_hub.networks.weights_size import weights_size
 from ncfm_hub.utils.waiting import patient
 
+Weights = dict[str, torch.Tensor]
+
 _ANY_CONVNET = "ncfm_convnet"  # by which timm makes ConvNets of all forms
 
 

@@ -14,7 +14,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 
 from ncfm_hub.machine.kernels import blocks, winograd
-from ncfm_hub.machine.native import native_library
+from ncfm_hub.machine.kernels.available import native_works
 from ncfm_hub.networks.flat import FlatNetwork
 
 SMALLEST_MAP = 2  # a last map of one pixel has no spatial part left
@@ -64,6 +64,8 @@ class ConvNet(FlatNetwork):
     activation: one of ACTIVATIONS; pooling: one of POOLINGS, 2 x 2
     features: (N, width * m * m), m = img_size, halved by each pooling, rounding down
     """
+
+    compiles_quickly = True  # what `Engine.compile` asks of a network on a CPU
 
     def __init__(
         self,
@@ -136,11 +138,6 @@ def run_natively(network: nn.Module) -> bool:
         return False
     network.native = True
     return True
-
-
-def native_works() -> bool:
-    """Whether the C++ is there, or can be built now."""
-    return None not in (native_library(blocks.SOURCE), native_library(winograd.SOURCE))
 
 
 default_cfgs = generate_default_cfgs(

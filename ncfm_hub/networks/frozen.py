@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ncfm_hub.extractors.pool import Weights
 from ncfm_hub.machine.engine import Engine
-from ncfm_hub.networks.build import FeaturesAndLogits
+from ncfm_hub.networks.build import FeaturesAndLogits, Weights
 from ncfm_hub.networks.convnet import run_natively
 
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, vmap
 
-from ncfm_hub.extractors.pool import Weights
 from ncfm_hub.machine.engine import Engine, images_within
+from ncfm_hub.networks.build import Weights
 from ncfm_hub.networks.convnet import ConvNet
 from ncfm_hub.networks.trainer import Batch
 

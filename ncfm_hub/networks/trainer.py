@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ncfm_hub.extractors.pool import Weights
 from ncfm_hub.machine.engine import Engine
+from ncfm_hub.networks.build import Weights
 from ncfm_hub.networks.convnet import run_natively
 
 Batch = tuple[torch.Tensor, torch.Tensor]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError, PipelineError
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline
 from ncfm_hub.publishing.dataset.loading import load_distilled, locate
 from ncfm_hub.publishing.dataset.provenance import recipe_of
+from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.recipes.resolve import ResolvedPipeline, change_recipe
 from ncfm_hub.recipes.schema import Recipe, SourceRecipe
 from ncfm_hub.sources import SourceInfo, inspect_source, is_validation, test_split_needed

@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from ncfm_hub.evaluation.protocol import updates_of
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Architecture, build_network
 from ncfm_hub.networks.names import resolve_student
-from ncfm_hub.recipes.schema import DistillationRecipe, PoolRecipe, Recipe
+from ncfm_hub.recipes.schema import DistillationRecipe, PoolRecipe, Recipe, updates_of
 
 # Share of a large convolution's speed that a whole network reaches, forward and in training (ConvNet-3, 2 cores); more
 # than all of it where Winograd's way saves most of the operations counted here.

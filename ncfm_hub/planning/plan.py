@@ -6,22 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import PipelineError
+from ncfm_hub.planning.announcing import UNTRAINED, extractors_of, student_network
 from ncfm_hub.planning.appending import Addition, plan_addition, refuse_with_append
 from ncfm_hub.publishing.dataset.names import default_repo_name
 from ncfm_hub.publishing.hub.held import Held
-from ncfm_hub.recipes.resolve import ResolvedPipeline, load_pipeline
+from ncfm_hub.recipes.resolve import ResolvedPipeline, resolve
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import SourceInfo, TestSplit, inspect_source, planned_validation, test_split_needed
 from ncfm_hub.utils.named import Named, path_of, text_of
-from ncfm_hub.utils.progress import Progress
 
 if TYPE_CHECKING:
     from ncfm_hub.machine.engine import Engine
     from ncfm_hub.networks.build import Architecture
 
-LONG_MINUTES = 120  # what takes longer is said before it starts
 MOST_STORED = 100_000
-_UNTRAINED = "to be trained"
 
 
 @dataclass(frozen=True)
@@ -104,14 +102,6 @@ class Plan:
         )
 
 
-def resolve(dataset: Named, preset: str | None, overrides: Mapping[str, Any] | None) -> ResolvedPipeline:
-    """The pipeline under which `dataset` is run on this machine."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_pipeline(dataset, preset=preset, device=device, overrides=overrides)
-
-
 def plan(
     dataset: Named,
     ipc: int,
@@ -160,9 +150,9 @@ def plan(
             replace=replace,
         )
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile)
-    extractor, described = _extractors(pipeline.recipe, source, pool, token, engine)
+    extractor, described = extractors_of(pipeline.recipe, source, pool, token, engine)
     _check_students(pipeline.recipe, source)
-    ready = described["origin"] != _UNTRAINED
+    ready = described["origin"] != UNTRAINED
     cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine, addition)
     place = None if pool is None else described["origin"]  # of a Hub's pool with its commit
     seed = addition.seed if addition else seed or 0
@@ -176,39 +166,6 @@ def coming(source: SourceInfo, *, ipc: int | None = None, added_to: str | None =
     """What a repository will hold: a set of `source`, or a pool of it where no ipc is given."""
     on_hub = not source.is_local
     return Held(source.public_name, on_hub, source.fingerprint, source.class_names, ipc=ipc, added_to=added_to)
-
-
-def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:
-    """Say so where training the pool on so many images takes long; nothing if it lies in the cache."""
-    from ncfm_hub.planning.cost import pool_minutes
-
-    extractor, described = _extractors(recipe, source, None, None, engine)
-    if described["origin"] == _UNTRAINED:
-        minutes = pool_minutes(recipe.pool, extractor, images, engine)
-        announce(minutes, "--preset cpu, --set pool.size=N, --set pool.epochs=N", progress)
-
-
-def announce_evaluation(
-    recipe: Recipe,
-    source: SourceInfo,
-    decoded: int,
-    images: tuple[int, int],
-    engine: "Engine",
-    progress: Progress,
-    ranking: bool = False,
-) -> None:
-    """Say so where measuring a set of `decoded` images takes long. images: of the source, to train and to test;
-    ranking: with DD-Ranking's figures."""
-    from ncfm_hub.planning.cost import evaluate_minutes
-
-    minutes = evaluate_minutes(recipe, _student(source), decoded, *images, engine, ranking)
-    announce(minutes, "--preset cpu, --students N, --set evaluation.updates=N", progress)
-
-
-def announce(minutes: float, shorter: str, progress: Progress) -> None:
-    """Say so where something takes long, and what shortens it."""
-    if minutes > LONG_MINUTES:
-        progress.note(f"this takes about {minutes / 60:.1f} hours here; shorter with {shorter}")
 
 
 def _at_revision(pipeline: ResolvedPipeline, revision: str | None) -> ResolvedPipeline:
@@ -254,39 +211,7 @@ def _check_students(recipe: Recipe, source: SourceInfo) -> None:
     from ncfm_hub.networks.names import resolve_student
 
     for name in recipe.evaluation.architectures:
-        check_network(replace(_student(source), name=resolve_student(name, source.resolution)))
-
-
-def _student(source: SourceInfo) -> "Architecture":
-    """The network that is measured; its normalisation, not known before the images are read, has no part in a plan."""
-    from ncfm_hub.networks.build import Architecture, convnet_for
-
-    plain = (0.5,) * source.channels
-    name, classes = convnet_for(source.resolution), len(source.class_names)
-    return Architecture(name, classes, source.channels, source.resolution, plain, plain)
-
-
-def _extractors(
-    recipe: Recipe, source: SourceInfo, pool: str | None, token: str | None, engine: "Engine"
-) -> tuple["Architecture", dict[str, Any]]:
-    """Their architecture, and what a plan says of the pool; `pool`: where it is, None for one of our own."""
-    from ncfm_hub.extractors.cache import architecture_name, is_cached, pinned
-    from ncfm_hub.extractors.pool import check_pool_fits, find_pool
-    from ncfm_hub.networks.build import backbone_of, check_network
-
-    if pool is not None:
-        found = find_pool(pool, token)
-        check_pool_fits(found, source.class_names, source.channels, source.resolution)
-        architecture, members, origin = found.architecture, len(found.members), found.origin
-        name = architecture.name
-    else:
-        trained = pinned(recipe.pool)
-        name, members = architecture_name(trained, source.resolution), trained.size
-        cached = is_cached(source.fingerprint, recipe.source.flip, trained, source.resolution, engine)
-        origin = "cache" if cached else _UNTRAINED
-        architecture = replace(_student(source), name=backbone_of(name) if name == trained.pretrained else name)
-        check_network(architecture)
-    return architecture, {"architecture": name, "members": members, "cached": origin == "cache", "origin": origin}
+        check_network(replace(student_network(source), name=resolve_student(name, source.resolution)))
 
 
 def _cost(
@@ -306,5 +231,5 @@ def _cost(
     share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
     train, test = int(source.train_examples * share), int(tested * share)
     new = len(addition.new) if addition else len(source.class_names)
-    cost = estimate(recipe, extractor, _student(source), ipc, train, test, pool_ready, engine, new)
+    cost = estimate(recipe, extractor, student_network(source), ipc, train, test, pool_ready, engine, new)
     return {**asdict(cost), "total_minutes": cost.total_minutes}

@@ -226,3 +226,11 @@ def _recipe(merged: dict[str, dict[str, Any]], name: str, preset: str) -> Recipe
         if all(merged[section].get(key) is None for key in keys):
             raise PipelineError(f"pipeline {name!r}: give `{section}.{keys[0]}` or `{section}.{keys[1]}`")
     return Recipe.model_validate(merged)
+
+
+def resolve(dataset: Named, preset: str | None, overrides: Mapping[str, Any] | None) -> ResolvedPipeline:
+    """The pipeline under which `dataset` is run on this machine."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_pipeline(dataset, preset=preset, device=device, overrides=overrides)

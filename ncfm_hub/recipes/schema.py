@@ -125,3 +125,12 @@ class Recipe(_Section):
     distillation: DistillationRecipe
     evaluation: EvaluationRecipe
     engine: EngineRecipe = EngineRecipe()
+
+
+def updates_of(updates: int | None, epochs: int | None, images: int, batch_size: int) -> int:
+    """The updates of every row: as given, or so many epochs of the distilled set's `images`."""
+    if updates is not None:
+        return updates
+    if epochs is None:
+        raise ValueError("give the number of updates or of epochs")
+    return epochs * -(-images // batch_size)

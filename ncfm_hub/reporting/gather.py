@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import NcfmHubError
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline
 from ncfm_hub.publishing.dataset.dataset import Distilled, to_pixels
 from ncfm_hub.publishing.dataset.loading import load_distilled, locate
+from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.reporting.measurements import Measurements, read_measurements
 from ncfm_hub.reporting.studies import Continual, Search, read_continual, read_search
 from ncfm_hub.utils.progress import Progress

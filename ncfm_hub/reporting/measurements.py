@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.publishing.cards.dataset_card import read_results
 from ncfm_hub.publishing.dataset.layout import RESULTS
+from ncfm_hub.publishing.dataset.records import read_results
 from ncfm_hub.utils.counting import counted
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]

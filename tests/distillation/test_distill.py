@@ -10,11 +10,12 @@ import torch
 
 import ncfm_hub.distillation.distiller as loop
 from ncfm_hub.distillation.distiller import Distiller
-from ncfm_hub.distillation.loop import choose_classes_at_once, distill_images, floor_of
+from ncfm_hub.distillation.loop import distill_images, floor_of
+from ncfm_hub.distillation.settings import choose_classes_at_once
 from ncfm_hub.distillation.start import make_start
-from ncfm_hub.extractors.pool import Weights
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.matching.step import UnitDraw, UnitResult
+from ncfm_hub.networks.build import Weights
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.seeding import generator
 from tests import oracle

@@ -28,7 +28,7 @@ DSA |= {"scale": 1.2, "crop": 0.125, "cutout": 0.5}
 OURS = """
 import json, sys, torch
 from ncfm_hub.evaluation.subjects import open_subject
-from ncfm_hub.publishing.cards.dataset_card import read_results
+from ncfm_hub.publishing.dataset.records import read_results
 subject = open_subject(sys.argv[1])
 source = subject.source
 torch.save([source.train.images, source.train.labels, source.test.images, source.test.labels], "source.pt")

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from ncfm_hub.extractors.pool import Weights, blend
+from ncfm_hub.extractors.pool import blend
 from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.matching.augment import GEOMETRIES, draw_augmentation, join
 from ncfm_hub.matching.frequencies import normal_frequencies
 from ncfm_hub.matching.objective import Characteristic
 from ncfm_hub.matching.step import UnitDraw, UnitResult, real_statistics, unit_step
-from ncfm_hub.networks.build import Architecture, normalise
+from ncfm_hub.networks.build import Architecture, Weights, normalise
 from ncfm_hub.networks.convnet import ConvNet
 from ncfm_hub.networks.frozen import FrozenNetwork
 from ncfm_hub.utils.seeding import generator

@@ -2,7 +2,7 @@
 
 import torch
 
-from ncfm_hub.distillation.distiller import DistillationSettings
+from ncfm_hub.distillation.settings import DistillationSettings
 from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.machine.engine import Engine, open_engine
 from ncfm_hub.networks.build import Architecture, build_network, channel_statistics

@@ -13,7 +13,7 @@ from ncfm_hub import api as run
 from ncfm_hub.errors import DistilledError, SourceError
 from ncfm_hub.evaluation.search.candidates import Budget
 from ncfm_hub.evaluation.search.study import search_architectures
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline
+from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.reporting.report import write_report
 from ncfm_hub.sources import inspect_source, load_source

@@ -17,8 +17,8 @@ from ncfm_hub.evaluation.search.candidates import Budget
 from ncfm_hub.evaluation.search.report import write_search
 from ncfm_hub.evaluation.search.study import search_architectures
 from ncfm_hub.evaluation.subjects import open_subject
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline
 from ncfm_hub.publishing.dataset.provenance import recipe_of
+from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.recipes.files import SECTIONS
 from ncfm_hub.recipes.resolve import load_pipeline
 from tests.sources.small_images import plain_image

@@ -30,8 +30,8 @@ from ncfm_hub.evaluation.students import StudentPlan, Students
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Architecture
+from ncfm_hub.planning.announcing import announce
 from ncfm_hub.planning.cost import evaluate_minutes
-from ncfm_hub.planning.plan import announce
 from ncfm_hub.publishing.dataset.folders import check_study_output
 from ncfm_hub.publishing.dataset.names import slug
 from ncfm_hub.sources.types import ImageSet

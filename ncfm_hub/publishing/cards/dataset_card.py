@@ -24,8 +24,8 @@ from ncfm_hub.publishing.dataset.layout import (
     SHARD_PATTERN,
     Config,
 )
+from ncfm_hub.publishing.dataset.records import read_pipeline, read_results
 from ncfm_hub.utils.counting import counted
-from ncfm_hub.utils.mappings import Kinds, read_mapping
 
 TEMPLATE = "distilled_dataset.md.j2"
 _NAMES_SHOWN = 100
@@ -65,29 +65,6 @@ def write_card(folder: Path, *, repo_id: str | None = None) -> None:
     if named:
         card = _card(pipeline, results, repo_id=named, sizes=sizes, preview=preview)
     update_card(folder / CARD, card)
-
-
-# What their sections are, where they are there; what stands in these is for those who read it to check.
-_GROUPS = ("recipe", "source", "pool", "machine", "versions", "wall_time_seconds", "imported")
-_OF_PIPELINE: Kinds = {**dict.fromkeys(_GROUPS, dict), "parts": list, "differs_from_all_at_once": list}
-_OF_RESULTS: Kinds = {
-    **dict.fromkeys(("protocol", "distillation", "pool", "ranking"), dict),
-    **dict.fromkeys(("rows", "cross_architecture"), list),
-}
-
-
-def read_pipeline(folder: Path) -> dict[str, Any]:
-    """Content of `pipeline.yaml`. Raises DistilledError when it is not there or not a mapping."""
-    try:
-        return read_mapping(folder / PIPELINE, "YAML", _OF_PIPELINE)
-    except FileNotFoundError as error:
-        raise DistilledError(f"{folder} is not a distilled dataset of ncfm-hub: it has no {PIPELINE}") from error
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """Content of `results.json`; empty when nothing was measured yet. Raises DistilledError when it is damaged."""
-    path = folder / RESULTS
-    return read_mapping(path, "JSON", _OF_RESULTS) if path.is_file() else {}
 
 
 def recipe_rows(

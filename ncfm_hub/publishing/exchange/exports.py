@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline
 from ncfm_hub.publishing.dataset.dataset import Distilled
 from ncfm_hub.publishing.dataset.folders import new_folder
 from ncfm_hub.publishing.dataset.loading import locate
 from ncfm_hub.publishing.dataset.names import slug
 from ncfm_hub.publishing.dataset.reading import read_data
+from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.publishing.exchange.conventions import Benchmark, Figures, choose_figures, convention_of
 from ncfm_hub.publishing.exchange.torch_files import save_tensors
 from ncfm_hub.utils.files import write_json

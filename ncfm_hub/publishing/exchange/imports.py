@@ -66,7 +66,7 @@ def import_set(
     output: `<pipeline>-imported-ipc<N>` in the current folder by default; must be new or empty
     Raises DistilledError, one line, for a file that is not such a set or does not fit the dataset.
     """
-    from ncfm_hub.planning.plan import resolve
+    from ncfm_hub.recipes.resolve import resolve
     from ncfm_hub.sources import load_source
 
     file, labels_file, progress = path_of(file), path_of(labels_file), progress or Silent()

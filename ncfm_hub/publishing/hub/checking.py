@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError, PoolError, PublishError
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline, read_results, render_card
+from ncfm_hub.publishing.cards.dataset_card import render_card
 from ncfm_hub.publishing.cards.merging import parse_card
 from ncfm_hub.publishing.cards.pool_card import POOL
 from ncfm_hub.publishing.dataset.dataset import Distilled, decode_stored
 from ncfm_hub.publishing.dataset.layout import CARD, CONFIGS, PIPELINE, RESULTS, SHARD_PATTERN, TENSORS
 from ncfm_hub.publishing.dataset.reading import read_data, read_stored
+from ncfm_hub.publishing.dataset.records import read_pipeline, read_results
 from ncfm_hub.publishing.dataset.studies import not_of_the_set
 from ncfm_hub.publishing.hub.held import Held, held_pool, held_set
 from ncfm_hub.utils.hub_client import RepoType

@@ -15,9 +15,9 @@ from PIL import Image
 from ncfm_hub.errors import DistilledError, NcfmHubError, SourceError
 from ncfm_hub.evaluation.subjects import open_subject
 from ncfm_hub.publishing import write_card
-from ncfm_hub.publishing.cards.dataset_card import read_pipeline, read_results
 from ncfm_hub.publishing.cards.pool_card import write_pool_card
 from ncfm_hub.publishing.dataset.png import decode_png, encode_png
+from ncfm_hub.publishing.dataset.records import read_pipeline, read_results
 from ncfm_hub.publishing.exchange.exports import export_set
 from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.reporting import write_report
