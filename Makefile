@@ -9,6 +9,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 BIN := $(NCFM_HUB_VENV)/bin
 STAMP := $(NCFM_HUB_VENV)/.installed-$(shell cksum < pyproject.toml | tr ' ' '-')
+DOCS_STAMP := $(subst .installed-,.docs-,$(STAMP))
 # The code that runs is this checkout's, whichever checkout the environment was made from.
 RUN := PYTHONPATH="$(CURDIR)" $(BIN)/python -m
 
@@ -41,8 +42,16 @@ check:
 	@echo "==> pytest"
 	@$(RUN) pytest
 
-docs: $(STAMP) ## write docs/commands.md anew
+docs: $(DOCS_STAMP) ## write docs/commands.md anew and build the documentation site in ./site
 	@$(RUN) ncfm_hub.cli._reference
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+	@echo "==> Open site/index.html through a server: $(BIN)/python -m http.server --directory site"
+
+$(DOCS_STAMP): $(STAMP)
+	@echo "==> Installing mkdocs and what it needs"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@rm -f "$(NCFM_HUB_VENV)"/.docs-*
+	@touch "$(DOCS_STAMP)"
 
 interop: $(STAMP) ## run other people's software on our sets, each in an environment of its own (by hand; SET=folder or Hub id)
 	@$(BIN)/python tools/interop.py $(if $(SET),--set "$(SET)")

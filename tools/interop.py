@@ -40,9 +40,10 @@ CHECKS = ROOT / "tests" / "interop"
 LOG = ROOT / "docs" / "interop.md"
 CACHE = Path(os.environ.get("NCFM_HUB_INTEROP_CACHE") or Path.home() / ".cache" / "ncfm-hub-interop")
 HEADING = """\
-# Other people's software on our sets
+# Interoperability
 
-Written by `make interop` (`tools/interop.py`), which runs each script of `tests/interop/` in an environment of its own.
+Other people's software, run on a distilled dataset. `make interop` (`tools/interop.py`) runs each script of
+`tests/interop/` in an environment of its own and writes this page.
 """
 _SECTION = re.compile(r"(?ms)^(## ([a-z0-9_]+)\n.*?)(?=^## [a-z0-9_]+\n|\Z)")
 _FIRST_LINE = re.compile(r"# environment: ([a-z0-9-]+)\s*")
