@@ -1,12 +1,12 @@
-"""Dataset distillation from Hub to Hub by Neural Characteristic Function Matching.
+"""Distill image datasets with Neural Characteristic Function Matching and publish them on the Hugging Face Hub.
 
     import ncfm_hub
 
     run = ncfm_hub.distill("cifar10", ipc=10)             # a folder that `datasets.load_dataset` reads
-    distilled = ncfm_hub.load_distilled(run.folder)       # the same as tensors
+    distilled = ncfm_hub.load_distilled(run.folder)       # the same dataset as tensors
     ncfm_hub.push(run.folder)                             # the folder and its card on the Hub
 
-Nothing heavy is imported until one of these names is used.
+Each name is imported on first use, so that `import ncfm_hub` stays fast.
 """
 
 from importlib import import_module

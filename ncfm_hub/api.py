@@ -1,6 +1,6 @@
-"""The library as its users call it: plan, distill, pretrain, evaluate, push.
+"""The Python API: plan, distill, pretrain, evaluate, push.
 
-Data flows one way: pipeline -> source -> pool -> images -> labels -> folder -> evaluation -> card -> Hub.
+Data flow: pipeline -> source -> extractor pool -> distilled images -> labels -> folder -> evaluation -> card -> Hub.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ncfm_hub.planning.announcing import announce_pool
 from ncfm_hub.planning.plan import Plan, coming
-from ncfm_hub.planning.plan import plan as plan  # the first part of what is called here
+from ncfm_hub.planning.plan import plan as plan  # part of the public API
 from ncfm_hub.planning.work_folder import WORK_FOLDER, claim, claim_for_copy, copied
 from ncfm_hub.recipes.resolve import resolve
 from ncfm_hub.utils.files import whole_file
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished distillation: its folder, what was measured (the content of results.json), where it was pushed."""
+    """A finished distillation.
+
+    folder: the distilled dataset
+    results: the content of results.json
+    pushed: repository and commit; None if not pushed
+    """
 
     folder: Path
     results: dict[str, Any] = field(repr=False)
@@ -34,7 +39,14 @@ class Run:
 
 @dataclass(frozen=True)
 class PoolResult:
-    """A pool of extractors: its folder, key, number of members and their accuracies by beta (percent)."""
+    """A trained extractor pool.
+
+    folder: where it is stored
+    key: hex digest of what determines it
+    members: number of (initial, trained) pairs
+    accuracy: top-1 accuracy in percent of each member, by beta
+    pushed: repository and commit; None if not pushed
+    """
 
     folder: Path
     key: str
@@ -63,22 +75,31 @@ def distill(
     validation: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Distill a dataset to `ipc` stored images per class, measure it, write its folder and, if asked, push it.
+    """Distill a dataset, evaluate the result, write its folder and, if asked, push it to the Hub.
 
-    dataset: a pipeline's name, a Hub id, a local folder, or a pipeline file
-    preset: "paper" or "cpu", None by device; overrides: recipe values by dotted key ({"distillation.steps": 100})
-    seed: of all draws; 0 by default
-    output: folder of the result, `<pipeline>-ncfm-ipc<N>` in the current one by default
-    resume: go on with the run that was begun in that folder; restart: rename the folder and begin anew
-    pool: folder or Hub repository of extractors, which may know more classes; None trains them, or takes them from the
-        cache
-    append: a set of ours, folder or Hub repository, to which the classes of `source.classes` are added under its own
-        recipe and seed. It stays as it is: the larger set is written to `output`, and pushed to that repository. Its
-        images equal those of all classes at once if `pool` was the same each time and nothing looked at all classes
-        together; pipeline.yaml says whether
-    validation: measure on a part cut from the training split, never reading the test split
-    replace: a set of another source or ipc in the repository goes; without it that is refused before anything starts
-    Raises NcfmHubError subclasses, one readable line each.
+    dataset: name of a pipeline, Hub id, local folder or pipeline file
+    ipc: stored images per class
+    preset: "paper" or "cpu"; default: chosen by device
+    overrides: settings by dotted key, for example {"distillation.steps": 100}
+    seed: random seed; default: 0, or the seed of the dataset in `append`
+    output: folder to write; default: `<pipeline>-ncfm-ipc<N>` in the current folder
+    push: publish the folder as a dataset repository
+    repo_id: repository to push to; default: made from the pipeline's name
+    private: create the repository as private
+    replace: replace a dataset of another source or IPC in the repository; without it such a push is refused before any
+        work starts
+    token: Hub token; default: the one you are logged in with
+    pool: folder or Hub repository of a pretrained extractor pool, which may cover more classes; default: taken from the
+        cache, or trained
+    append: distilled dataset, folder or Hub repository, to add the classes in `source.classes` to, under its own
+        settings and seed. It stays unchanged: the larger dataset is written to `output` and pushed to its repository.
+        The images equal those of one distillation of all classes if the same `pool` was used each time and no setting
+        couples classes; pipeline.yaml records whether they do
+    resume: continue the run that was started in `output`
+    restart: rename that folder and start over
+    validation: evaluate on a validation split cut from the training split; the test split is never read
+    progress: receives messages and progress; default: silent
+    Raises a subclass of NcfmHubError with a one-line message.
     """
     settled = plan(
         dataset,
@@ -107,7 +128,7 @@ def carry_out(
     restart: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Do what a plan says: `distill` in two parts, for those who look at the plan in between."""
+    """Run a plan: the second half of `distill`, for callers who inspect the plan first."""
     from ncfm_hub import stages
     from ncfm_hub.evaluation.protocol import student_journal
     from ncfm_hub.evaluation.subjects import own_subject
@@ -160,10 +181,15 @@ def pretrain(
     token: str | None = None,
     progress: Progress | None = None,
 ) -> PoolResult:
-    """Train the pool that `distill` of the same dataset and recipe uses; a second call finds it in the cache.
+    """Train the extractor pool that `distill` uses for the same dataset and settings, or find it in the cache.
 
-    output: folder to copy the pool to (the cache's own folder is returned otherwise); push puts it on the Hub as a
-    model repository, `<user>/<pipeline>-ncfm-pool` by default; replace: a pool of another source there goes.
+    dataset, preset, overrides: as for `distill`
+    output: folder to copy the pool to; default: the pool stays in the cache, and its folder there is returned
+    push: publish the pool as a model repository
+    repo_id: repository to push to; default: `<user>/<pipeline>-ncfm-pool`
+    private: create the repository as private
+    replace: replace a pool of another source in the repository
+    Raises a subclass of NcfmHubError with a one-line message.
     """
     from ncfm_hub import stages
     from ncfm_hub.extractors.cache import get_extractors, pool_folder
@@ -217,17 +243,21 @@ def evaluate(
     token: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure distilled sets, folders or Hub repositories, of ours or of others, on the source they were made from.
+    """Evaluate distilled datasets, including third-party ones, by training students (evaluation networks) on them.
 
-    source: where sets of others came from (a pipeline, a Hub id, a folder), or in place of what a set of ours names
-    preset, overrides: of the sections `evaluation` and `engine` only; by default the recipe of the first set
-    pool: folder or Hub repository of extractors for the baselines, in place of those a set was made with
-    ranking: also DD-Ranking's figures; again: train anew what was measured under the same conditions before
-    update: write what was measured into the folder's results.json and card
-    Returns rows, protocol and what else was asked for, as in `results.json`; of several targets {"targets": [...]},
-    each with its name, all under the recipe of the first. What was measured is kept in the cache student by student,
-    so that the same call goes on where it stopped.
-    Raises DistilledError for a target that cannot be measured, PipelineError for values that cannot be changed.
+    Results are cached for each student, so an interrupted call continues where it stopped.
+
+    targets: one or more folders or Hub repositories
+    source: pipeline, Hub id or folder to test on, for third-party datasets or in place of the recorded source
+    preset, overrides: settings of the sections `evaluation` and `engine` only; default: those of the first dataset
+    pool: folder or Hub repository of an extractor pool for the baselines; default: the one the dataset was made with
+    ranking: also compute the DD-Ranking metrics
+    again: retrain students even where cached results exist
+    update: write the results into the folder's results.json and card
+    revision: branch, tag or commit of a Hub repository
+    Returns rows, protocol and further measurements as in results.json; for several targets {"targets": [...]}, each
+    with its name, all evaluated under the settings of the first.
+    Raises DistilledError for a target that cannot be evaluated, PipelineError for settings that cannot be changed.
     """
     from ncfm_hub.evaluation.evaluate import evaluate_sets
 
@@ -256,10 +286,13 @@ def push(
     token: str | None = None,
     progress: Progress | None = None,
 ) -> "Pushed":
-    """Put a distilled folder (or a pool's folder) on the Hub in one commit and read it back.
+    """Publish a distilled dataset or an extractor pool in one commit, and verify the upload by reading it back.
 
-    repo_id: a name or owner/name; by default made of the pipeline's name
-    replace: what is there goes, if it is another set (or pool); without it that is refused
+    folder: written by `distill`, `pretrain` or `import_set`
+    repo_id: name or owner/name; default: made from the pipeline's name
+    private: create the repository as private
+    replace: replace a different dataset or pool in the repository; without it such a push is refused
+    Returns the repository, its address and the commit.
     Raises PublishError.
     """
     from ncfm_hub.extractors.pool import POOL_FILE

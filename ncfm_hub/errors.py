@@ -1,50 +1,50 @@
-"""The errors this library raises on purpose.
+"""Errors that a user can act on.
 
-Each message is one readable line that names the thing, what was found, what was expected and what to do. The command
-line prints that line and exits 1; anything else that escapes is a bug and keeps its traceback.
+Each message is one line: what is wrong, where, what was expected and what to do. The command line prints it and exits
+with status 1. Any other exception is a bug and keeps its traceback.
 """
 
 
 class NcfmHubError(Exception):
-    """Base of every error that a user can mend."""
+    """Base class of all errors that a user can act on."""
 
 
 class PipelineError(NcfmHubError):
-    """A pipeline or defaults file, or an override of one of its values, is not usable."""
+    """A pipeline file, a defaults file or an override is invalid."""
 
 
 class SourceError(NcfmHubError):
-    """The source dataset cannot be found, read or understood."""
+    """The source dataset cannot be found, read or interpreted."""
 
 
 class PoolError(NcfmHubError):
-    """A pool of extractors is missing, incomplete or does not fit the source."""
+    """An extractor pool is missing, incomplete or does not match the source."""
 
 
 class CheckpointError(NcfmHubError):
-    """A checkpoint cannot be resumed under the present settings."""
+    """A checkpoint does not match the current settings."""
 
 
 class LaunchError(NcfmHubError):
-    """A launcher asked for several processes, and they are not there."""
+    """A launcher requested several processes that did not start."""
 
 
 class Damaged(NcfmHubError):
-    """A file is there and not as it was written; the message says why, whoever caught it names the file."""
+    """A file's content does not match its checksum; the message says why, and the caller adds the file's name."""
 
 
 class DistilledError(NcfmHubError):
-    """A folder or repository is not a distilled dataset of the format in the documentation."""
+    """A folder or repository is not a distilled dataset in the documented format."""
 
 
 class Diverged(NcfmHubError):
-    """A student's weights did not stay finite; a lower rate may help."""
+    """A student's weights became non-finite; a lower learning rate may help."""
 
 
 class PublishError(NcfmHubError):
-    """The Hub did not take what was pushed, or gave back something else.
+    """The Hub rejected a push, or returned different content when read back.
 
-    again: whether the same push may go through another time; otherwise the message says what to change
+    again: whether retrying the same push can succeed; if not, the message says what to change
     """
 
     def __init__(self, message: str, *, again: bool = True):
@@ -53,15 +53,15 @@ class PublishError(NcfmHubError):
 
 
 class HubUnavailable(NcfmHubError):
-    """A Hub cannot be reached, or kept failing for as long as it is waited for."""
+    """A Hub could not be reached, or kept failing until the retries ran out."""
 
 
 class HubUnreachable(HubUnavailable):
-    """There is no way to a Hub: no network, no such host, or a proxy that does not let through."""
+    """No connection to a Hub: no network, unknown host, or a proxy that blocks it."""
 
 
 class MissingExtra(NcfmHubError):
-    """An optional dependency is not installed; the message holds the install line."""
+    """An optional dependency is not installed; the message contains the install command."""
 
     def __init__(self, package: str, extra: str):
         super().__init__(f"{package} is not installed; run: pip install 'ncfm-hub[{extra}]'")

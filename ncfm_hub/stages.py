@@ -1,4 +1,4 @@
-"""The stages of a run, each from a recipe's values to the next thing made."""
+"""The stages of a run, each as a function of the recipe and the previous stage's result."""
 
 import shutil
 import statistics
@@ -31,8 +31,10 @@ CHECKPOINT = "distillation.safetensors"
 
 
 def read_source(recipe: Recipe, ipc: int, test: TestSplit, token: str | None, progress: Progress) -> Source:
-    """The source, with a validation part in place of a test split that is not to be read; says what a user should know
-    of it."""
+    """Load the source, with a validation split in place of a test split that must stay unread.
+
+    Reports notes about the source, such as images too small for the resolution, to `progress`.
+    """
     source = load_source(recipe.source, token=token, progress=progress, test=test)
     if test == "unread":
         source = cut_validation(source)
@@ -42,8 +44,10 @@ def read_source(recipe: Recipe, ipc: int, test: TestSplit, token: str | None, pr
 
 
 def part_to_make(source: Source, pool: Pool, settled: Plan, engine: Engine, progress: Progress) -> Source:
-    """What of the source is to be distilled; where that is added to a set, says whether all will equal one distillation
-    of them all."""
+    """Return the classes to distill now: all of the source, or the new ones of an appended dataset.
+
+    When appending, reports whether the images will equal those of one distillation of all classes.
+    """
     addition = settled.addition
     if addition is None:
         return source
@@ -66,7 +70,7 @@ def make_images(
     resume: bool,
     progress: Progress,
 ) -> Distillation:
-    """Distill, or go on distilling; the checkpoint lies in `work`. Raises CheckpointError where it does not fit."""
+    """Distill, or resume from the checkpoint in `work`. Raises CheckpointError if the checkpoint does not match."""
     settings = settings_of(recipe.distillation, source.info, recipe.source.flip, ipc, seed, engine.device.type)
     every = recipe.distillation.checkpoint_every
     try:
@@ -87,8 +91,10 @@ def write_images(
     addition: Addition | None,
     progress: Progress,
 ) -> Distilled:
-    """Round, decode, put to those that are there already, label and write; returns what was read back from the files,
-    which is what gets measured."""
+    """Quantise, decode, merge with an appended dataset's images, label and write.
+
+    Returns the dataset as read back from disk, so that what is evaluated is what is published.
+    """
     factor, classes = recipe.distillation.factor, len(source.info.class_names)
     stored = to_pixels(made.stored)
     images = decode_stored(stored, factor)
@@ -125,7 +131,10 @@ def results_of(
     ipc: int,
     addition: Addition | None,
 ) -> dict[str, Any]:
-    """The content of `results.json`. measured: as `evaluate_subject` gives it; source: of the classes made here."""
+    """Return the content of results.json.
+
+    measured: from `evaluate_subject`; source: the classes distilled in this run
+    """
     values = recipe.distillation
     curve = [(ncfd + values.calibration * entropy, ncfd, entropy) for ncfd, entropy in made.curve]
 
@@ -136,7 +145,7 @@ def results_of(
         )
 
     every = max(1, len(curve) // 100)
-    # A class smaller than the batch gives what it has; the loss is a mean over classes, and so is its floor.
+    # A class smaller than the batch is used whole. The loss is a mean over classes, and so is its floor.
     real = [min(values.real_batch, len(rows)) for rows in source.class_indices()]
     floors = [floor_of(count, ipc * values.factor**2, values.alpha) for count in real]
     return measured | {
@@ -165,9 +174,9 @@ def describe(
     results: dict[str, Any],
     seconds: dict[str, float],
 ) -> None:
-    """Write pipeline.yaml, results.json, the contact sheet and the card beside the images.
+    """Write pipeline.yaml, results.json, the contact sheet and the card.
 
-    What a person wrote in the card of a set that classes are added to goes with it.
+    When appending, text that a person added to the card of the smaller dataset is carried over.
     """
     from ncfm_hub.publishing.cards.dataset_card import write_card
 
@@ -187,7 +196,7 @@ def describe(
 
 
 def default_name(folder: Path) -> str:
-    """The repository name that a distilled folder gets unless another is given."""
+    """Return the default repository name of a distilled dataset."""
     from ncfm_hub.publishing.dataset.names import default_repo_name
 
     described = read_pipeline(folder)

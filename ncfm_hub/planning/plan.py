@@ -1,4 +1,4 @@
-"""What a run will do, settled before it starts: source, classes, pool, cost, target."""
+"""Plan a run before it starts: source, classes, extractor pool, cost and target repository."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -24,15 +24,17 @@ MOST_STORED = 100_000
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, settled.
+    """A planned run, as `plan` returns it.
 
-    output: the folder that will hold the result; repo_id: where it will be pushed, None if it won't be; private: a new
-        repository there will be; replace: whatever set is there goes
-    pool: architecture, members, cached, origin; cost: estimated minutes by stage, None where
-        the source does not say how many images it has
-    extractors: folder of the pool, or Hub repository and commit; None if it is trained here or taken from the cache
-    validation: a part of the training split is measured on, and the test split left alone
-    addition: what is added to which set, whose classes `source` has too; None for a set of its own
+    output: folder that will hold the result
+    repo_id: repository to push to; None if not pushed
+    private: create that repository as private
+    replace: replace a different dataset there
+    pool: architecture, members, cached, origin
+    cost: estimated minutes by stage; None where the source does not state its number of images
+    extractors: folder of the pool, or Hub repository and commit; None if it is trained or taken from the cache
+    validation: evaluate on a part of the training split and leave the test split unread
+    addition: the classes to append and the dataset they are added to; `source` covers the classes of both
     """
 
     pipeline: ResolvedPipeline
@@ -51,11 +53,11 @@ class Plan:
 
     @property
     def test(self) -> TestSplit:
-        """What the run asks of the source's test split."""
+        """How the run uses the source's test split."""
         return test_split_needed(self.pipeline.recipe.evaluation.students, self.validation)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as `--format json` prints it."""
+        """Return plain data, as `--format json` prints it."""
         return {
             "pipeline": self.pipeline.name,
             "preset": self.pipeline.preset,
@@ -73,7 +75,7 @@ class Plan:
         }
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Return the plan as text, one line per item."""
         source, names = self.source, self.source.class_names
         place = source.dataset if source.is_local else f"{source.dataset} @ {(source.revision or '')[:12]}"
         measured = source.test_split or "nothing is measured"
@@ -119,7 +121,10 @@ def plan(
     append: Named | None = None,
     validation: bool = False,
 ) -> Plan:
-    """What `distill` with the same arguments will do. Raises what can be known to go wrong before the work starts."""
+    """Return what `distill` would do with the same arguments, without doing it.
+
+    Raises the errors that can be known before the work starts.
+    """
     from ncfm_hub.machine.engine import open_engine
 
     output, pool, append = path_of(output), text_of(pool), text_of(append)
@@ -154,7 +159,7 @@ def plan(
     _check_students(pipeline.recipe, source)
     ready = described["origin"] != UNTRAINED
     cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine, addition)
-    place = None if pool is None else described["origin"]  # of a Hub's pool with its commit
+    place = None if pool is None else described["origin"]  # includes the commit if the pool is on a Hub
     seed = addition.seed if addition else seed or 0
     output = output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name)
     return Plan(
@@ -163,13 +168,13 @@ def plan(
 
 
 def coming(source: SourceInfo, *, ipc: int | None = None, added_to: str | None = None) -> Held:
-    """What a repository will hold: a set of `source`, or a pool of it where no ipc is given."""
+    """Return what a repository will hold: a distilled dataset of `source`, or a pool if no ipc is given."""
     on_hub = not source.is_local
     return Held(source.public_name, on_hub, source.fingerprint, source.class_names, ipc=ipc, added_to=added_to)
 
 
 def _at_revision(pipeline: ResolvedPipeline, revision: str | None) -> ResolvedPipeline:
-    """The pipeline with its source at the commit that was looked at: the name may stand for another one later."""
+    """Pin the source to the inspected commit, since a branch name may point to another one later."""
     if revision is None:
         return pipeline
     source = pipeline.recipe.source.model_copy(update={"revision": revision})
@@ -177,7 +182,7 @@ def _at_revision(pipeline: ResolvedPipeline, revision: str | None) -> ResolvedPi
 
 
 def _check(recipe: Recipe, ipc: int) -> None:
-    """Raise PipelineError for values that are each of the right type but cannot work together."""
+    """Raise PipelineError for settings that are valid on their own but not together."""
     from ncfm_hub.matching.frequencies import PER_COMPONENT
 
     resolution, values = recipe.source.resolution, recipe.distillation
@@ -206,7 +211,7 @@ def _check(recipe: Recipe, ipc: int) -> None:
 
 
 def _check_students(recipe: Recipe, source: SourceInfo) -> None:
-    """Raise PoolError for an architecture that nobody knows or that cannot take the source's images."""
+    """Raise PoolError for an architecture that is unknown or does not accept the source's images."""
     from ncfm_hub.networks.build import check_network
     from ncfm_hub.networks.names import resolve_student
 

@@ -1,4 +1,4 @@
-"""From distilled sets to one page."""
+"""Write the HTML report on one or more distilled datasets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +11,8 @@ from ncfm_hub.utils.named import Named, path_of, text_of, texts_of
 from ncfm_hub.utils.progress import Progress, Silent
 
 FILE = "report.html"
-_BEGINS, _ENDS_IN = b"<!DOCTYPE html>", b"<footer>Made by ncfm-hub."  # a page of ours
-_END = 1000  # bytes, in which the footer stands
+_BEGINS, _ENDS_IN = b"<!DOCTYPE html>", b"<footer>Made by ncfm-hub."  # marks of a report
+_END = 1000  # bytes read from the end to find the footer
 
 
 def write_report(
@@ -25,14 +25,16 @@ def write_report(
     token: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write one HTML page about one or more distilled sets, folders or Hub repositories, and return its path.
+    """Write an HTML report on one or more distilled datasets and return its path.
 
-    The page needs nothing but itself: no script, no request to anywhere. What was not measured is left out.
-    source: a pipeline's name, a Hub id or a folder, in place of the source that each set names
-    start: also show what the distillation set out from, which is drawn again from the source; without it the source is
-        not read
-    Raises DistilledError, one line, for a target that is no distilled set of ours or whose files are damaged, and where
-    `path` is there already and is anything but a page of ours, which alone is replaced.
+    The page is self-contained: no scripts, no external requests. Missing measurements are left out.
+
+    targets: folders or Hub repositories
+    path: the .html file to write; an earlier report is replaced, any other file is refused
+    source: pipeline, Hub id or folder, in place of the recorded source
+    start: also show the initialisation, which is sampled again from the source; if False the source is not read
+    revision: branch, tag or commit of a Hub repository
+    Raises DistilledError for a target that is not a distilled dataset or is damaged, and if `path` is not replaceable.
     """
     path, source, progress = path_of(path), text_of(source), progress or Silent()
     _check_free(path)
@@ -54,7 +56,7 @@ def _check_free(path: Path) -> None:
 
 
 def _is_page(path: Path) -> bool:
-    """Whether `path` is a file that `write_report` wrote. What is no ordinary file is not even opened."""
+    """Return whether `path` is a report. Anything but a regular file is not opened."""
     if not path.is_file():
         return False
     try:
@@ -62,5 +64,5 @@ def _is_page(path: Path) -> bool:
             begins = file.read(len(_BEGINS)) == _BEGINS
             file.seek(max(0, path.stat().st_size - _END))
             return begins and _ENDS_IN in file.read()
-    except OSError:  # a file that cannot be read is anyone's
+    except OSError:  # unreadable: not known to be a report, so kept
         return False

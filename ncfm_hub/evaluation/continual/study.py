@@ -67,16 +67,20 @@ def continual(
     token: str | None = None,
     progress: Progress | None = None,
 ) -> ContinualStudy:
-    """Measure a distilled set as the memory of a class-incremental learner; write `continual.json` and a plot.
+    """Evaluate a distilled dataset as the memory of a class-incremental learner; write `continual.json` and a plot.
 
-    steps: in which the classes come, S; orders: random orders of the classes, a student each for every step and memory
-    memories: of "distilled", "random" and "herding"; labels: "hard", or "soft" ones restricted to the classes seen
-    seed: of the orders, the students and the random memories
-    output: folder of the two files, `<target>-continual` in the current one by default, where an earlier study with
-        other results is renamed; no other set may lie there
-    target, source, preset, overrides, pool, revision, token: as in `open_subject`
-    Students already trained under the same conditions are found in the cache: an interrupted study goes on when asked
-    for again. Raises DistilledError where the classes cannot come in so many steps or there are no soft labels.
+    Results are cached for each student (evaluation network), so an interrupted study continues where it stopped.
+
+    target: folder or Hub repository
+    steps: number of steps in which the classes arrive, S
+    orders: random class orders; one student is trained per order, step and memory
+    memories: any of "distilled", "random" and "herding"
+    labels: "hard", or "soft" (restricted to the classes seen so far)
+    seed: random seed of orders, students and random memories
+    output: folder for the two files; default: `<target>-continual` in the current folder. An earlier study with
+        different results is renamed; a folder of another dataset is refused
+    source, preset, overrides, pool, revision, token: as for `evaluate`
+    Raises DistilledError if the classes do not divide into so many steps or soft labels are missing.
     """
     progress = progress or Silent()
     folder = path_of(output) or Path(f"{slug(Path(target).resolve().name)}-continual")

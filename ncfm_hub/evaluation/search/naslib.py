@@ -45,11 +45,15 @@ def naslib_datasets(
     revision: str | None = None,
     token: str | None = None,
 ) -> tuple[LabelledImages, LabelledImages]:
-    """(train, test): the distilled set `target`, and its source's test split.
+    """Return (train, test) for NASLib: the distilled dataset and its source's test split.
 
-    It is what `get_data` of NASLib's CustomDataset is to return. NASLib splits the training set by row number into
-    training and validation, so its rows are shuffled by `seed`: class after class, as they are stored, each of the two
-    would lack classes. source: as for `open_subject`. Raises DistilledError if the target cannot be used.
+    Pass both on from `get_data` of NASLib's CustomDataset. Training rows are shuffled with `seed`, because NASLib
+    splits them by row number and rows in class order would leave classes out of either part.
+
+    target: folder or Hub repository
+    train_transform, test_transform: applied to each image
+    source: as for `evaluate`
+    Raises DistilledError if the target is not usable.
     """
     subject = open_subject(target, source=source, revision=revision, token=token)
     order = torch.randperm(len(subject.labels), generator=generator(seed, "naslib"))

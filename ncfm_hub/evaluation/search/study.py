@@ -47,13 +47,20 @@ def search_architectures(
     token: str | None = None,
     progress: Progress | None = None,
 ) -> Figures:
-    """How well the set `target` ranks architectures; the content of `nas.json`.
+    """Measure how well a distilled dataset ranks architectures; returns the content of `nas.json`.
 
-    architectures: names; None for the grid of 720 ConvNets. sample: how many of them, drawn by `seed`; a larger sample
-        holds the smaller one. None for all that were named, or SAMPLE of the grid
-    Students that were trained under the same conditions before are not trained again, so a second call goes on where
-    the first was stopped. An architecture that cannot be used, or whose weights do not stay finite, is recorded with
-    the reason. Raises PoolError for an unknown name, or where no architecture could be measured.
+    Results are cached for each student (evaluation network), so an interrupted search continues where it stopped. An
+    architecture that fails to build or diverges is recorded with the reason.
+
+    target: folder or Hub repository
+    architectures: names; default: the grid of 720 ConvNets
+    sample: number of architectures to sample with `seed`; a larger sample contains the smaller one. Default: all that
+        were named, or SAMPLE of the grid
+    seed: random seed of the sample and the students
+    budget: how long each student is trained; see `Budget`
+    random_baseline: also rank by random real images
+    source, preset, overrides, revision, token: as for `evaluate`
+    Raises PoolError for an unknown name, or if no architecture could be measured.
     """
     progress, budget = progress or Silent(), budget or Budget()
     names = choose_architectures(architectures, sample, seed)

@@ -1,4 +1,4 @@
-"""A distilled dataset in memory: what is stored, what is trained on, and its labels.
+"""A distilled dataset in memory: stored images, decoded training images and labels.
 
 Shapes: C classes, S = C * ipc stored images, M = S * factor**2 decoded images, c channels, (H, W) resolution.
 """
@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 
     from ncfm_hub.publishing.dataset.torch_dataset import TrainingSet
 
-_DECODE_AT_ONCE = 256  # stored images; bounds the float copies
+_DECODE_AT_ONCE = 256  # stored images; bounds the memory of float copies
 
 
 @dataclass(frozen=True, repr=False)
 class Distilled:
-    """A distilled dataset, class-ordered; checked when made.
+    """A distilled dataset, ordered by class; validated when created.
 
-    stored: uint8 (S, c, H, W); stored_labels: int64 (S,)                    config `stored`
-    images: uint8 (M, c, H, W), `decode_stored(stored)`; labels: int64 (M,)  config `default`
+    stored: uint8 (S, c, H, W), the stored images (config `stored`)
+    stored_labels: int64 (S,)
+    images: uint8 (M, c, H, W), the training images, `decode_stored(stored)` (config `default`)
+    labels: int64 (M,), hard labels of the training images
     soft_labels: float32 (M, C), probabilities
-    stored_index: int32 (M,), the stored image that an image was cut from; tile: int8 (M,), its place there, row by row
-    Raises DistilledError where shapes, types or ranges do not fit together.
+    stored_index: int32 (M,), the stored image that a training image is cut from
+    tile: int8 (M,), its position there, row by row
+    Raises DistilledError if shapes, types or ranges are inconsistent.
     """
 
     stored: "torch.Tensor"
@@ -47,7 +50,7 @@ class Distilled:
         _check_values(self)
 
     def __repr__(self) -> str:
-        """One line, as notebooks show it: no pixels."""
+        """Return a one-line summary without pixels, for notebooks."""
         stored = (
             f"{len(self.class_names)} x {self.ipc} stored images of {' x '.join(map(str, self.stored.shape[1:]))} px"
         )
@@ -55,24 +58,27 @@ class Distilled:
 
     @property
     def ipc(self) -> int:
-        """Stored images per class."""
+        """Number of stored images per class."""
         return len(self.stored) // len(self.class_names)
 
     @cached_property
     def digest(self) -> str:
-        """What a study of it says it is of; see `images_digest`."""
+        """Digest that identifies the training images and labels; see `images_digest`."""
         return images_digest(self.images, self.labels)
 
     def to_torch(self, config: Config = "default") -> "TrainingSet":
-        """A torch dataset of (float image in [0, 1] of shape (c, H, W), int label) with `.targets`, a list of ints."""
+        """Return a torch dataset of (image, label) pairs, with `.targets` as a list of ints.
+
+        image: float (c, H, W) in [0, 1]; label: int
+        """
         from ncfm_hub.publishing.dataset.torch_dataset import TrainingSet
 
         return TrainingSet(*self._of(config))
 
     def as_array(self, config: Config = "default") -> "tuple[np.ndarray, np.ndarray]":
-        """Images as uint8 (N, H, W, c) and labels as int64 (N,).
+        """Return images as uint8 (N, H, W, c) and labels as int64 (N,).
 
-        Pillow, and Continuum by it, take grey images without the last axis: `images[..., 0]`.
+        Pillow, and therefore Continuum, expects grey images without the last axis: `images[..., 0]`.
         """
         images, labels = self._of(config)
         return images.permute(0, 2, 3, 1).contiguous().numpy(), labels.numpy()
@@ -86,7 +92,7 @@ class Distilled:
 
 
 def images_digest(images: "torch.Tensor", labels: "torch.Tensor") -> str:
-    """Hex SHA-256 of training images, uint8 (M, c, H, W), and their labels, int64 (M,): which set they are."""
+    """Return the SHA-256 (hex) of training images, uint8 (M, c, H, W), and labels, int64 (M,)."""
     digest = hashlib.sha256(f"{list(images.shape)}".encode())
     for tensor in (images, labels):
         digest.update(tensor.contiguous().numpy().data)
@@ -94,16 +100,16 @@ def images_digest(images: "torch.Tensor", labels: "torch.Tensor") -> str:
 
 
 def to_pixels(stored: "torch.Tensor") -> "torch.Tensor":
-    """[0, 1] float -> uint8, rounded to k/255: the only rounding of stored images there is."""
+    """Quantise float [0, 1] to uint8, rounding to k/255. Stored images are rounded nowhere else."""
     import torch
 
     return (stored * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 def decode_stored(stored: "torch.Tensor", factor: int) -> "torch.Tensor":
-    """Cut stored uint8 (S, c, H, W) images into tiles of full size: uint8 (S * factor**2, c, H, W), rounded to k/255.
+    """Cut stored images, uint8 (S, c, H, W), into tiles and enlarge them: uint8 (S * factor**2, c, H, W).
 
-    Raises DistilledError when H or W cannot be cut into `factor` equal parts.
+    Raises DistilledError if H or W is not divisible by `factor`.
     """
     import torch
 

@@ -13,18 +13,19 @@ from ncfm_hub.utils.waiting import patient
 
 
 def load_distilled(repo_or_folder: Named, *, revision: str | None = None, token: str | None = None) -> Distilled:
-    """The distilled dataset in a local folder, or in the dataset repository of that id.
+    """Load a distilled dataset from a local folder or a Hub repository.
 
-    revision: branch, tag or commit of the repository; token: defaults to the one the user is logged in with.
-    Raises DistilledError when there is no such folder or repository, or it is not a distilled dataset of ours.
+    revision: branch, tag or commit of the repository
+    token: Hub token; default: the one you are logged in with
+    Raises DistilledError if there is no such folder or repository, or it is not a distilled dataset.
     """
     return read_data(locate(repo_or_folder, revision=revision, token=token))
 
 
 def locate(repo_or_folder: Named, *, revision: str | None = None, token: str | None = None) -> Path:
-    """The folder of a distilled dataset: as named, or fetched from the Hub with its recipe and results.
+    """Return the folder of a distilled dataset, downloading it with its recipe and results if it is on the Hub.
 
-    Raises DistilledError when there is no such folder or repository.
+    Raises DistilledError if there is no such folder or repository.
     """
     named = os.fspath(repo_or_folder)
     folder = Path(named).expanduser()

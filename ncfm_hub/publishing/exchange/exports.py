@@ -1,4 +1,4 @@
-"""A distilled set written for the benchmarks of others: torch files of plain tensors, and JSON that says what they are.
+"""Export a distilled dataset for other benchmarks: torch files of plain tensors, and JSON that describes them.
 
 Shapes: M training images (config `default`), C classes, c channels, (H, W) resolution.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 ABOUT = "export.json"
-_LEAST = 1e-8  # of a probability, before its logarithm
+_LEAST = 1e-8  # lower bound of a probability before the logarithm
 
 
 def export_set(
@@ -36,12 +36,16 @@ def export_set(
     revision: str | None = None,
     token: str | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Write the set in a folder or Hub repository so that `benchmark` reads it; (the new folder, what it says of it).
+    """Export a distilled dataset for a benchmark; returns the new folder and the description in its JSON file.
 
-    output: `<pipeline>-ipc<N>-<benchmark>` in the current folder by default; must be new or empty
-    mean, std: per channel, by which the benchmark's test images are normalised; known for its own datasets, and
-        otherwise those of the set's images unless given
-    Raises DistilledError if the target is no distilled set of ours, the figures do not fit, or the folder is in use.
+    target: folder or Hub repository
+    benchmark: "dd-ranking" or "dc-bench"
+    output: new or empty folder; default: `<pipeline>-ipc<N>-<benchmark>` in the current folder
+    mean, std: per channel, with which the benchmark normalises test images; default: its own values for datasets it
+        knows, else the statistics of the distilled images
+    revision: branch, tag or commit of a Hub repository
+    Raises DistilledError if the target is not a distilled dataset, mean and std do not match it, or the folder is in
+    use.
     """
     folder = locate(target, revision=revision, token=token)
     described, distilled = read_pipeline(folder), read_data(folder)
@@ -72,7 +76,7 @@ def export_set(
 
 
 def normalise(images: "torch.Tensor", figures: Figures) -> "torch.Tensor":
-    """uint8 (M, c, H, W) -> float32 (M, c, H, W): (pixel / 255 - mean) / std."""
+    """Normalise uint8 (M, c, H, W) to float32 (M, c, H, W): (pixel / 255 - mean) / std."""
     import torch
 
     mean, std = (torch.tensor(values)[:, None, None] for values in (figures.mean, figures.std))
@@ -80,9 +84,12 @@ def normalise(images: "torch.Tensor", figures: Figures) -> "torch.Tensor":
 
 
 def _dd_ranking(distilled: Distilled, images: "torch.Tensor") -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """(file -> content, facts). DD-Ranking 0.2.0 takes class-ordered images and, as soft labels, a teacher's logits."""
+    """Return (file -> content, facts).
+
+    DD-Ranking 0.2.0 expects class-ordered images and, as soft labels, the logits of a teacher.
+    """
     if images.shape[1] == 1:
-        images = images.expand(-1, 3, -1, -1).contiguous()  # its networks take three channels
+        images = images.expand(-1, 3, -1, -1).contiguous()  # DD-Ranking's networks expect three channels
     logits = distilled.soft_labels.clamp_min(_LEAST).log()
     per_class = distilled.ipc * distilled.factor**2
     return {"images.pt": images, "labels.pt": logits, "hard_labels.pt": distilled.labels}, {
@@ -106,7 +113,10 @@ def _dd_ranking(distilled: Distilled, images: "torch.Tensor") -> tuple[Mapping[s
 
 
 def _dc_bench(distilled: Distilled, images: "torch.Tensor") -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """(file -> content, facts). DC-Bench's loader of DC, DSA and DM takes the last pair of the key `data`."""
+    """Return (file -> content, facts).
+
+    DC-Bench's loader for DC, DSA and DM reads the last pair under the key `data`.
+    """
     shapes = f"images float32 {list(images.shape)}, labels int64 {list(distilled.labels.shape)}"
     return {"distilled.pt": {"data": [[images, distilled.labels]]}}, {
         "files": {"distilled.pt": f"data: [[{shapes}]]"},

@@ -1,4 +1,4 @@
-"""A set that others released as torch files, made into a folder of ours, to be measured, carded and pushed.
+"""Import a distilled dataset released as torch files, so that it can be evaluated, described and pushed.
 
 Shapes: S stored images, C classes, c channels, (H, W) resolution.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Imported:
-    """A finished import: its folder; about: what pipeline.yaml says of the file it came from."""
+    """A finished import: its folder, and what pipeline.yaml records about the imported file."""
 
     folder: Path
     ipc: int
@@ -53,18 +53,21 @@ def import_set(
     token: str | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Read a set that others distilled from `dataset`, and write its folder in our layout.
+    """Convert a released `.pt` dataset to the Hub layout.
 
-    file: of torch.save, with float images (S, c, H, W), or uint8, and labels (S,) or probabilities (S, C); see
-        `torch_files.read_pair` for the forms. labels_file: where the labels are in a file of their own
-    dataset: a pipeline's name, a Hub id, a local folder or a pipeline file; its classes in its order are what the
-        labels count. preset, overrides: how the set is going to be measured, as for `distill`
-    factor: a stored image is a factor x factor tiling; 2 for sets of NCFM's authors, 1 for plain images
-    normalised: images are (pixel - mean) / std, as DC-Bench has them; mean, std: by default those that DC-Bench uses
-        for this dataset, else the statistics of its training images
-    clip: cut values outside [0, 1], which 8 bits cannot hold; made_by: whom the card names
-    output: `<pipeline>-imported-ipc<N>` in the current folder by default; must be new or empty
-    Raises DistilledError, one line, for a file that is not such a set or does not fit the dataset.
+    file: written by torch.save, with images float or uint8 (S, c, H, W) and labels (S,) or probabilities (S, C); see
+        `torch_files.read_pair` for the accepted structures
+    dataset: pipeline, Hub id, local folder or pipeline file the images were distilled from; labels count its classes in
+        its order
+    factor: stored images are factor x factor tilings; 2 for those of the NCFM authors, 1 for plain images
+    labels_file: separate file that holds the labels
+    normalised: images are (pixel - mean) / std, as for DC-Bench
+    mean, std: per channel; default: DC-Bench's values for this dataset, else the statistics of its training images
+    clip: clip values outside [0, 1], which 8 bits cannot represent
+    made_by: authors to credit in the card
+    output: new or empty folder; default: `<pipeline>-imported-ipc<N>` in the current folder
+    preset, overrides: evaluation settings, as for `distill`
+    Raises DistilledError for a file in another form or one that does not match the dataset.
     """
     from ncfm_hub.recipes.resolve import resolve
     from ncfm_hub.sources import load_source
@@ -106,7 +109,7 @@ def _read(file: Path, labels_file: Path | None) -> "tuple[torch.Tensor, torch.Te
 def _figures(
     name: str, source: "Source", normalised: bool, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> Figures | None:
-    """What the images were normalised by, if they were."""
+    """Return the mean and std that the images were normalised with; None if they were not normalised."""
     if not normalised:
         if mean is not None or std is not None:
             raise DistilledError("--mean and --std do nothing without --normalised")
