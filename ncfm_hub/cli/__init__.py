@@ -21,11 +21,29 @@ from ncfm_hub.cli.preview import preview
 from ncfm_hub.cli.push import push
 from ncfm_hub.cli.report import report
 
+GROUPS = {
+    "Make": (distill, pretrain, import_),
+    "Measure": (evaluate, continual, nas, report, preview),
+    "Share": (push, export, localhub),
+    "Tools": (pipelines, env),
+}
 
-@click.group(cls=SafeGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class GroupedCommands(SafeGroup):
+    """The root command, whose help lists the commands under the headings of `GROUPS`."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.commands))
+        for heading, commands in GROUPS.items():
+            rows = [(str(command.name).ljust(width), command.get_short_help_str(limit=80)) for command in commands]
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
+@click.group(cls=GroupedCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ncfm-hub")
 def main() -> None:
-    """Distill a dataset of the Hugging Face Hub to a few images per class, and publish the result.
+    """Distill image datasets to a few images per class and publish them on the Hub.
 
     \b
     Examples:
@@ -35,19 +53,5 @@ def main() -> None:
     """
 
 
-for _command in (
-    distill,
-    pretrain,
-    evaluate,
-    continual,
-    nas,
-    push,
-    preview,
-    report,
-    export,
-    import_,
-    pipelines,
-    localhub,
-    env,
-):
+for _command in (command for commands in GROUPS.values() for command in commands):
     main.add_command(_command)

@@ -1,7 +1,7 @@
 """The options that several commands share, each declared once.
 
-An option that sets a value of the recipe is collected under its dotted key; a command reads them all with
-`overrides()`. Where two say the same thing, the later one on the command line wins.
+An option that overrides a setting is collected under its dotted key; a command reads them all with `overrides()`.
+Where two override the same setting, the later one on the command line wins.
 """
 
 import csv
@@ -24,23 +24,23 @@ _OVERRIDES = "ncfm_hub.overrides"
 
 
 def overrides() -> dict[str, Any]:
-    """Recipe values given on the command line, by dotted key."""
+    """Settings given on the command line, by dotted key."""
     return dict(click.get_current_context().meta.get(_OVERRIDES, {}))
 
 
 def refuse(instead: Mapping[str, str]) -> None:
-    """Usage error for a recipe value that the command now running does not read. instead: its own option for each."""
+    """Usage error for a setting that the command now running does not read. instead: its own option for each."""
     for key in overrides():
         if key in instead:
-            raise click.UsageError(f"--set {key} does nothing here; give {instead[key]}")
+            raise click.UsageError(f"--set {key} has no effect here; use {instead[key]}")
 
 
 def refuse_with_pool(pool: str | None) -> None:
-    """Usage error for values of the recipe's pool beside extractors that are there already."""
+    """Usage error for settings of the pool's training beside a pool that is trained already."""
     for key in overrides():
         if pool is not None and key.startswith("pool."):
             raise click.UsageError(
-                f"{key} does nothing beside --pool {pool}: those extractors are trained; leave out one of the two"
+                f"{key} has no effect with --pool {pool}, which is already trained; leave out one of the two"
             )
 
 
@@ -60,7 +60,7 @@ def _collect(ctx: click.Context, key: str, value: Any) -> None:
 
 
 def _recipe(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
-    """An option that sets the recipe's value `key`."""
+    """An option that overrides the setting `key`."""
 
     def store(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
         if value is not None:
@@ -79,7 +79,7 @@ def _split_classes(ctx: click.Context, parameter: click.Parameter, value: str | 
     names = [name.strip() for name in names]
     if not names or not all(names):
         raise click.BadParameter(
-            "expected names or indices between commas, one with a comma of its own in double quotes, for example "
+            "expected comma-separated names or indices; quote a name that contains a comma, for example "
             "'cat,3,\"tench, Tinca tinca\"'"
         )
     _collect(ctx, "source.classes", names)  # a number is an index only where no class has it for a name
@@ -98,7 +98,7 @@ def _store_assignments(ctx: click.Context, parameter: click.Parameter, values: t
 def _guard_token(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None:
         remember(value)
-        click.echo("Warning: others can see a token given by --token in the process list; prefer HF_TOKEN", err=True)
+        click.echo("Warning: --token shows the token in the process list; prefer HF_TOKEN or `hf auth login`", err=True)
         _hand_over(value, ctx)
     return value
 
@@ -117,7 +117,7 @@ def _hand_over(token: str, ctx: click.Context) -> None:
 
 
 def _list(flag: str, key: str, help: str) -> Callable[[Command], Command]:
-    """An option of names between commas, which sets a list of the recipe."""
+    """An option of comma-separated names, which overrides a setting that is a list."""
 
     def store(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value is not None:
@@ -131,31 +131,36 @@ def count(flag: str, default: int, help: str) -> Callable[[Command], Command]:
     return click.option(flag, type=click.IntRange(min=1), default=default, show_default=True, metavar="N", help=help)
 
 
+def preset(default: str) -> Callable[[Command], Command]:
+    """The option --preset; default: in words."""
+    names = click.Choice(["paper", "cpu"])
+    return click.option("--preset", type=names, help=f"Preset to start from (default: {default}).")
+
+
 def output_folder(default: str) -> Callable[[Command], Command]:
     """The option --output of a command that writes to the folder `default`, in words, unless it is given."""
     return click.option(
         "--output",
         type=click.Path(file_okay=False, path_type=Path),
         metavar="DIR",
-        help=f"Where the result is written; {default} by default.",
+        help=f"Output folder (default: {default}).",
     )
 
 
 dataset_option = click.option(
-    "--dataset", required=True, metavar="NAME", help="A pipeline's name, a Hub id, a local folder or a .yaml file."
+    "--dataset", required=True, metavar="NAME", help="Source: pipeline name, Hub ID, local folder or .yaml file."
 )
 ipc_option = click.option(
-    "--ipc", required=True, type=click.IntRange(min=1), metavar="N", help="Stored images per class."
+    "--ipc", required=True, type=click.IntRange(min=1), metavar="N", help="Stored images per class (IPC)."
 )
-preset_option = click.option(
-    "--preset",
-    type=click.Choice(["paper", "cpu"]),
-    help="Values to start from; without it by the device, or as a set was made.",
-)
-output_folder_option = output_folder("its own folder in the cache")  # of `pretrain`
-revision_option = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub.")
+preset_option = preset("chosen by device")
+revision_option = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub (default: main).")
 students_option = _recipe(
-    "--students", "evaluation.students", type=click.IntRange(min=0), metavar="N", help="Networks per accuracy; 0: none."
+    "--students",
+    "evaluation.students",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Evaluation networks (students) per accuracy; 0: none.",
 )
 set_option = click.option(
     "--set",
@@ -165,7 +170,7 @@ set_option = click.option(
     metavar="KEY=VALUE",
     callback=_store_assignments,
     expose_value=False,
-    help="Any recipe value, as in distillation.lr=0.01; may be repeated.",
+    help="Override a setting, e.g. distillation.lr=0.01; repeatable.",
 )
 evaluation_set_option = click.option(
     "--set",
@@ -175,30 +180,25 @@ evaluation_set_option = click.option(
     metavar="KEY=VALUE",
     callback=_store_assignments,
     expose_value=False,
-    help="A value of the recipe's sections evaluation and engine (for sets of others of any section), as in "
-    "evaluation.updates=200; may be repeated.",
+    help="Override a setting of evaluation and engine; repeatable.",
 )
-yes_option = click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Skip the confirmation prompt.")
 token_option = click.option(
     "--token", metavar="TOKEN", callback=_guard_token, help="Hub token; prefer HF_TOKEN or `hf auth login`."
 )
 source_options = _stack(
-    _recipe("--config", "source.config", metavar="NAME", help="Configuration of the source dataset."),
-    _recipe("--revision", "source.revision", metavar="REV", help="Branch, tag or commit of the source."),
-    _recipe("--image-column", "source.image_column", metavar="NAME", help="Column of the images."),
-    _recipe("--label-column", "source.label_column", metavar="NAME", help="Column of the labels."),
-    _recipe(
-        "--train-split", "source.train_split", metavar="NAME", help="Split to distill, or a slice like train[:80%]."
-    ),
-    _recipe(
-        "--test-split", "source.test_split", metavar="NAME", help="Split to measure on, or a slice like train[80%:]."
-    ),
+    _recipe("--config", "source.config", metavar="NAME", help="Configuration (subset) of the source dataset."),
+    _recipe("--revision", "source.revision", metavar="REV", help="Branch, tag or commit of the source dataset."),
+    _recipe("--image-column", "source.image_column", metavar="NAME", help="Image column (default: detected)."),
+    _recipe("--label-column", "source.label_column", metavar="NAME", help="Label column (default: detected)."),
+    _recipe("--train-split", "source.train_split", metavar="NAME", help="Split to distill, e.g. train or train[:80%]."),
+    _recipe("--test-split", "source.test_split", metavar="NAME", help="Split to test on, e.g. test or train[80%:]."),
     click.option(
         "--classes",
         metavar="A,B,C",
         callback=_split_classes,
         expose_value=False,
-        help="Only these classes, by name or index, in this order; a name with a comma in double quotes.",
+        help="Keep only these classes, by name or index.",
     ),
     _recipe(
         "--skip-damaged",
@@ -206,53 +206,70 @@ source_options = _stack(
         is_flag=True,
         flag_value=True,
         default=None,
-        help="Leave damaged images out instead of stopping.",
+        help="Skip damaged images instead of stopping.",
     ),
-    _recipe("--resolution", "source.resolution", type=click.IntRange(min=1), metavar="PX", help="Side of the images."),
+    _recipe(
+        "--resolution",
+        "source.resolution",
+        type=click.IntRange(min=1),
+        metavar="PX",
+        help="Side length of the images (default: the pipeline's).",
+    ),
 )
+source_option = click.option("--source", metavar="NAME", help="Source dataset (default: the one the dataset names).")
 subject_options = _stack(
-    preset_option,
-    click.option("--source", metavar="NAME", help="What the set was made from, or another copy of it."),
+    preset("the dataset's own settings"),
+    source_option,
     revision_option,
     evaluation_set_option,
     token_option,
 )
 table_options = _stack(
-    _list("--baselines", "evaluation.baselines", "Compare with: random, herding, k-center, el2n, start, dm, whole."),
+    _list("--baselines", "evaluation.baselines", "Baselines: random, herding, k-center, el2n, start, dm, whole."),
     _list(
         "--architectures",
         "evaluation.architectures",
-        "Further students: alexnet, vgg11, resnet18, ConvNets as `nas` names them, or timm's names.",
+        "Also test on: alexnet, vgg11, resnet18, ConvNets or timm models.",
     ),
 )
 extractors_option = click.option(
-    "--pool", metavar="REPO|DIR", help="Extractors for what the set is compared with, in place of its own."
+    "--pool", metavar="REPO|DIR", help="Extractor pool for the baselines (default: the dataset's own)."
 )
 pool_options = _stack(
-    _recipe("--backbone", "pool.backbone", metavar="NAME", help="timm name of the extractors; without it, a ConvNet."),
-    _recipe("--pretrained", "pool.pretrained", metavar="WEIGHTS", help="Weights to start from: hf-hub:owner/name."),
+    _recipe(
+        "--backbone", "pool.backbone", metavar="NAME", help="timm model for the extractor pool (default: a ConvNet)."
+    ),
+    _recipe("--pretrained", "pool.pretrained", metavar="WEIGHTS", help="Pretrained weights, e.g. hf-hub:owner/name."),
 )
 distillation_options = _stack(
-    _recipe("--steps", "distillation.steps", type=click.IntRange(min=1), metavar="N", help="Distillation steps."),
+    _recipe(
+        "--steps", "distillation.steps", type=click.IntRange(min=1), metavar="N", help="Number of distillation steps."
+    ),
     _recipe(
         "--calibration",
         "distillation.calibration",
         type=click.FloatRange(min=0),
         metavar="W",
-        help="Weight of the cross-entropy; 0: pure matching.",
+        help="Weight of the cross-entropy term; 0: matching only.",
     ),
     _recipe(
         "--sampling-network/--no-sampling-network",
         "distillation.sampling_network",
         default=None,
-        help="Learn the frequencies, or draw them from a normal.",
+        help="Learn the frequency distribution, or keep it normal.",
     ),
 )
-replace_option = click.option("--replace", is_flag=True, help="Let it take the place of another one in the repository.")
+replace_option = click.option("--replace", is_flag=True, help="Replace what the repository holds now.")
+repo_id_option = click.option(
+    "--repo-id", metavar="ID", help="Repository: name or owner/name (default: by pipeline name)."
+)
+private_option = click.option(
+    "--private/--no-private", default=False, help="Make a new repository private (default: public)."
+)
 publish_options = _stack(
-    click.option("--push", is_flag=True, help="Put the result on the Hub."),
-    click.option("--repo-id", metavar="ID", help="Repository to push to: name or owner/name."),
-    click.option("--private/--no-private", default=False, help="Visibility of a new repository."),
+    click.option("--push", is_flag=True, help="Push the result to the Hub."),
+    repo_id_option,
+    private_option,
     replace_option,
     token_option,
 )
@@ -261,8 +278,8 @@ publish_options = _stack(
 def output_option(command: Command) -> Command:
     """Add --format and -q, and hand the command its `out`."""
 
-    @click.option("--format", "format_", type=click.Choice(FORMATS), help="Form of the result; human by default.")
-    @click.option("-q", "--quiet", is_flag=True, help="The same as --format quiet.")
+    @click.option("--format", "format_", type=click.Choice(FORMATS), help="Output format (default: human).")
+    @click.option("-q", "--quiet", is_flag=True, help="Same as --format quiet.")
     @functools.wraps(command)
     def with_output(*args: Any, format_: str | None, quiet: bool, **kwargs: Any) -> Any:
         if quiet and format_ not in (None, "quiet"):
@@ -278,4 +295,4 @@ def check_publishing(push: bool, repo_id: str | None, replace: bool) -> None:
     """Usage error where --repo-id or --replace is given and nothing would be pushed."""
     for flag, given in (("--repo-id", repo_id is not None), ("--replace", replace)):
         if given and not push:
-            raise click.UsageError(f"{flag} does nothing without --push")
+            raise click.UsageError(f"{flag} has no effect without --push")

@@ -24,41 +24,44 @@ def _split_memories(ctx: click.Context, parameter: click.Parameter, value: str) 
     return names
 
 
-@click.command(short_help="Measure a distilled dataset as the memory of a continual learner.")
+@click.command(short_help="Evaluate a distilled dataset as a continual-learning memory.")
 @click.argument("target")
-@options.count("--steps", 5, "Steps in which the classes come.")
-@options.count("--orders", 5, "Random orders of the classes.")
+@options.count("--steps", 5, "Number of steps in which classes arrive.")
+@options.count("--orders", 5, "Number of random class orders.")
 @click.option(
     "--memories",
     metavar="A,B,C",
     default=",".join(_MEMORIES),
     show_default=True,
     callback=_split_memories,
-    help="What to compare, at the same stored pixels and updates.",
+    help="Memories to compare at equal storage and updates.",
 )
 @click.option(
     "--labels",
     type=click.Choice(["hard", "soft"]),
     default="hard",
     show_default=True,
-    help="Soft ones are restricted to the classes seen; their teacher has seen all.",
+    help="Labels to train on.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
-@options.output_folder("NAME-continual")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Random seed.")
+@options.output_folder("./NAME-continual")
 @options.subject_options
 @options.extractors_option
 @options.output_option
 def continual(out: Output, target: str, **request: Any) -> None:
-    """Let the classes of the distilled dataset TARGET (a folder, or a repository of the Hub) come in steps, and train a
-    student from scratch after each step on the memory of all classes seen so far (GDumb).
+    """Evaluate a distilled dataset as the memory of class-incremental learning.
 
-    Writes continual.json and continual.png into DIR, where an earlier study is renamed; without --output into
-    NAME-continual in the current folder, NAME being the last part of TARGET. In the folder of the set itself `report`
-    shows the study and `push` takes it along.
+    The classes of TARGET (a folder or a Hub repository) arrive in steps. After each step an evaluation network
+    (student) is trained from scratch on the memory of all classes seen so far (GDumb), one for each memory and order.
 
-    Every step of every order trains a student for each memory. Herding, and soft labels of real images, need
-    extractors: those of --pool, else those that the set names, else those of its recipe, from the cache or trained now.
-    Students are kept in the cache: after an interruption the same command goes on.
+    Writes continual.json and continual.png to --output; an earlier study there is renamed. NAME is the last part of
+    TARGET. If --output is the dataset's own folder, `report` shows the study and `push` includes it.
+
+    Herding, and soft labels for real images, need an extractor pool: the one given by --pool, else the one the dataset
+    names, else one with the same settings, cached or trained now. Soft labels are restricted to the classes seen, but
+    their teacher was trained on all classes. For third-party datasets, --set takes settings of every section.
+
+    Students are cached: after an interruption, run the same command again.
 
     \b
     Examples:
@@ -68,7 +71,7 @@ def continual(out: Output, target: str, **request: Any) -> None:
     """
     options.refuse(_INSTEAD)
     options.refuse_with_pool(request["pool"])
-    lasts("go on with")
+    lasts("resume with")
     from ncfm_hub.evaluation.continual import study as library
     from ncfm_hub.evaluation.continual.table import table_lines
 

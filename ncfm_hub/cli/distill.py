@@ -10,30 +10,34 @@ from ncfm_hub.cli._output import Output
 from ncfm_hub.cli._stopping import lasts
 
 
-@click.command(short_help="Distill a dataset, measure it, and publish it.")
+@click.command(short_help="Distill a dataset, evaluate it and publish it.")
 @options.dataset_option
 @options.ipc_option
-@options.preset_option
+@options.preset("by device, or the appended dataset's")
 @options.source_options
-@click.option("--pool", metavar="REPO|DIR", help="Extractors to use instead of training them here.")
-@click.option("--append", metavar="REPO|DIR", help="Add --classes to this set; the larger one goes to --output.")
+@click.option("--pool", metavar="REPO|DIR", help="Trained extractor pool (default: train one).")
+@click.option("--append", metavar="REPO|DIR", help="Distilled dataset to add --classes to, in --output.")
 @options.pool_options
 @options.distillation_options
 @options.students_option
 @options.table_options
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of all draws; 0, or that of --append.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Random seed (default: 0, or the appended dataset's)."
+)
 @options.set_option
-@options.output_folder("PIPELINE-ncfm-ipcN (with --append PIPELINE-ncfm-ipcN-M-classes) in the current folder")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same run.")
-@click.option("--restart", is_flag=True, help="Rename the folder of an unfinished run, and begin anew.")
-@click.option("--validation", is_flag=True, help="Measure on a part cut from the training split instead.")
+@options.output_folder("./PIPELINE-ncfm-ipcN")
+@click.option("--resume", is_flag=True, help="Resume from the last checkpoint of the same run.")
+@click.option("--restart", is_flag=True, help="Rename the folder of an unfinished run and start over.")
+@click.option("--validation", is_flag=True, help="Test on images held out from the training split.")
 @options.publish_options
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and exit.")
 @options.yes_option
 @options.output_option
 def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, **request: Any) -> None:
-    """Distill DATASET to N stored images per class, label them softly, measure the result, write it as a folder that
-    datasets.load_dataset reads and, with --push, publish it with its card.
+    """Distill a dataset to N images per class, evaluate the result and publish it.
+
+    Writes a folder with images, soft labels, test accuracies and a dataset card that `datasets.load_dataset` reads.
+    --push publishes it. With --append, the default output folder is ./PIPELINE-ncfm-ipcN-M-classes.
 
     \b
     Examples:
@@ -46,10 +50,12 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
     options.check_publishing(request["push"], request["repo_id"], request["replace"])
     options.refuse_with_pool(request["pool"])
     if request["validation"] and "source.test_split" in options.overrides():
-        raise click.UsageError("--test-split does nothing beside --validation, which reads none; give one of them")
+        raise click.UsageError(
+            "--test-split has no effect with --validation, which reads no test split; give one of them"
+        )
     if resume and restart:
-        raise click.UsageError("--resume goes on with a run and --restart begins anew; give one of them")
-    lasts("go on from the last checkpoint with", "--resume")
+        raise click.UsageError("--resume continues a run and --restart starts over; give one of them")
+    lasts("resume from the last checkpoint with", "--resume")
     from ncfm_hub import api as run
 
     request["overrides"] = options.overrides()

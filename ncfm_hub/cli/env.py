@@ -6,10 +6,12 @@ from ncfm_hub.cli import _options as options
 from ncfm_hub.cli._output import Output
 
 
-@click.command(short_help="Show versions, device and settings, for bug reports.")
+@click.command(short_help="Show versions, device and cache, for bug reports.")
 @options.output_option
 def env(out: Output) -> None:
-    """Show what this installation has and sees: versions, device, compiler, Hub endpoint, cache. Never a token.
+    """Show versions, device, compiler, Hub endpoint and cache, for bug reports.
+
+    Tokens are never shown.
 
     \b
     Examples:

@@ -10,34 +10,36 @@ from ncfm_hub.cli._output import Output
 from ncfm_hub.cli._stopping import lasts
 
 
-@click.command(short_help="Measure distilled datasets.")
+@click.command(short_help="Evaluate distilled datasets, third-party ones included.")
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @options.subject_options
 @options.students_option
 @options.table_options
 @options.extractors_option
-@click.option("--ranking", is_flag=True, help="Also DD-Ranking's figures: HLR, IOR, LRS and ARS.")
-@click.option("--again", is_flag=True, help="Train anew what was measured under the same conditions before.")
+@click.option("--ranking", is_flag=True, help="Also compute DD-Ranking's HLR, IOR, LRS and ARS.")
+@click.option("--again", is_flag=True, help="Train again instead of using cached results.")
 @click.option(
     "--update",
     is_flag=True,
-    help="Write the result into the folder's results.json and card; an earlier one of another protocol becomes "
-    "results-1.json.",
+    help="Write the result to the folder's results.json and card.",
 )
 @options.output_option
 def evaluate(out: Output, **request: Any) -> None:
-    """Train students on each distilled dataset TARGET (a folder, or a repository of the Hub) and on its baselines, and
-    measure them on the test split of its source. Datasets that others made name their source by --source.
+    """Evaluate distilled datasets, including third-party ones.
 
-    Several sets are measured by the recipe of the first, on one source; --source, --revision and --pool are for all of
-    them. herding, k-center, el2n and dm need extractors: those of --pool, else those that the set names, else those of
-    its recipe, from the cache or trained now. Random images get a row with soft labels where extractors are at hand;
-    only --ranking trains them for it.
+    Trains evaluation networks (students) on each TARGET (a folder or a Hub repository) and on its baselines, and tests
+    them on the test split of the source. For third-party datasets, name the source with --source; --set then takes
+    settings of every section.
 
-    Without --update the result is only printed; --format json > FILE keeps it. With --update, rows that the folder has
-    from the same protocol stay beside the new ones. Another number of students or updates is another protocol.
+    Several datasets are evaluated on one source, with the settings of the first; --source, --revision and --pool apply
+    to all of them. herding, k-center, el2n and dm need an extractor pool: the one given by --pool, else the one the
+    dataset names, else one with the same settings, cached or trained now. Random real images get a row with soft labels
+    if a pool is available; only --ranking trains one for it.
 
-    Students are kept in the cache: after an interruption the same command goes on.
+    Without --update the result is only printed; --format json > FILE keeps it. --update keeps earlier rows of the same
+    protocol; results of another protocol (another number of students or updates) move to results-1.json.
+
+    Students are cached: after an interruption, run the same command again.
 
     \b
     Examples:
@@ -48,7 +50,7 @@ def evaluate(out: Output, **request: Any) -> None:
       ncfm-hub evaluate runs/mine owner/theirs --source cifar10 --ranking
     """
     options.refuse_with_pool(request["pool"])
-    lasts("measure all of it again with" if request["again"] else "go on with")
+    lasts("start it again with" if request["again"] else "resume with")
     from ncfm_hub import api as run
 
     results = run.evaluate(**request, overrides=options.overrides(), progress=out)

@@ -10,21 +10,22 @@ from ncfm_hub.cli._figures import mean_option, std_option
 from ncfm_hub.cli._output import Output
 
 
-@click.command(short_help="Write a distilled dataset for a benchmark of others.")
+@click.command(short_help="Export a distilled dataset for DD-Ranking or DC-Bench.")
 @click.argument("target")
 @click.option(
-    "--to", "benchmark", required=True, type=click.Choice(["dd-ranking", "dc-bench"]), help="Who is going to read it."
+    "--to", "benchmark", required=True, type=click.Choice(["dd-ranking", "dc-bench"]), help="Benchmark to export for."
 )
-@options.output_folder("PIPELINE-ipcN-BENCHMARK in the current folder")
+@options.output_folder("./PIPELINE-ipcN-BENCHMARK")
 @mean_option
 @std_option
 @options.revision_option
 @options.token_option
 @options.output_option
 def export(out: Output, target: str, benchmark: Any, output: Path | None, **request: Any) -> None:
-    """Write the distilled dataset TARGET (a folder, or a repository of the Hub) in the format of DD-Ranking or of
-    DC-Bench: torch files of normalised images and labels, and export.json, which says what they are. DD-Ranking itself
-    was run on such files; for DC-Bench only the form of the file is tested.
+    """Export a distilled dataset for DD-Ranking or DC-Bench.
+
+    Writes normalised images and labels of TARGET (a folder or a Hub repository) as torch files, and export.json, which
+    describes them. DD-Ranking was run on such files; DC-Bench: only the file format is tested.
 
     \b
     Examples:
@@ -35,6 +36,8 @@ def export(out: Output, target: str, benchmark: Any, output: Path | None, **requ
 
     folder, about = export_set(target, benchmark, output, **request)
     if about["dataset"] is None and about["normalised_by"]["origin"] != "given":
-        out.note(f"{benchmark} has no such dataset; normalised by the images' own statistics, or give --mean and --std")
+        out.note(
+            f"{benchmark} does not know this dataset; normalised by its own mean and std, or give --mean and --std"
+        )
     lines = [f"{folder / name}  {what}" for name, what in about["files"].items()]
     out.result({"folder": str(folder), **about}, [*lines, f"{folder / ABOUT}"], quiet=str(folder))

@@ -13,30 +13,44 @@ from ncfm_hub.utils.counting import counted
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("import", short_help="Make a set that others released into one of ours.")
+@click.command("import", short_help="Convert a released .pt dataset to the Hub layout.")
 @click.argument("file", type=_File)
-@click.option("--source", "dataset", required=True, metavar="NAME", help="What it was distilled from, as for distill.")
 @click.option(
-    "--factor", required=True, type=click.IntRange(1, 11), metavar="N", help="Tiles a side: 2 for NCFM's, 1 for plain."
+    "--source",
+    "dataset",
+    required=True,
+    metavar="NAME",
+    help="Source: pipeline name, Hub ID, local folder or .yaml file.",
 )
-@click.option("--labels", "labels_file", type=_File, metavar="FILE", help="Labels, where a file of their own has them.")
-@click.option("--normalised/--pixels", default=False, help="Images are (pixel - mean) / std, or from 0 to 1.")
+@click.option(
+    "--factor",
+    required=True,
+    type=click.IntRange(1, 11),
+    metavar="N",
+    help="Tiles per side: 2 for NCFM files, 1 for plain images.",
+)
+@click.option(
+    "--labels", "labels_file", type=_File, metavar="FILE", help="File of labels, if separate from the images."
+)
+@click.option("--normalised/--pixels", default=False, help="Value range: (pixel - mean) / std, or [0, 1].")
 @mean_option
 @std_option
-@click.option("--clip", is_flag=True, help="Cut values that 8-bit pixels cannot hold.")
-@click.option("--made-by", metavar="TEXT", help="Who distilled it, for the card.")
-@options.output_folder("PIPELINE-imported-ipcN in the current folder")
+@click.option("--clip", is_flag=True, help="Clip values to the range of 8-bit pixels.")
+@click.option("--made-by", metavar="TEXT", help="Authors to credit in the dataset card.")
+@options.output_folder("./PIPELINE-imported-ipcN")
 @options.preset_option
 @options.source_options
 @options.set_option
 @options.token_option
 @options.output_option
 def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) -> None:
-    """Make the torch file FILE, a distilled set that others released, into a folder that can be measured, previewed
-    and pushed as one of ours. Its labels count the classes of --source in their order.
+    """Convert a released .pt dataset to the Hub layout.
 
-    Understood are files of NCFM's authors (a pair of images and labels, undecoded: --factor 2) and those that DC-Bench
-    reads (of DC, DSA, DM, MTT: --factor 1 --normalised, most often with --clip). Only tensors are read from it.
+    The result is a folder that you can evaluate, preview and push. Labels in FILE must follow the class order of
+    --source. Only tensors are read from FILE; no code in it runs.
+
+    Supported are files of NCFM's authors (a pair of undecoded images and labels: --factor 2) and files that DC-Bench
+    reads (DC, DSA, DM, MTT: --factor 1 --normalised, usually with --clip).
 
     \b
     Examples:
@@ -48,6 +62,6 @@ def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) 
 
     made = import_set(file, dataset, factor, **request, overrides=options.overrides(), progress=out)
     if cut := made.about.get("cut"):
-        out.note(f"cut {cut['share']:.2%} of the values, which reached from {cut['lowest']:g} to {cut['highest']:g}")
+        out.note(f"clipped {cut['share']:.2%} of the values, which ranged from {cut['lowest']:g} to {cut['highest']:g}")
     lines = [f"folder     {made.folder}", f"per class  {counted(made.ipc, 'stored image')}"]
     out.result({"folder": str(made.folder), "ipc": made.ipc, "imported": made.about}, lines, quiet=str(made.folder))

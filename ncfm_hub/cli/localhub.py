@@ -23,19 +23,22 @@ def _split_users(ctx: click.Context, parameter: click.Parameter, values: tuple[s
     return users
 
 
-@click.command(short_help="Run a Hub-compatible server here, for labs without internet.")
+@click.command(short_help="Run a Hub-compatible server, for labs without internet.")
 @click.option(
     "--root",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where all data are kept.",
+    help="Folder for all data.",
 )
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Any other lets the network in."
-)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, metavar="N", help="0: any free port."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    metavar="N",
+    help="Port to listen on; 0: any free one.",
 )
 @click.option(
     "--user",
@@ -43,13 +46,18 @@ def _split_users(ctx: click.Context, parameter: click.Parameter, values: tuple[s
     multiple=True,
     callback=_split_users,
     metavar="NAME[:read|write]",
-    help="Let NAME in besides those of earlier starts; by default to write. May be repeated. Without anybody: local.",
+    help="Add a user (default: local, who may write); repeatable.",
 )
 @options.output_option
 def localhub(out: Output, root: Path, host: str, port: int, users: "list[tuple[str, Role]]") -> None:
-    """Serve the repositories under DIR to huggingface_hub, datasets, timm and hf until interrupted. Once it listens,
-    it prints the lines that point those clients, and ncfm-hub itself, to it. Tokens are made once and kept in files
-    under DIR that only their owner can read; to replace one, delete its file and start again.
+    """Run a Hub-compatible server.
+
+    Implements the Hub API used by huggingface_hub, datasets, timm and the hf CLI, for repositories under --root, until
+    interrupted. Prints the environment variables that point those clients, and ncfm-hub, to it. An address other than
+    127.0.0.1 opens it to the network.
+
+    Users of earlier starts stay; a --user may write unless :read is given. Tokens are made once and kept in files under
+    --root that only their owner can read; to replace one, delete its file and restart.
 
     \b
     Examples:
@@ -60,7 +68,7 @@ def localhub(out: Output, root: Path, host: str, port: int, users: "list[tuple[s
 
     def ready(hub: "Hub") -> None:
         out.result(_facts(hub), _lines(hub), quiet=hub.url)
-        out.note("serving; Ctrl-C stops it")
+        out.note("serving; stop with Ctrl-C")
 
     serve(root, host=host, port=port, ready=ready, keep=users)
 

@@ -23,52 +23,53 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
         return None
     names = [name.strip() for name in value.split(",")]
     if not all(names):
-        raise click.BadParameter("expected names between commas, for example convnet3,alexnet,resnet18")
+        raise click.BadParameter("expected comma-separated names, for example convnet3,alexnet,resnet18")
     return names
 
 
-@click.command(short_help="Search architectures by a distilled dataset.")
+@click.command(short_help="Rank architectures by training on a distilled dataset.")
 @click.argument("target")
-@click.option("--space", type=click.Choice(["convnet"]), help="Space to draw from: 720 ConvNets, the default.")
+@click.option("--space", type=click.Choice(["convnet"]), help="Search space (default: convnet, 720 ConvNets).")
 @click.option(
     "--architectures",
     metavar="A,B,C",
     callback=_names,
-    help="These in place of a space: short names, ConvNets or timm's.",
+    help="Architectures instead of a space: ConvNets or timm models.",
 )
 @click.option(
-    "--sample", type=click.IntRange(min=1), metavar="N", help="How many to draw; 20 of a space, or all named."
+    "--sample", type=click.IntRange(min=1), metavar="N", help="Architectures to sample (default: 20, or all named)."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of the draw and the intervals.")
-@options.count("--proxy-updates", 200, "Optimiser updates on the distilled and on the random images.")
-@options.count("--whole-updates", 800, "Optimiser updates on the whole training set.")
-@options.count("--students", 1, "Networks per accuracy.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Random seed.")
+@options.count("--proxy-updates", 200, "Updates on the distilled and on the random real images.")
+@options.count("--whole-updates", 800, "Updates on the full training set.")
+@options.count("--students", 1, "Evaluation networks (students) per accuracy.")
 @click.option(
     "--baseline",
     type=click.Choice(["random", "none"]),
     default="random",
     show_default=True,
-    help="The same for random images of equal storage.",
+    help="Baseline proxy: random real images at equal storage.",
 )
 @options.subject_options
-@options.output_folder("NAME-nas")
+@options.output_folder("./NAME-nas")
 @options.output_option
 def nas(
     out: Output, target: str, space: str | None, architectures: list[str] | None, output: Path | None, **request: Any
 ) -> None:
-    """Ask whether the distilled dataset TARGET (a folder, or a repository of the Hub) ranks architectures as the whole
-    training set does: each is trained for a short while on both, and measured on a validation part of the training
-    split.
+    """Test how well a distilled dataset ranks architectures.
 
-    Writes nas.json, nas.md and the scatter plot nas.png into DIR, where an earlier search is renamed; without --output
-    into NAME-nas in the current folder, NAME being the last part of TARGET. In the folder of the set itself `report`
-    shows the search and `push` takes it along.
+    Trains each architecture briefly on TARGET (a folder or a Hub repository) and on the full training set, tests both
+    on held-out training images, and reports rank correlations.
+
+    Writes nas.json, nas.md and the scatter plot nas.png to --output; an earlier search there is renamed. NAME is the
+    last part of TARGET. If --output is the dataset's own folder, `report` shows the search and `push` includes it.
+    For third-party datasets, --set takes settings of every section.
 
     A ConvNet is named by depth, width, norm (none, batch, layer, instance, group), activation (sigmoid, relu,
     leakyrelu) and pooling (none, max, avg), as in convnet-d3-w128-instance-relu-avg.
 
-    Students are kept in the cache: after an interruption the same command goes on, and a larger --sample adds to a
-    smaller one. It runs in one process: under a launcher of several, such as torchrun, it is refused.
+    Trained networks are cached: after an interruption, run the same command again; a larger --sample extends a smaller
+    one. Runs in one process, not under torchrun or another launcher.
 
     \b
     Examples:
@@ -80,7 +81,7 @@ def nas(
     if space is not None and architectures is not None:
         raise click.UsageError("--space and --architectures exclude each other")
     options.refuse(_INSTEAD)
-    lasts("go on with")
+    lasts("resume with")
     from ncfm_hub.evaluation.search import candidates
     from ncfm_hub.evaluation.search import report as search_report
     from ncfm_hub.evaluation.search import study as search
@@ -95,7 +96,7 @@ def nas(
     )
     earlier = search_report.write_search(folder, found)
     if earlier:
-        out.note(f"The search that was there is {earlier} now")
+        out.note(f"the earlier search is now {earlier}")
     lines = [
         *search_report.agreement_lines(found),
         "",

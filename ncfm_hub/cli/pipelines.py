@@ -8,9 +8,9 @@ from ncfm_hub.cli import _options as options
 from ncfm_hub.cli._output import Output
 
 
-@click.group(short_help="List, show and copy the pipelines that ship.")
+@click.group(short_help="List, show and copy the built-in pipelines.")
 def pipelines() -> None:
-    """The datasets that --dataset knows by name.
+    """List, show and copy the built-in pipelines, which --dataset takes by name.
 
     \b
     Examples:
@@ -23,7 +23,7 @@ def pipelines() -> None:
 @pipelines.command("list")
 @options.output_option
 def list_(out: Output) -> None:
-    """List the pipelines.
+    """List the built-in pipelines.
 
     \b
     Example:
@@ -43,7 +43,7 @@ def list_(out: Output) -> None:
 @options.set_option
 @options.output_option
 def show(out: Output, name: str, preset: str | None) -> None:
-    """Show the recipe that NAME resolves to, as YAML that can be saved and edited.
+    """Show all settings of a pipeline as YAML.
 
     \b
     Examples:
@@ -67,10 +67,10 @@ def show(out: Output, name: str, preset: str | None) -> None:
 @pipelines.command()
 @click.argument("name")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @options.output_option
 def copy(out: Output, name: str, file: Path, force: bool) -> None:
-    """Copy the pipeline NAME to FILE, to be edited and given to --dataset.
+    """Copy a pipeline to FILE, to edit and pass to --dataset.
 
     \b
     Example:
@@ -82,9 +82,9 @@ def copy(out: Output, name: str, file: Path, force: bool) -> None:
 
     text = pipeline_path(name).read_text(encoding="utf-8")
     if file.exists() and not force:
-        raise PipelineError(f"{file} exists; --force replaces it")
+        raise PipelineError(f"{file} exists; overwrite it with --force")
     if file.suffix not in (".yaml", ".yml"):
-        raise click.UsageError(f"{file} must end in .yaml for --dataset to know it as a pipeline")
+        raise click.UsageError(f"{file} must end in .yaml, or --dataset does not take it for a pipeline")
     write_text(file, text)
     out.note(f"edit it, then: ncfm-hub distill --dataset {file} --ipc 10")
     out.result({"name": name, "file": str(file)}, [str(file)], quiet=str(file))

@@ -10,17 +10,19 @@ from ncfm_hub.cli._output import Output
 from ncfm_hub.cli._stopping import lasts
 
 
-@click.command(short_help="Train the pool of extractors that distillation uses.")
+@click.command(short_help="Train the extractor pool that distillation uses.")
 @options.dataset_option
 @options.preset_option
 @options.source_options
 @options.pool_options
 @options.set_option
-@options.output_folder_option
+@options.output_folder("its entry in the cache")
 @options.publish_options
 @options.output_option
 def pretrain(out: Output, **request: Any) -> None:
-    """Train the pool of (init, trained) extractors for DATASET and keep it in the cache, where distill finds it.
+    """Train the extractor pool for a dataset.
+
+    The pool holds pairs of initial and trained networks. It is kept in the cache, where `distill` finds it.
 
     \b
     Examples:
@@ -29,7 +31,7 @@ def pretrain(out: Output, **request: Any) -> None:
       ncfm-hub pretrain --dataset imagenette --backbone resnet18 --pretrained hf-hub:timm/resnet18.a1_in1k
     """
     options.check_publishing(request["push"], request["repo_id"], request["replace"])
-    lasts("go on from the last checkpoint with")
+    lasts("resume from the last checkpoint with")
     from ncfm_hub import api as run
 
     pool = run.pretrain(**request, overrides=options.overrides(), progress=out)

@@ -8,15 +8,23 @@ from ncfm_hub.cli import _options as options
 from ncfm_hub.cli._output import Output
 
 
-@click.command(short_help="Draw the contact sheet of a distilled dataset.")
+@click.command(short_help="Draw a contact sheet of a distilled dataset.")
 @click.argument("target")
-@click.option("--out", "file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="A .png to write.")
+@click.option(
+    "--out",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="PNG file to write (default: preview.png).",
+)
 @options.revision_option
 @options.token_option
 @options.output_option
 def preview(out: Output, target: str, file: Path | None, revision: str | None, token: str | None) -> None:
-    """Draw the stored images of the distilled dataset TARGET (a folder, or a repository of the Hub), one row a class.
-    Without --out: preview.png in the folder, or in the current folder for a repository.
+    """Draw a contact sheet of a distilled dataset.
+
+    One row per class of the stored images of TARGET (a folder or a Hub repository). The default file is preview.png in
+    that folder, or in the current folder for a repository.
 
     \b
     Examples:

@@ -11,18 +11,21 @@ from ncfm_hub.cli._output import Output
 from ncfm_hub.cli._stopping import lasts
 
 
-@click.command(short_help="Publish a distilled folder or a pool.")
+@click.command(short_help="Push a distilled dataset or an extractor pool to the Hub.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--repo-id", metavar="ID", help="Name or owner/name; by default made of the pipeline's name.")
-@click.option("--private/--no-private", default=False, help="Visibility of a new repository.")
+@options.repo_id_option
+@options.private_option
 @options.replace_option
 @options.token_option
 @options.output_option
 def push(out: Output, folder: Path, **request: Any) -> None:
-    """Check the distilled dataset in FOLDER, put it on the Hub in one commit, and read it back to compare.
+    """Push a distilled dataset or an extractor pool to the Hub.
 
-    A repository that holds a set of another source or ipc is refused. With --replace nothing of that set stays; what
-    others put there does.
+    Checks FOLDER, uploads it in one commit and reads it back to compare. The default repository is named after the
+    pipeline, as the folder is.
+
+    A repository that holds a dataset with another source or IPC is refused. --replace removes that dataset; files that
+    users added stay.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ from ncfm_hub.cli import _options as options
 from ncfm_hub.cli._output import Output
 
 
-@click.command(short_help="Make a page about distilled datasets.")
+@click.command(short_help="Write an HTML report about distilled datasets.")
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @click.option(
     "--output",
@@ -18,18 +18,18 @@ from ncfm_hub.cli._output import Output
     default=Path("report.html"),
     show_default=True,
     metavar="FILE",
-    help="The page to write.",
+    help="HTML file to write.",
 )
-@click.option("--source", metavar="NAME", help="Where to read the source, in place of where the set says it is.")
-@click.option("--start/--no-start", default=True, help="Show what the images were before; the source is read for it.")
+@options.source_option
+@click.option("--start/--no-start", default=True, help="Show the initialisation, made again from the source.")
 @options.revision_option
 @options.token_option
 @options.output_option
 def report(out: Output, targets: tuple[str, ...], **request: Any) -> None:
-    """Make one HTML page about each distilled dataset TARGET (a folder, or a repository of the Hub): its images, the
-    loss, and whatever its results.json says was measured. The page is one file that needs nothing else.
+    """Write one self-contained HTML report about distilled datasets.
 
-    A continual.json or nas.json that lies in the folder, as `continual` and `nas` write them, is drawn too.
+    Shows for each TARGET (a folder or a Hub repository) its images, the loss and everything in its results.json. A
+    continual.json or nas.json in the folder is plotted too.
 
     \b
     Examples:

@@ -69,9 +69,9 @@ def test_scripts_get_all_of_it_or_the_folder(invoke, asked):
         (["--memories", "distilled,coreset"], "'coreset' is none of"),
         (["--steps", "0"], "0 is not"),
         (["--labels", "x"], "x"),
-        (["--set", "evaluation.students=0"], "--set evaluation.students does nothing here; give --orders"),
-        (["--set", "evaluation.baselines=[random]"], "give --memories"),
-        (["--set", "evaluation.soft_labels=false"], "give --labels"),
+        (["--set", "evaluation.students=0"], "--set evaluation.students has no effect here; use --orders"),
+        (["--set", "evaluation.baselines=[random]"], "use --memories"),
+        (["--set", "evaluation.soft_labels=false"], "use --labels"),
     ],
 )
 def test_wrong_usage_is_named(invoke, asked, arguments, says):

@@ -164,7 +164,7 @@ def test_an_interrupt_exits_130_and_says_how_to_go_on(invoke, library):
     result = invoke(*BASE)
     assert result.exit_code == 130
     again = "ncfm-hub distill --dataset cifar10 --ipc 10 --resume"
-    assert result.stderr == f"Error: interrupted; go on from the last checkpoint with: {again}\n"
+    assert result.stderr == f"Error: interrupted; resume from the last checkpoint with: {again}\n"
 
 
 def test_only_the_first_of_several_processes_prints(invoke, library, monkeypatch):
@@ -183,5 +183,5 @@ def test_values_of_the_pool_beside_extractors_that_are_there_are_refused(invoke,
         setting = ("--set", f"pool.{setting[0].removeprefix('--')}={setting[1]}")
     result = invoke(*command, "--pool", "me/pool", *setting)
     assert result.exit_code == 2
-    assert "does nothing beside --pool me/pool" in result.stderr
+    assert "has no effect with --pool me/pool" in result.stderr
     assert library.calls == []

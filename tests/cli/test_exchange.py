@@ -50,7 +50,7 @@ def test_export_hands_on_what_was_typed(invoke, exported):
     ((args, kwargs),) = exported
     assert args == ("ada/x", "dd-ranking", Path("out"))
     assert kwargs == {"mean": (0.5, 0.4, 0.3), "std": (1.0, 1.0, 1.0), "revision": None, "token": None}
-    assert "no such dataset; normalised by the images' own statistics" in result.stderr
+    assert "does not know this dataset; normalised by its own mean and std" in result.stderr
     assert invoke("export", "ada/x", "--to", "dc-bench", "-q").stdout == "out\n"
     found = json.loads(invoke("export", "ada/x", "--to", "dc-bench", "--format", "json").stdout)
     assert found == {"folder": "out", **ABOUT}
@@ -74,7 +74,7 @@ def test_import_hands_on_what_was_typed(invoke, imported, tmp_path):
     )
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == ["folder     made", "per class  10 stored images"]
-    assert "cut 3.12% of the values, which reached from -0.5 to 1.25" in result.stderr
+    assert "clipped 3.12% of the values, which ranged from -0.5 to 1.25" in result.stderr
     ((args, kwargs),) = imported
     assert args == (file, "cifar10", 2)
     assert kwargs.pop("progress") is not None
@@ -99,7 +99,7 @@ def test_import_hands_on_what_was_typed(invoke, imported, tmp_path):
     [
         (("export", "x"), "--to"),
         (("export", "x", "--to", "naslib"), "dd-ranking"),
-        (("export", "x", "--to", "dc-bench", "--mean", "a,b"), "expected numbers between commas"),
+        (("export", "x", "--to", "dc-bench", "--mean", "a,b"), "expected comma-separated numbers"),
         (("import", "missing.pt", "--source", "cifar10", "--factor", "1"), "missing.pt"),
         (("import", __file__, "--factor", "1"), "--source"),
         (("import", __file__, "--source", "cifar10"), "--factor"),

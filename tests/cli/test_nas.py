@@ -55,12 +55,12 @@ def test_without_options_it_searches_the_space_against_random_images(invoke, sea
     ("arguments", "message"),
     [
         (("--space", "convnet", "--architectures", "vgg11"), "exclude each other"),
-        (("--architectures", "vgg11,,x"), "expected names between commas"),
+        (("--architectures", "vgg11,,x"), "expected comma-separated names"),
         (("--space", "darts"), "'darts' is not 'convnet'"),
         (("--proxy-updates", "0"), "0 is not in the range"),
-        (("--set", "evaluation.updates=7"), "evaluation.updates does nothing here; give --proxy-updates and --whole-"),
-        (("--set", "evaluation.students=9"), "--set evaluation.students does nothing here; give --students"),
-        (("--set", "evaluation.architectures=[vgg11]"), "give --architectures"),
+        (("--set", "evaluation.updates=7"), "evaluation.updates has no effect here; use --proxy-updates and --whole-"),
+        (("--set", "evaluation.students=9"), "--set evaluation.students has no effect here; use --students"),
+        (("--set", "evaluation.architectures=[vgg11]"), "use --architectures"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_starts(invoke, searched, arguments, message):
@@ -82,7 +82,7 @@ def test_it_says_where_an_earlier_search_went(invoke, searched, monkeypatch):
     from ncfm_hub.evaluation.search import report as search_report
 
     monkeypatch.setattr(search_report, "write_search", lambda folder, found: folder / "nas-1.json")
-    assert "The search that was there is o/nas-1.json now" in invoke("nas", "runs/x", "--output", "o").stderr
+    assert "the earlier search is now o/nas-1.json" in invoke("nas", "runs/x", "--output", "o").stderr
 
 
 def test_where_nothing_can_be_written_is_known_before_anything_starts(invoke, searched, tmp_path):

@@ -16,7 +16,7 @@ from ncfm_hub.cli import main
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM", signal.SIGHUP: "stopped by SIGHUP"}
 DISTILL = ("distill", "--dataset", "my set/x.yaml", "--ipc", "1", "--set", "pool.size=2", "--push", "-y")
-FIRST = "go on from the last checkpoint with"
+FIRST = "resume from the last checkpoint with"
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +57,8 @@ def typed(stderr: str, first: str) -> list[str]:
         ("carry_out", (*DISTILL, "--resume"), FIRST, (*DISTILL, "--resume")),
         ("carry_out", (*DISTILL, "--restart"), FIRST, (*DISTILL, "--resume")),
         ("pretrain", ("pretrain", "--dataset", "cifar10"), FIRST, ("pretrain", "--dataset", "cifar10")),
-        ("evaluate", ("evaluate", "runs/a b", "runs/c"), "go on with", ("evaluate", "runs/a b", "runs/c")),
-        ("evaluate", ("evaluate", "x", "--again"), "measure all of it again with", ("evaluate", "x", "--again")),
+        ("evaluate", ("evaluate", "runs/a b", "runs/c"), "resume with", ("evaluate", "runs/a b", "runs/c")),
+        ("evaluate", ("evaluate", "x", "--again"), "start it again with", ("evaluate", "x", "--again")),
         ("push", ("push", "/"), "push it again with", ("push", "/")),
     ],
 )
@@ -91,7 +91,7 @@ def test_so_are_studies(invoke: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(stage, send(signal.SIGTERM))
     result = invoke(command, "runs/x")
     assert result.exit_code == 143
-    assert typed(result.stderr, "go on with") == [command, "runs/x"]
+    assert typed(result.stderr, "resume with") == [command, "runs/x"]
 
 
 @pytest.mark.parametrize("given", [("--token", "odd-looking-token"), ("--token=odd-looking-token",)])

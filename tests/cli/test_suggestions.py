@@ -56,4 +56,4 @@ def test_a_class_name_with_a_comma_is_put_in_double_quotes(
 def test_what_is_no_list_of_classes_is_refused(invoke: Any, given: str) -> None:
     result = invoke("distill", "--dataset", "cifar10", "--ipc", 1, "--classes", given)
     assert result.exit_code == 2
-    assert "one with a comma of its own in double quotes" in result.stderr
+    assert "quote a name that contains a comma" in result.stderr

@@ -144,7 +144,7 @@ def _interrupt(person: Person) -> list[str]:
     ended = _stop_when(checkpoint, person, signal.SIGINT, ncfm(*RUN, "--resume"))
     assert ended.returncode == 130
     assert _steps_done_before(ended.stderr) in range(3, STEPS)
-    assert error_line(ended).startswith("interrupted; go on from the last checkpoint with: ")
+    assert error_line(ended).startswith("interrupted; resume from the last checkpoint with: ")
     return _command_to_type(ended.stderr)
 
 
