@@ -1,3 +1,3 @@
-"""Pools of (init, trained) pairs: made, kept and found. Importing this registers ConvNet-d with timm."""
+"""Extractor pools of (init, trained) pairs: train, cache, find. Importing this registers ConvNet-d with timm."""
 
 from ncfm_hub.networks import convnet as convnet

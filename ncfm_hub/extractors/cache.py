@@ -1,4 +1,4 @@
-"""Getting a pool: from the cache if one was trained under the same conditions before, else by training it now."""
+"""Get an extractor pool: from the cache if one was trained under the same conditions, else by training it."""
 
 import hashlib
 import json
@@ -32,8 +32,8 @@ from ncfm_hub.utils.progress import Progress, Silent
 
 
 def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str, engine: Engine) -> str:
-    """Hex key of everything that determines a pool's bytes on one machine."""
-    weights = public_weights(recipe.pretrained)  # wherever a folder of them lies
+    """Return the hex key of everything that determines a pool's bytes on one machine."""
+    weights = public_weights(recipe.pretrained)  # independent of where a local folder is
     described = {
         "format": 4,
         "source": fingerprint,
@@ -47,7 +47,7 @@ def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str
 
 
 def architecture_name(recipe: PoolRecipe, resolution: int) -> str:
-    """The backbone a recipe means at a resolution. Raises PoolError where its weights are of another."""
+    """Return the backbone of a recipe at a resolution. Raises PoolError if its weights are of a different one."""
     if recipe.backbone and is_place(recipe.backbone):
         raise PoolError(
             f"pool.backbone (--backbone) is {recipe.backbone!r}, where weights lie, and no name of timm's; name the "
@@ -61,20 +61,20 @@ def architecture_name(recipe: PoolRecipe, resolution: int) -> str:
 
 
 def pool_folder(key: str) -> Path:
-    """Where the pool of a key is cached."""
+    """Return the cache folder of a pool."""
     return cache_root() / "pools" / key
 
 
 def is_cached(fingerprint: str, flip: bool, recipe: PoolRecipe, resolution: int, engine: Engine) -> bool:
-    """Whether the pool of a source and recipe lies in the cache, whole; recipe: `pinned`."""
+    """Return whether a complete pool for this source and recipe is in the cache; the recipe must be `pinned`."""
     key = pool_key(fingerprint, flip, recipe, architecture_name(recipe, resolution), engine)
     return (pool_folder(key) / POOL_FILE).is_file()
 
 
 def pinned(recipe: PoolRecipe) -> PoolRecipe:
-    """The recipe with weights of a Hub named by the commit they are at: what lies under a name may change.
+    """Return the recipe with Hub weights pinned to their current commit, since a branch name may move.
 
-    Offline, the commit last fetched. Raises PoolError, one line, if the weights cannot be had.
+    Offline, the last downloaded commit is used. Raises PoolError if the weights are not available.
     """
     kind, _, place = (recipe.pretrained or "").partition(":")
     if f"{kind}:" == LOCAL_WEIGHTS:
@@ -99,7 +99,7 @@ def pinned(recipe: PoolRecipe) -> PoolRecipe:
 
 
 def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, progress: Progress | None = None) -> Pool:
-    """The pool for a source, trained now where the cache has none; several processes share the members."""
+    """Return the pool for a source, training it if it is not cached; several processes share the members."""
     progress = progress or Silent()
     unpinned = recipe
     recipe = engine.decide_once(lambda: pinned(unpinned))
@@ -112,7 +112,7 @@ def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, pro
     weights = pretrained_name(recipe.backbone, recipe.pretrained) if recipe.pretrained else None
     architecture = _describe(source, name, weights)
     check_network(architecture)
-    # Held until the pool is whole: a second run that waits here must find all of it, or nothing.
+    # Held until the pool is complete, so that a second run waiting here never sees a partial one.
     with one_run(folder / ".lock", engine, progress, "training this pool"):
         found = _from_cache(folder, engine)
         if found is not None:
@@ -128,7 +128,7 @@ def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, pro
 
 
 def _from_cache(folder: Path, engine: Engine) -> Pool | None:
-    """The pool of a folder of the cache; None, in every process, where it is not there whole and sound."""
+    """Return the pool in a cache folder; None, in all processes, unless it is complete and undamaged."""
 
     def read() -> Pool | None:
         try:
@@ -148,7 +148,7 @@ def _describe(source: Source, name: str, weights: str | None) -> Architecture:
     architecture = Architecture(name, len(info.class_names), info.channels, info.resolution, mean, std)
     if weights is None:
         return architecture
-    # Pretrained weights expect their own normalisation, and may name the architecture themselves.
+    # Pretrained weights need their own normalisation, and their configuration may name the architecture.
     network: Any = build_network(architecture, weights)
     config = network.pretrained_cfg
     matches = len(config["mean"]) == info.channels
@@ -165,7 +165,7 @@ def _describe(source: Source, name: str, weights: str | None) -> Architecture:
 def get_extractors(
     source: Source, recipe: Recipe, place: str | None, engine: Engine, token: str | None, progress: Progress
 ) -> Pool:
-    """The pool named by `place`, else from the cache, else trained."""
+    """Return the pool at `place` if given, else from the cache, else trained."""
     if place is None:
         return get_pool(source, recipe.source.flip, recipe.pool, engine, progress)
     pool = find_pool(place, token)

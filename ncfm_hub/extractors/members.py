@@ -1,4 +1,4 @@
-"""A pool while it is trained: which members are done, the training of the others, and what is written at its end."""
+"""A pool during training: which members are complete, training the others, and writing the finished pool."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ from ncfm_hub.utils.places import public_weights
 from ncfm_hub.utils.progress import Progress
 from ncfm_hub.utils.sealed import discard_damaged, load_record, load_tensors, save_record, save_tensors
 
-# The blends' accuracy describes a pool, it decides nothing: this many test images give it to within a point.
+# The accuracy of blends is only descriptive: this many test images give it to within one percentage point.
 MEASURED_IMAGES = 2000
 
 
 def open_again(folder: Path, progress: Progress) -> None:
-    """Make a pool that is damaged one that is being trained, and say so; members that are sound stay as they are."""
+    """Reset a damaged pool to one in training, with a note; undamaged members are kept."""
     if not (folder / POOL_FILE).is_file():
         return
     try:
@@ -54,7 +54,7 @@ def train_missing(
     members: list[int],
     progress: Progress,
 ) -> None:
-    """Train those of these members that are not there whole and sound; several at once where that pays."""
+    """Train the members that are missing or damaged, several at once where that is faster."""
     plan = TrainingPlan(
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
@@ -102,7 +102,7 @@ def train_missing(
 
 
 def _on_device(images: ImageSet, engine: Engine) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and labels on a GPU where a quarter of its free memory holds them; else batches go there one by one."""
+    """Move images and labels to the GPU if they fit a quarter of its free memory; else batches are moved one by one."""
     if engine.device.type != "cuda" or images.images.nbytes > torch.cuda.mem_get_info(engine.device)[0] // 4:
         return images.images, images.labels
     return images.images.to(engine.device), images.labels.to(engine.device)
@@ -116,7 +116,7 @@ def _measure(
     member: int,
     pair: tuple[Weights, Weights],
 ) -> str:
-    """Write down how accurate a member's blends are; says how accurate the trained one is."""
+    """Record the accuracy of a member's blends; returns a message with the accuracy of the trained network."""
     split, known = _measured_on(source)
     rows = torch.linspace(0, len(known.labels) - 1, min(MEASURED_IMAGES, len(known.labels))).long()
     images, labels = known.images[rows], known.labels[rows]
@@ -126,18 +126,18 @@ def _measure(
 
 
 def _measured_on(source: Source) -> tuple[str | None, ImageSet]:
-    """What a pool's accuracy is measured on: the test split, or what it was trained on where there is none."""
+    """Return the images to measure accuracy on: the test split, or the training images if there is none."""
     info = source.info
     return (info.train_split, source.train) if source.test is None else (info.test_split, source.test)
 
 
 def _measured_file(folder: Path, member: int) -> Path:
-    """The accuracy of a member's blends, which says that all of the member is there."""
+    """Path of the accuracy of a member's blends, which is written last and marks the member as complete."""
     return folder / f"{member:02d}.json"
 
 
 def _is_done(folder: Path, member: int) -> bool:
-    """Whether all of a member is there, and sound."""
+    """Return whether a member is complete and undamaged."""
     try:
         load_record(_measured_file(folder, member))
         for which in ("init", "trained"):
@@ -148,7 +148,7 @@ def _is_done(folder: Path, member: int) -> bool:
 
 
 def describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture, key: str, folder: Path) -> None:
-    """Write what makes a folder of trained members a pool, and remove what was of use while they were trained."""
+    """Write the files that turn a folder of trained members into a pool, and remove temporary files of training."""
     accuracy = tuple(load_record(_measured_file(folder, member)) for member in range(recipe.size))
     (init, _), (trained, _) = (load_tensors(member_file(folder, 0, which)) for which in ("init", "trained"))
     names, weights = source.info.class_names, public_weights(recipe.pretrained)
@@ -164,7 +164,7 @@ def describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture
         "measured_on": {"split": split, "images": min(MEASURED_IMAGES, len(known.labels))},
     }
     write_pool_files(folder, pool, description)
-    for member in range(recipe.size):  # pool.json says it now
+    for member in range(recipe.size):  # now in pool.json
         _measured_file(folder, member).unlink(missing_ok=True)
-    for left in folder.glob("*-partial.safetensors"):  # of members that were stopped in other groups
+    for left in folder.glob("*-partial.safetensors"):  # left by members that were interrupted in other groups
         left.unlink()

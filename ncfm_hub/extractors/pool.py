@@ -1,7 +1,7 @@
-"""The pool: K pairs (init, trained) of one architecture, on disk and in memory.
+"""The extractor pool: K pairs (init, trained) of one architecture, on disk and in memory.
 
-A pool folder holds `pool.json` (architecture, class names, recipe, accuracies), `NN-init.safetensors` and
-`NN-trained.safetensors` for every member, and a copy of the first trained member as `model.safetensors` with
+A pool folder contains `pool.json` (architecture, class names, recipe, accuracies), `NN-init.safetensors` and
+`NN-trained.safetensors` of each member, and a copy of the first trained member as `model.safetensors` with
 `config.json`, so that `timm.create_model("local-dir:...")` and `hf-hub:` load it like any model.
 """
 
@@ -26,18 +26,19 @@ from ncfm_hub.utils.sealed import add_tensors, contiguous, load_record, load_ten
 
 FORMAT = 1
 TIMM_FILES = ("config.json", "model.safetensors")
-# Hub models are read by these names alone; anything else in a repository is left where it is.
+# Only these files are downloaded from a Hub repository.
 FILE_PATTERNS = [POOL_FILE, "*-init.safetensors", "*-trained.safetensors"]
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool in memory.
+    """An extractor pool in memory.
 
     members: (init, trained) weights by parameter name, on the CPU
-    accuracy: per member, beta as text -> top-1 percent of the blend; empty where not measured
-    measured_on: the split and the number of images that accuracies were measured on
-    key: what determined it; origin: "trained here", "cache", or the folder or repository it came from
+    accuracy: per member, beta as text -> top-1 accuracy of the blend in percent; empty if not measured
+    measured_on: split and number of images that accuracies were measured on
+    key: hex digest of what determines the pool
+    origin: "trained here", "cache", or the folder or repository it came from
     """
 
     architecture: Architecture
@@ -51,20 +52,20 @@ class Pool:
 
     @cached_property
     def digest(self) -> str:
-        """Hex digest of the bits of all weights, which pools of one key may differ in."""
+        """Hex digest of the bits of all weights, which can differ between pools of the same key."""
         digest = hashlib.sha256()
         for weights in itertools.chain.from_iterable(self.members):
             add_tensors(digest, weights)
         return digest.hexdigest()
 
     def positions(self, class_names: Sequence[str]) -> list[int]:
-        """Where its networks' outputs have these classes; all must be among its own, see `check_pool_fits`."""
+        """Return the output positions of these classes, which must be among the pool's, see `check_pool_fits`."""
         place = {name: position for position, name in enumerate(self.class_names)}
         return [place[name] for name in class_names]
 
 
 def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
-    """The hybrid extractor: beta init + (1 - beta) trained for what is floating; the rest is trained's."""
+    """Compute the hybrid extractor beta init + (1 - beta) trained; non-floating buffers are those of trained."""
     init, trained = member
     return {
         name: init[name] * beta + value * (1 - beta) if value.is_floating_point() else value
@@ -73,12 +74,12 @@ def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
 
 
 def member_file(folder: Path, member: int, which: str) -> Path:
-    """Where member number `member` keeps its `which` ("init" or "trained") weights."""
+    """Return the path of a member's "init" or "trained" weights."""
     return folder / f"{member:02d}-{which}.safetensors"
 
 
 def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> None:
-    """Write timm's files beside the members, then `pool.json`, to which `description` is added as it is."""
+    """Write timm's files beside the members, then `pool.json` with the entries of `description` added."""
     _write_timm_files(folder, pool)
     save_record(
         folder / POOL_FILE,
@@ -96,7 +97,7 @@ def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> N
 
 
 def timm_files_are_sound(folder: Path) -> bool:
-    """Whether the files that `read_pool` does not need are as they were written."""
+    """Return whether the files for timm, which `read_pool` does not read, are undamaged."""
     try:
         files = load_record(folder / POOL_FILE)["files"]
         return all(sha256_file(folder / name) == files[name] for name in TIMM_FILES)
@@ -108,9 +109,9 @@ def _write_timm_files(folder: Path, pool: Pool) -> None:
     architecture = pool.architecture
     name, model_args = timm_call(architecture)
     configuration, weights = (folder / name for name in TIMM_FILES)
-    with whole_file(weights) as temporary:  # with one entry of metadata, as more come in any order
+    with whole_file(weights) as temporary:  # a single metadata entry, since the order of several varies
         save_file(contiguous(pool.members[0][1]), temporary, {"format": "pt"})
-    # What timm must know to give the model another number of classes or channels.
+    # timm needs this to change the number of classes or channels.
     network: Any = build_network(architecture)
     named = network.pretrained_cfg
     layers = {key: named[key] for key in ("first_conv", "classifier") if named.get(key)}
@@ -136,8 +137,10 @@ def _write_timm_files(folder: Path, pool: Pool) -> None:
 
 
 def read_pool(folder: Path, origin: str) -> Pool:
-    """Read a pool folder. Raises PoolError naming the file that is missing or not readable, or not as it was written
-    where it carries a digest."""
+    """Read a pool folder.
+
+    Raises PoolError naming a file that is missing, unreadable or does not match its digest, if it has one.
+    """
     try:
         described = load_record(folder / POOL_FILE, digest_needed=False)
     except FileNotFoundError:
@@ -167,7 +170,7 @@ def read_pool(folder: Path, origin: str) -> Pool:
 
 
 def find_pool(place: str, token: str | None = None) -> Pool:
-    """A pool from a local folder or a model repository on the Hub (`owner/name`, optionally `@revision`)."""
+    """Load a pool from a local folder or a model repository on the Hub (`owner/name`, optionally `@revision`)."""
     folder = Path(place).expanduser()
     if folder.is_dir():
         return read_pool(folder, place)
@@ -186,11 +189,11 @@ def find_pool(place: str, token: str | None = None) -> Pool:
             )
     except expected_errors() as error:
         raise PoolError(f"the pool cannot be fetched: {explain(error, name, revision=revision)}") from None
-    return read_pool(fetched, f"{name}@{fetched.name}")  # the snapshot's folder is named by its commit
+    return read_pool(fetched, f"{name}@{fetched.name}")  # a snapshot's folder is named after its commit
 
 
 def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, resolution: int) -> None:
-    """Raise PoolError unless the pool was trained on these classes, and perhaps on others, at this size."""
+    """Raise PoolError unless the pool was trained on these classes, among others, at this size."""
     found = (pool.architecture.channels, pool.architecture.resolution)
     if found != (channels, resolution):
         raise PoolError(
@@ -206,7 +209,7 @@ def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, res
 
 
 def _read_weights(folder: Path, member: int, which: str, origin: str, expected: Weights) -> Weights:
-    """Weights that are exactly those of the architecture: one that lacks would be left at random, unnoticed."""
+    """Read weights, which must match the architecture exactly: a missing one would silently stay random."""
     path = member_file(folder, member, which)
     try:
         weights, _ = load_tensors(path, digest_needed=False)
@@ -226,5 +229,5 @@ def _kind(tensor: torch.Tensor | None) -> str:
 
 
 def _feature_count(weights: Weights) -> int:
-    """Input width of the classifier: the last two-dimensional weight."""
+    """Return the input width of the classifier: that of the last two-dimensional weight."""
     return [tensor.shape[1] for tensor in weights.values() if tensor.ndim == 2][-1]

@@ -1,4 +1,4 @@
-"""What `pool.json` says of a pool, checked: it may come from elsewhere, and hours of work rest on it."""
+"""Validate `pool.json`, which may come from another machine, before hours of work depend on it."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ _Beta = Annotated[str, AfterValidator(_beta)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)  # other keys are other versions', and of no consequence
+    model_config = ConfigDict(strict=True)  # unknown keys, from other versions, are ignored
 
 
 class _Architecture(_Part):
@@ -50,7 +50,7 @@ class _MeasuredOn(_Part):
 
 
 class PoolFile(_Part):
-    """The keys that this version reads."""
+    """The keys of `pool.json` that this version reads."""
 
     key: str
     architecture: _Architecture
@@ -60,14 +60,14 @@ class PoolFile(_Part):
     measured_on: _MeasuredOn | None = None
 
     def network(self) -> Architecture:
-        """What its networks are."""
+        """Architecture of the pool's networks."""
         return Architecture.from_dict(self.architecture.model_dump())
 
 
 def check_pool_file(described: Mapping[str, Any], origin: str) -> PoolFile:
-    """The content of a `pool.json`, of which everything has its type and fits the rest.
+    """Validate the content of a `pool.json`: types and consistency.
 
-    Raises PoolError, one line that names the pool, the file and the key.
+    Raises PoolError naming the pool, the file and the key.
     """
     where = f"{origin}: {POOL_FILE}"
     try:
@@ -95,5 +95,5 @@ def check_pool_file(described: Mapping[str, Any], origin: str) -> PoolFile:
 
 
 def _expected(message: str) -> str:
-    """pydantic's "Input should be a valid string", as the rest of our messages."""
+    """Rephrase pydantic's "Input should be a valid string" in the style of the other messages."""
     return message.replace("Input should be", "expected", 1).replace("Value error, ", "", 1)

@@ -1,8 +1,8 @@
-"""Training the members of a pool, resumable epoch by epoch.
+"""Train the members of a pool, resumable after each epoch.
 
-A member's epoch draws everything from (pool seed, member, epoch), and its state is written whole after each epoch: a
-run killed anywhere goes on from the last epoch and ends with the same bytes. Members trained at once are written
-together; in other groups, as under another number of processes, they begin anew.
+All random draws of an epoch are keyed by (pool seed, member, epoch), and the state is written atomically after each
+epoch: an interrupted run resumes from the last epoch and ends with the same bytes. Members trained together share one
+state file; if the grouping changes, as with another number of processes, they start over.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a member is trained, as plain values."""
+    """Training settings of a member, as plain values."""
 
     epochs: int
     batch_size: int
@@ -42,17 +42,16 @@ class TrainingPlan:
     flip: bool
 
     def updates_per_epoch(self, images: int) -> int:
-        """Whole batches only, at least one."""
+        """Return the number of full batches, at least one."""
         return max(1, images // self.batch_size)
 
 
 def initial_weights(
     architecture: Architecture, seed: int, member: int, pretrained: str | None, head_only: bool
 ) -> tuple[Weights, Weights]:
-    """(init, start of training): equal for fresh networks.
+    """Return (init, weights to start training from), which are equal for networks trained from scratch.
 
-    With `pretrained`, training starts from those weights with a fresh head; init is the same (`head_only`) or all
-    fresh.
+    With `pretrained`, training starts from those weights with a new head; init is the same (`head_only`), or all new.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator(seed, "init", member))))
@@ -62,7 +61,7 @@ def initial_weights(
 
 
 def partial_file(folder: Path, members: Sequence[int]) -> Path:
-    """Where members that are trained together have their state between epochs."""
+    """Return the path of the state of members that are trained together."""
     return folder / ("-".join(f"{member:02d}" for member in members) + "-partial.safetensors")
 
 
@@ -77,9 +76,10 @@ def train_members(
     starts: Sequence[Weights],
     bar: Bar,
 ) -> list[Weights]:
-    """Train one member, or several at once; goes on from their partial file if there is one, and leaves it there.
+    """Train one or several members, resuming from their state file if there is one; the file is kept.
 
-    images: uint8 (N, c, H, W) on any device; labels: int64 (N,) on the same
+    images: uint8 (N, c, H, W) on any device
+    labels: int64 (N,) on the same device
     """
     module = trainer.load(starts)
     optimizer = make_optimizer(
@@ -111,7 +111,7 @@ def measure_blends(
     labels: torch.Tensor,
     prepare: Callable[[torch.Tensor], torch.Tensor],
 ) -> dict[str, float]:
-    """Top-1 percent of the member's blends at every beta of BETAS."""
+    """Measure the top-1 accuracy in percent of a member's blends at each beta of BETAS."""
     measured = {}
     for beta in BETAS:
         trainer.network.load_state_dict(blend(pair, beta))
@@ -128,7 +128,7 @@ def _epoch(
     epoch: int,
     device: torch.device,
 ) -> Iterator[Batch]:
-    """Images (K, B, c, H, W) and targets (K, B, C) of K members, each with an order and crops of its own."""
+    """Yield images (K, B, c, H, W) and targets (K, B, C) of K members, each with its own order and crops."""
     draws = [generator(plan.seed, "pretraining", member, epoch) for member in members]
     orders = torch.stack([torch.randperm(len(images), generator=own) for own in draws]).to(images.device)
     size, resolution = min(plan.batch_size, len(images)), (images.shape[2], images.shape[3])
@@ -151,9 +151,9 @@ def _save_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimiz
 
 
 def _load_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put a partial member's state back; the number of epochs it has done (0 without one).
+    """Restore the training state of members; returns the number of completed epochs (0 without a file).
 
-    Raises PoolError if it was begun with another number of threads.
+    Raises PoolError if training was started with another number of threads.
     """
     if not path.is_file():
         return 0

@@ -1,4 +1,4 @@
-"""Soft labels: what the trained extractors say of the images that are published."""
+"""Soft labels: class probabilities of the published images, predicted by the trained extractors."""
 
 from collections.abc import Sequence
 
@@ -21,10 +21,10 @@ def soft_labels(
     progress: Progress | None = None,
     classes: Sequence[str] | None = None,
 ) -> torch.Tensor:
-    """Mean over the trained pool members of their probabilities at temperature 1, unaugmented, eval mode.
+    """Average the probabilities of the trained pool members at temperature 1, without augmentation, in eval mode.
 
     images: uint8 (M, c, H, W)
-    classes: names of C classes out of the pool's, whose probabilities are made to sum to one; None: all of the pool's
+    classes: names of C of the pool's classes, over which probabilities are renormalised; None: all of the pool's
     Returns float32 (M, C) on the CPU, rows summing to one.
     """
     network = FrozenNetwork(build_network(pool.architecture), engine)

@@ -1,1 +1,1 @@
-"""The mathematics: characteristic functions, frequencies, augmentation, synthetic images, the step."""
+"""The mathematics of NCFM: characteristic functions, frequencies, augmentation, synthetic images, the update step."""

@@ -1,11 +1,11 @@
-"""Differentiable siamese augmentation (DSA) with parameters per sample.
+"""Differentiable Siamese augmentation (DSA) with parameters per sample.
 
-Source of the family: Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021. It
-acts on *normalised* images (zero mean, unit deviation), as there: a brightness shift of 0.5 is half a standard
-deviation, and what comes in from outside the frame is the mean colour.
+Source: Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021. As there, it acts on
+normalised images (zero mean, unit deviation): a brightness shift of 0.5 is half a standard deviation, and pixels from
+outside the frame are filled with the mean colour.
 
-Legend: N images, c channels, (H, W) resolution. Drawing (`draw_augmentation`) is apart from applying (`augment`), so
-that the draws come from keyed CPU generators and the application is a pure function of tensors.
+Legend: N images, c channels, (H, W) resolution. Sampling (`draw_augmentation`) is separate from applying (`augment`):
+parameters come from keyed CPU generators, and applying them is a pure function of tensors.
 """
 
 from dataclasses import dataclass, replace
@@ -25,11 +25,11 @@ CUTOUT = 0.5
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Parameters of one draw for N images.
+    """Sampled augmentation parameters of N images.
 
-    affine: (N, 2, 3) output-to-input map in [-1, 1] coordinates (flip, and crop, scale or rotate)
-    colour: (N, 3) brightness added, saturation factor, contrast factor; None leaves colours alone
-    cutout: (N, 4) first and last+1 row, first and last+1 column of the zeroed box; None cuts nothing
+    affine: (N, 2, 3), map from output to input in [-1, 1] coordinates (flip, and crop, scale or rotation)
+    colour: (N, 3), brightness shift, saturation factor, contrast factor; None leaves colours unchanged
+    cutout: (N, 4), first and last+1 row, first and last+1 column of the box set to zero; None for no cutout
     """
 
     affine: torch.Tensor
@@ -53,7 +53,10 @@ class Augmentation:
 
 
 def join(parts: list[Augmentation]) -> Augmentation:
-    """The draws of several groups of images, one after another. All or none have colours; all or none have cutouts."""
+    """Concatenate the parameters of several groups of images.
+
+    Colour and cutout must each be set in all groups or in none.
+    """
     colours = [part.colour for part in parts if part.colour is not None]
     cutouts = [part.cutout for part in parts if part.cutout is not None]
     return Augmentation(
@@ -64,7 +67,7 @@ def join(parts: list[Augmentation]) -> Augmentation:
 
 
 def draw_geometry(generator: torch.Generator) -> str:
-    """Which of crop, scale and rotate a class gets in a step, on both sides."""
+    """Sample a class's geometric transform in a step, shared by real and synthetic images: crop, scale or rotation."""
     return GEOMETRIES[int(torch.randint(len(GEOMETRIES), (), generator=generator))]
 
 
@@ -78,11 +81,11 @@ def draw_augmentation(
     colour: bool = True,
     cutout: bool = True,
 ) -> Augmentation:
-    """Draw parameters for `count` images of `size` (H, W)."""
+    """Sample parameters for `count` images of `size` (H, W)."""
     affine = _draw_affine(count, size, generator, geometry)
     if flip:
         mirrored = torch.rand(count, generator=generator) < 0.5
-        affine[mirrored, :, 0] *= -1  # mirrors the output, so the image after crop, scale or rotation
+        affine[mirrored, :, 0] *= -1  # mirrors the output, that is, after crop, scale or rotation
     return Augmentation(
         affine,
         _draw_colour(count, generator) if colour else None,
@@ -91,7 +94,7 @@ def draw_augmentation(
 
 
 def augment(x: torch.Tensor, draw: Augmentation) -> torch.Tensor:
-    """Apply a draw: x (N, c, H, W) normalised -> the same shape, differentiable in x."""
+    """Apply sampled parameters: x (N, c, H, W), normalised, to the same shape; differentiable in x."""
     if draw.colour is not None:
         brightness, saturation, contrast = draw.colour[:, :, None, None, None].unbind(1)
         x = x + brightness
@@ -112,7 +115,7 @@ def _draw_affine(count: int, size: tuple[int, int], generator: torch.Generator, 
     affine = torch.zeros(count, 2, 3)
     affine[:, 0, 0] = affine[:, 1, 1] = 1
     if geometry == "crop":
-        # Whole pixels, so that a crop moves values and blends none.
+        # Whole pixels, so that a crop shifts values without interpolating.
         for axis, length in ((0, size[1]), (1, size[0])):
             most = int(SHIFT * length + 0.5)
             pixels = torch.randint(-most, most + 1, (count,), generator=generator)
@@ -142,14 +145,14 @@ def _draw_cutout(count: int, size: tuple[int, int], generator: torch.Generator) 
     edges = []
     for length in size:
         side = int(CUTOUT * length + 0.5)
-        # The centre is anywhere in the frame, so a box may be partly outside, as in the original.
+        # As in the original, the centre lies anywhere in the frame, so a box may extend beyond it.
         first = torch.randint(0, length + (1 - side % 2), (count,), generator=generator) - side // 2
         edges += [first.clamp_min(0), (first + side).clamp_max(length)]
     return torch.stack(edges, 1)
 
 
 def _kept(box: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Mask (N, 1, H, W): 0 inside the box, 1 outside."""
+    """Return a mask (N, 1, H, W): 0 inside the box, 1 outside."""
     rows = torch.arange(height, device=box.device)
     columns = torch.arange(width, device=box.device)
     inside_rows = (rows >= box[:, 0:1]) & (rows < box[:, 1:2])  # (N, H)

@@ -1,22 +1,22 @@
 """Empirical characteristic functions and the neural characteristic function discrepancy (NCFD).
 
-Legend: N samples, D features, F frequencies. A characteristic function is kept as its real and imaginary parts, each
-(F,).
+Legend: N samples, D features, F frequencies. A characteristic function is a pair of real and imaginary part, each (F,).
 Source: Wang et al., "Dataset Distillation with Neural Characteristic Function: A Minmax Perspective", CVPR 2025, Eq.
 4-7.
 """
 
 import torch
 
-# Keeps |Phi| and the root differentiable at zero; far below anything a float32 mean of cosines resolves.
+# Keeps |Phi| and the square root differentiable at zero; far below the resolution of a float32 mean of cosines.
 EPSILON = 1e-12
 
 
 def characteristic_function(features: torch.Tensor, frequencies: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Phi(t) = mean_i exp(j <t, z_i>) at every frequency.
+    """Compute Phi(t) = mean_i exp(j <t, z_i>) at each frequency.
 
-    features: (..., N, D) float; frequencies: (F, D) float
-    returns: real part (..., F), imaginary part (..., F)
+    features: (..., N, D) float
+    frequencies: (F, D) float
+    Returns the real part (..., F) and the imaginary part (..., F).
     """
     phase = features @ frequencies.T  # (..., N, F)
     return phase.cos().mean(-2), phase.sin().mean(-2)
@@ -25,13 +25,13 @@ def characteristic_function(features: torch.Tensor, frequencies: torch.Tensor) -
 def discrepancy(
     real: tuple[torch.Tensor, torch.Tensor], synthetic: tuple[torch.Tensor, torch.Tensor], alpha: float
 ) -> torch.Tensor:
-    """Chf(t) at every frequency: amplitude difference weighted `alpha`, phase difference weighted 1 - alpha.
+    """Compute Chf(t) at each frequency: amplitude difference weighted by alpha, phase difference by 1 - alpha.
 
-    Written without angles: with A = (|Phi_r| - |Phi_s|)^2 and Delta = |Phi_r - Phi_s|^2, the paper's
-    alpha A + (1 - alpha) 2 |Phi_r| |Phi_s| (1 - cos(a_r - a_s)) is (2 alpha - 1) A + (1 - alpha) Delta.
+    Computed without angles: with A = (|Phi_r| - |Phi_s|)^2 and Delta = |Phi_r - Phi_s|^2, the paper's
+    alpha A + (1 - alpha) 2 |Phi_r| |Phi_s| (1 - cos(a_r - a_s)) equals (2 alpha - 1) A + (1 - alpha) Delta.
 
     real, synthetic: real and imaginary parts, each (..., F)
-    returns: (..., F)
+    Returns (..., F).
     """
     (real_re, real_im), (synthetic_re, synthetic_im) = real, synthetic
     amplitude_real = (real_re.square() + real_im.square() + EPSILON).sqrt()
@@ -44,7 +44,11 @@ def discrepancy(
 def ncfd(
     real: tuple[torch.Tensor, torch.Tensor], synthetic: tuple[torch.Tensor, torch.Tensor], alpha: float
 ) -> torch.Tensor:
-    """NCFD: mean over frequencies of the root of the discrepancy; (..., F) -> (...)."""
+    """Compute NCFD, the mean over frequencies of the square root of the discrepancy.
+
+    real, synthetic: real and imaginary parts, each (..., F)
+    Returns (...).
+    """
     return (discrepancy(real, synthetic, alpha).clamp_min(0) + EPSILON).sqrt().mean(-1)
 
 
@@ -54,12 +58,16 @@ def debiased_distance(
     real_count: int,
     synthetic_count: int,
 ) -> torch.Tensor:
-    """|Phi_r - Phi_s|^2 at every frequency without what sampling alone adds to it: (..., F) -> (..., F).
+    """Compute |Phi_r - Phi_s|^2 at each frequency without its sampling bias.
 
-    A mean of N phasors has |Phi|^2 larger than its expectation's by (1 - |phi|^2) / N on average, of which
-    (1 - |Phi|^2) / (N - 1) is an unbiased estimate. So for two samples of one distribution the result is zero on
-    average at every frequency, where NCFD is largest at the highest. One sample alone leaves nothing to estimate from:
-    then only the distance is left.
+    On average, |Phi|^2 of a mean of N phasors exceeds that of its expectation by (1 - |phi|^2) / N, of which
+    (1 - |Phi|^2) / (N - 1) is an unbiased estimate. For two samples of one distribution the result is therefore zero on
+    average at every frequency, whereas NCFD grows with the frequency. A single sample allows no estimate; the plain
+    distance is then returned.
+
+    real, synthetic: real and imaginary parts, each (..., F)
+    real_count, synthetic_count: number of samples N on each side
+    Returns (..., F).
     """
     (real_re, real_im), (synthetic_re, synthetic_im) = real, synthetic
     distance = (real_re - synthetic_re).square() + (real_im - synthetic_im).square()
@@ -69,14 +77,14 @@ def debiased_distance(
 
 
 def ncfd_floor(real_count: int, synthetic_count: int, alpha: float, points: int = 400) -> float:
-    """NCFD expected at high frequencies from two samples of the same distribution, by quadrature.
+    """Compute the NCFD expected at high frequencies between two samples of the same distribution, by quadrature.
 
-    There each Phi is a mean of N independent unit phasors, about a complex normal of variance 1/N. With moduli
-    |Phi_r| = u cos(p) / sqrt(N_r) and |Phi_s| = u sin(p) / sqrt(N_s) and a difference of phases q, uniform, the root of
-    Chf is u g(p, q); u, of density 2 u^3 exp(-u^2), has the mean 3 sqrt(pi) / 4, and p the density sin(2 p). At
+    There each Phi is a mean of N independent unit phasors, approximately a complex normal of variance 1/N. Write
+    |Phi_r| = u cos(p) / sqrt(N_r), |Phi_s| = u sin(p) / sqrt(N_s), with a uniform phase difference q. Then sqrt(Chf) is
+    u g(p, q), where u has the density 2 u^3 exp(-u^2) and the mean 3 sqrt(pi) / 4, and p has the density sin(2 p). At
     alpha = 1/2 the result is (sqrt(pi) / 2) sqrt((1 / N_r + 1 / N_s) / 2).
 
-    points: of the midpoint rule along p and along q
+    points: points of the midpoint rule along p and along q
     """
     middles = (torch.arange(points, dtype=torch.float64) + 0.5) / points
     p, q = middles[:, None] * torch.pi / 2, middles[None] * torch.pi

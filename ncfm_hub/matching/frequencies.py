@@ -1,6 +1,6 @@
-"""The frequencies at which characteristic functions are compared, drawn at random or by the sampling network psi.
+"""Frequencies at which characteristic functions are compared: normal, or sampled by the sampling network psi.
 
-Legend: F frequencies, D features, G components of the scale mixture, each giving `PER_COMPONENT` frequencies.
+Legend: F frequencies, D features, G components of the scale mixture, each yielding `PER_COMPONENT` frequencies.
 """
 
 import math
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 PER_COMPONENT = 16
-# Scales stay within this factor of `frequency_scale`. Unbounded they grow without end at any rate that moves them: few
+# Scales stay within this factor of `frequency_scale`. Unbounded, they diverge at any useful learning rate: small
 # samples always differ most at the highest frequencies.
 RANGE = 4.0
 
@@ -17,21 +17,24 @@ RANGE = 4.0
 def normal_frequencies(
     count: int, dimension: int, scale: float, generator: torch.Generator, orthogonal: bool = False
 ) -> torch.Tensor:
-    """t ~ N(0, scale^2 I): (F, D) float32 on the CPU; independent rows, or `orthogonal` blocks of them."""
+    """Sample t ~ N(0, scale^2 I): (F, D) float32 on the CPU.
+
+    orthogonal: rows are orthogonal within blocks, see `orthogonal_normals`; otherwise independent
+    """
     rows = orthogonal_normals if orthogonal else _independent_normals
     return scale * rows(count, dimension, generator)
 
 
 def orthogonal_normals(count: int, dimension: int, generator: torch.Generator) -> torch.Tensor:
-    """(F, D): every row ~ N(0, I), and the rows of a block of min(F, D) at right angles; blocks are independent.
+    """Sample rows ~ N(0, I), (F, D), that are orthogonal within independent blocks of min(F, D) rows, in random order.
 
-    Directions at right angles sample the sphere more evenly, so that a mean over them varies less. Source: Yu et al.,
-    "Orthogonal Random Features", NIPS 2016. Rows come in random order.
+    Orthogonal directions cover the sphere more evenly, which lowers the variance of a mean over them. Source: Yu et
+    al., "Orthogonal Random Features", NIPS 2016.
     """
     blocks = []
     for first in range(0, count, dimension):
         rows = min(dimension, count - first)
-        # Rows of a Gaussian matrix made orthonormal are uniform on the sphere once the signs are (Mezzadri 2007).
+        # QR of a Gaussian matrix gives rows uniform on the sphere once signs are fixed (Mezzadri 2007).
         basis, upper = torch.linalg.qr(torch.randn(dimension, min(count, dimension), generator=generator))
         directions = (basis * upper.diagonal().sign()).T[:rows]
         lengths = torch.randn(rows, dimension, generator=generator).norm(dim=1, keepdim=True)  # chi with D degrees
@@ -44,11 +47,11 @@ def _independent_normals(count: int, dimension: int, generator: torch.Generator)
 
 
 class SamplingNetwork(nn.Module):
-    """psi: a generator of scales, so that frequencies follow a scale mixture of normals.
+    """The sampling network psi: generates scales, so that frequencies follow a scale mixture of normals.
 
-    A noise vector becomes a positive scale vector sigma (D,), a component; t = sigma * eps with eps ~ N(0, I) gives
-    PER_COMPONENT frequencies of each. At the start sigma is about `scale` everywhere (the last layer starts at
-    zero), so that training sets out from the frequencies used without psi.
+    An MLP maps a noise vector to a positive scale vector sigma (D,), one component of the mixture. Each component
+    yields PER_COMPONENT frequencies t = sigma * eps with eps ~ N(0, I). The last layer is initialised to zero, so that
+    sigma starts at about `scale` and training starts from the frequencies used without psi.
     """
 
     def __init__(self, dimension: int, scale: float = 1.0, noise: int = 64, hidden: int = 128):
@@ -64,16 +67,16 @@ class SamplingNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def scales(self, noise: torch.Tensor) -> torch.Tensor:
-        """Noise (G, noise) -> sigma (G, D), between scale / RANGE and scale * RANGE."""
+        """Map noise (G, noise) to sigma (G, D), between scale / RANGE and scale * RANGE."""
         bound = math.log(RANGE)
         return self.scale * (bound * torch.tanh(self.head(self.body(noise)) / bound)).exp()
 
     def draw(
         self, count: int, generator: torch.Generator, orthogonal: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The random part of `count` frequencies, on the CPU: noise (G, noise) and eps (G, PER_COMPONENT, D).
+        """Sample the inputs for `count` frequencies on the CPU: noise (G, noise) and eps (G, PER_COMPONENT, D).
 
-        orthogonal: as in `normal_frequencies`; rows are dealt across components, within which it does nothing.
+        orthogonal: as in `normal_frequencies`; it takes effect across components, not within one
         """
         if count % PER_COMPONENT:
             raise ValueError(f"the sampling network gives frequencies by {PER_COMPONENT}; found {count} asked for")
@@ -83,12 +86,12 @@ class SamplingNetwork(nn.Module):
         return noise, eps.unflatten(0, (components, PER_COMPONENT))
 
     def forward(self, noise: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
-        """Noise (G, noise) and eps (G, PER_COMPONENT, D) -> frequencies (F, D)."""
+        """Map noise (G, noise) and eps (G, PER_COMPONENT, D) to frequencies (F, D)."""
         return (self.scales(noise)[:, None] * eps).flatten(0, 1)
 
 
 def make_sampling_network(dimension: int, scale: float, generator: torch.Generator) -> SamplingNetwork:
-    """A network whose weights come from `generator` alone, whatever else was drawn before."""
+    """Create a network whose initial weights depend on `generator` only, not on torch's global random state."""
     network = SamplingNetwork(dimension, scale)
     with torch.no_grad():
         for layer in network.body:

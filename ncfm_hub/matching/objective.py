@@ -1,7 +1,7 @@
-"""What of the features is matched: their characteristic function (NCFM), or their mean (distribution matching).
+"""Matching objectives: characteristic functions (NCFM) or feature means (distribution matching).
 
-Each kind gives the statistics of a set of features and the distance between two sets' statistics. Legend: N images, D
-features, F frequencies, S values of a set's statistics.
+An objective defines statistics of a group of features and a distance between two such statistics. Legend: N images, D
+features, F frequencies, S statistics of a group.
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from ncfm_hub.matching.characteristic import characteristic_function, ncfd
 
 
 class Objective(Protocol):
-    """What `unit_step` needs of a kind of matching."""
+    """The interface that `unit_step` expects of an objective."""
 
     def statistics(self, features: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
-        """Features (..., N, D), frequencies (F, D) -> (..., S)."""
+        """Map features (..., N, D) and frequencies (F, D) to statistics (..., S)."""
         ...
 
     def distance(self, real: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
-        """Two sets' statistics (..., S) -> (...)."""
+        """Map two statistics (..., S) to distances (...)."""
         ...
 
 
 @dataclass(frozen=True)
 class Characteristic:
-    """NCFM: characteristic functions, S = 2 F (real parts, then imaginary parts), and NCFD under `alpha`."""
+    """NCFM: characteristic functions, S = 2 F (real parts, then imaginary parts), compared by NCFD with `alpha`."""
 
     alpha: float
 
@@ -40,10 +40,11 @@ class Characteristic:
 
 @dataclass(frozen=True)
 class FeatureMean:
-    """Distribution matching (Zhao and Bilen, WACV 2023): means of features, S = D; frequencies have no part in it.
+    """Distribution matching (DM; Zhao and Bilen, WACV 2023): feature means, S = D; frequencies are ignored.
 
-    The distance is Euclidean, divided by the root of pi: what NCFD at alpha = 1/2 tends to where features differ little
-    or frequencies t ~ N(0, scale^2 I) are small, for scale 1. So weights mean the same for both kinds.
+    The distance is Euclidean, divided by sqrt(pi). This is the limit of NCFD at alpha = 1/2 and scale 1 for small
+    feature differences or frequencies t ~ N(0, scale^2 I), so that loss weights are comparable between the two
+    objectives.
     """
 
     def statistics(self, features: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
@@ -54,6 +55,6 @@ class FeatureMean:
 
 
 def make_objective(name: str, alpha: float) -> Objective:
-    """The kind of matching called "characteristic" or "mean"."""
+    """Create the objective named "characteristic" or "mean"."""
     kinds: dict[str, Objective] = {"characteristic": Characteristic(alpha), "mean": FeatureMean()}
     return kinds[name]

@@ -1,16 +1,16 @@
-"""Learning rates of the images, step by step."""
+"""Learning-rate schedules of the synthetic images."""
 
 from collections.abc import Callable
 
 import torch
 
-# Steps whose losses are averaged before the plateau schedule looks, and how many such windows may pass without gain.
+# Steps per window of averaged losses, and windows without improvement before the plateau schedule reacts.
 PLATEAU_WINDOW = 100
 PLATEAU_PATIENCE = 5
 
 
 def pixel_rate(schedule: str, lr: float, number: int, steps: int, curve: list[tuple[float, float]]) -> float:
-    """Learning rate of the images at step `number`; a function of the losses so far, so that it needs no state."""
+    """Return the learning rate at step `number`; it depends only on past losses, so a resumed run needs no state."""
     schedules: dict[str, Callable[[], float]] = {
         "constant": lambda: lr,
         "cosine": lambda: (
@@ -22,7 +22,7 @@ def pixel_rate(schedule: str, lr: float, number: int, steps: int, curve: list[tu
 
 
 def _plateaus(losses: list[float]) -> int:
-    """How many times PLATEAU_PATIENCE windows in a row failed to improve on the best window before."""
+    """Count how often PLATEAU_PATIENCE consecutive windows failed to improve on the best earlier window."""
     count = waited = 0
     best = float("inf")
     for first in range(0, len(losses) - PLATEAU_WINDOW + 1, PLATEAU_WINDOW):

@@ -1,7 +1,7 @@
-"""Stored images and the training images they hold (multi-formation).
+"""Stored images and the training images decoded from them (multi-formation).
 
 Legend: S stored images, factor rho, M = S rho^2 decoded images, c channels, (H, W) resolution.
-A stored image is a rho x rho tiling. Decoded images follow the stored order, tiles row by row.
+A stored image is a rho x rho tiling. Decoded images follow the order of stored images, tiles row by row.
 """
 
 import torch
@@ -9,13 +9,13 @@ import torch.nn.functional as F
 
 
 def check_factor(height: int, width: int, factor: int) -> None:
-    """Raise ValueError unless an image of (height, width) cuts into factor x factor whole tiles."""
+    """Raise ValueError unless an image of (height, width) divides into factor x factor equal tiles."""
     if height % factor or width % factor:
         raise ValueError(f"images of {height} x {width} px do not cut into {factor} x {factor} whole tiles")
 
 
 def cut_tiles(stored: torch.Tensor, factor: int) -> torch.Tensor:
-    """(S, c, H, W) -> (S rho^2, c, H / rho, W / rho)."""
+    """Cut (S, c, H, W) into tiles (S rho^2, c, H / rho, W / rho)."""
     count, channels, height, width = stored.shape
     check_factor(height, width, factor)
     tiles = stored.reshape(count, channels, factor, height // factor, factor, width // factor)
@@ -23,16 +23,17 @@ def cut_tiles(stored: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def join_tiles(tiles: torch.Tensor, factor: int) -> torch.Tensor:
-    """Inverse of `cut_tiles`: (S rho^2, c, h, w) -> (S, c, rho h, rho w)."""
+    """Join tiles, the inverse of `cut_tiles`: (S rho^2, c, h, w) -> (S, c, rho h, rho w)."""
     count, channels, height, width = tiles.shape
     grid = tiles.reshape(count // factor**2, factor, factor, channels, height, width)
     return grid.permute(0, 3, 1, 4, 2, 5).reshape(-1, channels, factor * height, factor * width)
 
 
 def decode(stored: torch.Tensor, factor: int) -> torch.Tensor:
-    """Cut every stored image into tiles and resize each to full size (bilinear, align_corners=False).
+    """Cut each stored image into tiles and enlarge each to full size (bilinear, align_corners=False).
 
-    stored: (S, c, H, W) float in [0, 1]; returns (S rho^2, c, H, W), differentiable.
+    stored: (S, c, H, W) float in [0, 1]
+    Returns (S rho^2, c, H, W), differentiable in `stored`.
     """
     if factor == 1:
         return stored
@@ -40,9 +41,10 @@ def decode(stored: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def mixed_tiles(images: torch.Tensor, factor: int) -> torch.Tensor:
-    """The start: real images shrunk (antialiased) and tiled.
+    """Build the initialisation (real tiles): shrink real images (antialiased) and tile them.
 
-    images: (S rho^2, c, H, W) uint8; returns stored images (S, c, H, W) float in [0, 1].
+    images: (S rho^2, c, H, W) uint8
+    Returns stored images (S, c, H, W) float in [0, 1].
     """
     height, width = images.shape[-2:]
     check_factor(height, width, factor)

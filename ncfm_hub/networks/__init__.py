@@ -1,1 +1,1 @@
-"""Make, freeze and train networks."""
+"""Build, freeze and train networks."""

@@ -1,4 +1,4 @@
-"""Making a network for a source, and looking at it as features and logits.
+"""Create a network for a source, with access to its features and logits.
 
 Legend: N images, c channels, (H, W) resolution, D features, C classes.
 """
@@ -23,14 +23,14 @@ from ncfm_hub.utils.waiting import patient
 
 Weights = dict[str, torch.Tensor]
 
-_ANY_CONVNET = "ncfm_convnet"  # by which timm makes ConvNets of all forms
+_ANY_CONVNET = "ncfm_convnet"  # timm's entry point for ConvNets of any configuration
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that is needed to make a network of the pool again, its weights apart.
+    """Everything needed to rebuild a network except its weights.
 
-    mean, std: per channel, in [0, 1] units; images are normalised by them before the network and before augmentation
+    mean, std: per channel, for pixels in [0, 1]; images are normalised with them before augmentation and the network
     """
 
     name: str
@@ -49,12 +49,12 @@ class Architecture:
 
 
 def convnet_for(resolution: int) -> str:
-    """The ConvNet of the field for a resolution: depth 3 up to 32 px, 4 up to 64, 5 beyond."""
+    """Return the field's standard ConvNet for a resolution: depth 3 up to 32 px, 4 up to 64 px, 5 beyond."""
     return "ncfm_convnet3" if resolution <= 32 else "ncfm_convnet4" if resolution <= 64 else "ncfm_convnet5"
 
 
 def pretrained_name(backbone: str | None, weights: str) -> str:
-    """The name under which timm finds `weights`: itself if it names a place (`hf-hub:`, `local-dir:`), else a tag."""
+    """Return timm's name for `weights`: a place (`hf-hub:`, `local-dir:`) unchanged, else the backbone with its tag."""
     if is_place(weights):
         return weights
     if backbone is None:
@@ -63,14 +63,14 @@ def pretrained_name(backbone: str | None, weights: str) -> str:
 
 
 def is_place(weights: str) -> bool:
-    """Whether `weights` names a place where they lie, and not a tag of timm's."""
+    """Return whether `weights` is a place (`hf-hub:`, `local-dir:`) rather than a timm tag."""
     return weights.startswith(("hf-hub:", "hf_hub:", "local-dir:"))
 
 
 def backbone_of(weights: str) -> str:
-    """The architecture that the configuration beside weights ("hf-hub:", "local-dir:") names; weights are not read.
+    """Return the architecture named in the configuration at `weights` ("hf-hub:", "local-dir:"); loads no weights.
 
-    Raises PoolError if there is none to be had.
+    Raises PoolError if no configuration is found.
     """
     name = pretrained_name(None, weights)
     try:
@@ -84,7 +84,7 @@ def backbone_of(weights: str) -> str:
 
 
 def _check_size(network: nn.Module, weights: str) -> None:
-    """Raise PoolError for an architecture that the file of its weights cannot fill, at a byte a parameter."""
+    """Raise PoolError if the weights file has less than one byte per parameter of the architecture."""
     parameters, size = sum(parameter.numel() for parameter in network.parameters()), weights_size(weights)
     if size is not None and size < parameters:
         raise PoolError(
@@ -94,9 +94,9 @@ def _check_size(network: nn.Module, weights: str) -> None:
 
 
 def check_backbone(backbone: str, weights: str) -> None:
-    """Raise PoolError where `backbone` and the place of `weights` name two architectures, of which one would be used.
+    """Raise PoolError if `backbone` and the configuration at `weights` name different architectures.
 
-    A tag of timm's is one of the backbone's own, and so fits.
+    A timm tag belongs to the backbone and always matches.
     """
     if not is_place(weights):
         return
@@ -110,9 +110,9 @@ def check_backbone(backbone: str, weights: str) -> None:
 
 @contextmanager
 def _fetching() -> Iterator[None]:
-    """Bound how long timm waits for weights: for those on a Hub, and for the few at plain addresses."""
+    """Limit how long timm waits for weights, from the Hub or from plain URLs."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(HF_HUB_DOWNLOAD_TIMEOUT)  # for the latter timm gives no other way to say it
+    socket.setdefaulttimeout(HF_HUB_DOWNLOAD_TIMEOUT)  # timm has no timeout option for plain URLs
     try:
         with patient():
             yield
@@ -121,15 +121,15 @@ def _fetching() -> Iterator[None]:
 
 
 def name_of(network: Any) -> str:
-    """The architecture's name, of a network that timm made by the configuration beside weights."""
+    """Return the architecture name of a network that timm created from a configuration file."""
     name = str(network.pretrained_cfg["architecture"]).split(".")[0]
     return convnet_name(*network.form) if name == _ANY_CONVNET else name
 
 
 def build_network(architecture: Architecture, pretrained: str | None = None) -> nn.Module:
-    """A network with a fresh head for the classes: fresh weights, or those timm finds under `pretrained`.
+    """Create a network with a new head for the classes; weights are new, or those timm finds under `pretrained`.
 
-    Raises PoolError if timm knows no such architecture, or cannot load the weights or adapt them to the source.
+    Raises PoolError if timm does not know the architecture, or cannot load the weights or adapt them to the source.
     """
     name, arguments = timm_call(architecture)
     if pretrained:
@@ -142,7 +142,7 @@ def build_network(architecture: Architecture, pretrained: str | None = None) -> 
         with _fetching() if pretrained else nullcontext():
             network: Any = timm.create_model(name, pretrained=pretrained is not None, **arguments)
         if pretrained:
-            network.reset_classifier(architecture.classes)  # timm keeps the head where the number of classes agrees
+            network.reset_classifier(architecture.classes)  # timm keeps a pretrained head if the class count matches
         return network
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -153,7 +153,7 @@ def build_network(architecture: Architecture, pretrained: str | None = None) -> 
 
 
 def timm_call(architecture: Architecture) -> tuple[str, dict[str, Any]]:
-    """The name under which timm makes a network of this architecture, and the arguments that it takes."""
+    """Return timm's name for this architecture and the arguments to create it with."""
     arguments: dict[str, Any] = {"num_classes": architecture.classes, "in_chans": architecture.channels}
     options = convnet_options(architecture.name)
     if options is not None:
@@ -164,13 +164,13 @@ def timm_call(architecture: Architecture) -> tuple[str, dict[str, Any]]:
 
 
 def shapes_of(architecture: Architecture) -> dict[str, torch.Tensor]:
-    """The weights of a network by name, without values and without the memory for them ("meta")."""
+    """Return a network's weights by name on the "meta" device: shapes and types, no memory."""
     with torch.device("meta"):
         return build_network(architecture).state_dict()
 
 
 def check_network(architecture: Architecture) -> None:
-    """Raise PoolError unless images of the source's size go through and come out as features and logits."""
+    """Raise PoolError unless images of the source's size pass through and yield features and logits."""
     network = FeaturesAndLogits(build_network(architecture)).eval()
     x = torch.zeros(2, architecture.channels, architecture.resolution, architecture.resolution)
     try:
@@ -189,7 +189,7 @@ def check_network(architecture: Architecture) -> None:
 
 
 def _made_for_one_size(architecture: Architecture) -> bool:
-    """Whether timm makes this network for one size of images, another than the source's unless told."""
+    """Return whether timm builds this network for a fixed image size, which then has to be set to the source's."""
     if not timm.is_model(architecture.name):
         return False
     config = timm.get_pretrained_cfg(architecture.name)
@@ -197,11 +197,11 @@ def _made_for_one_size(architecture: Architecture) -> bool:
 
 
 class FeaturesAndLogits(nn.Module):
-    """A timm network that answers both: features (N, D) before the classifier, logits (N, C)."""
+    """Wrap a timm network to return both features (N, D), the input of the classifier, and logits (N, C)."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        self.network: Any = network  # timm's networks share these three methods, not a type
+        self.network: Any = network  # timm's networks share three methods but no type
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
@@ -209,7 +209,7 @@ class FeaturesAndLogits(nn.Module):
 
 
 def normalise(images: torch.Tensor, architecture: Architecture) -> torch.Tensor:
-    """uint8 or [0, 1] float images (N, c, H, W) -> zero mean, unit deviation, float32."""
+    """Normalise images (N, c, H, W), uint8 or float in [0, 1], to zero mean and unit deviation in float32."""
     pixels = images.float() / 255 if images.dtype == torch.uint8 else images
     mean = torch.tensor(architecture.mean, device=images.device)[:, None, None]
     std = torch.tensor(architecture.std, device=images.device)[:, None, None]
@@ -217,7 +217,10 @@ def normalise(images: torch.Tensor, architecture: Architecture) -> torch.Tensor:
 
 
 def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 images (N, c, H, W), in [0, 1] units, exact in integers."""
+    """Return mean and standard deviation per channel of uint8 images (N, c, H, W), for pixels in [0, 1].
+
+    Computed from exact integer counts, so the result does not depend on the order of summation.
+    """
     levels = torch.arange(256, dtype=torch.float64)
     means, deviations = [], []
     for channel in range(images.shape[1]):

@@ -1,9 +1,8 @@
-"""ConvNet-d, the network of the dataset-distillation literature, registered with timm.
+"""ConvNet-d, the standard network of the dataset-distillation literature, registered with timm.
 
-`timm.create_model("ncfm_convnet3", num_classes=10, img_size=32)` works wherever `ncfm_hub.extractors` was imported,
-and so does loading `hf-hub:` repositories whose config names one of these architectures. d blocks of 3 x 3
-convolution (width 128), affine instance norm, ReLU and 2 x 2 average pooling; the features are the flattened last
-map.
+d blocks of 3 x 3 convolution (width 128), affine instance norm, ReLU and 2 x 2 average pooling; the features are the
+flattened last feature map. Importing `ncfm_hub.extractors` makes `timm.create_model("ncfm_convnet3", num_classes=10,
+img_size=32)` work, as well as loading `hf-hub:` repositories whose config names one of these architectures.
 """
 
 from collections.abc import Callable
@@ -17,15 +16,15 @@ from ncfm_hub.machine.kernels import blocks, winograd
 from ncfm_hub.machine.kernels.available import native_works
 from ncfm_hub.networks.flat import FlatNetwork
 
-SMALLEST_MAP = 2  # a last map of one pixel has no spatial part left
-GROUPS = 4  # of group norm
+SMALLEST_MAP = 2  # a 1 x 1 feature map has no spatial information
+GROUPS = 4  # for group norm
 
 
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance norm as one scale and shift per image and channel; statistics in fp32 or better.
 
-    torch's own goes through a batch norm of N * channels maps, which torch.compile turns into transposed copies of the
-    largest maps.
+    torch's implementation is a batch norm over N * channels maps, which torch.compile turns into transposed copies of
+    the largest feature maps.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -36,7 +35,7 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 class HalvingPool(nn.AvgPool2d):
-    """2 x 2 average pooling, in the form of which each of torch's two ways makes the faster kernels."""
+    """2 x 2 average pooling, written in the form that is faster in each of eager and compiled mode."""
 
     def __init__(self) -> None:
         super().__init__(2)
@@ -58,14 +57,15 @@ POOLINGS: dict[str, Callable[[], nn.Module]] = {"none": nn.Identity, "max": lamb
 
 
 class ConvNet(FlatNetwork):
-    """ConvNet of `depth` blocks: convolution, norm, activation, pooling; the field's by default, or another kind.
+    """ConvNet of `depth` blocks (convolution, norm, activation, pooling); default: the field's standard configuration.
 
-    norm: one of NORMS; "layer" is over the whole map with a weight for each of its values, "group" has 4 groups
-    activation: one of ACTIVATIONS; pooling: one of POOLINGS, 2 x 2
-    features: (N, width * m * m), m = img_size, halved by each pooling, rounding down
+    norm: one of NORMS; "layer" has a weight for each value of the feature map, "group" has 4 groups
+    activation: one of ACTIVATIONS
+    pooling: one of POOLINGS, 2 x 2
+    Features: (N, width * m * m), where m is img_size halved by each pooling, rounded down.
     """
 
-    compiles_quickly = True  # what `Engine.compile` asks of a network on a CPU
+    compiles_quickly = True  # read by `Engine.compile` on CPUs
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class ConvNet(FlatNetwork):
         self.native = False
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in_chans, H, W) -> last map (N, width, m, m)."""
+        """Map (N, in_chans, H, W) to the last feature map (N, width, m, m)."""
         if not self.native or x.device.type != "cpu" or x.dtype != torch.float32:
             return self.blocks(x)
         for first in range(0, len(self.blocks), 4):
@@ -113,7 +113,7 @@ class ConvNet(FlatNetwork):
 
 
 def _norm(name: str, width: int, size: int, epsilon: float) -> list[nn.Module]:
-    """The norm of maps (N, width, size, size); none for "none"."""
+    """Return the norm for maps (N, width, size, size); empty for "none"."""
     match name:
         case "none":
             return []
@@ -129,9 +129,10 @@ def _norm(name: str, width: int, size: int, epsilon: float) -> list[nn.Module]:
 
 
 def run_natively(network: nn.Module) -> bool:
-    """Have a ConvNet compute by C++ of ours from now on: fp32 on a CPU, three times as fast as by torch's operations.
+    """Switch a ConvNet to the native kernels: fp32 on a CPU, three times as fast as torch's operations.
 
-    Returns whether it does: other networks and other kinds of ConvNet do not, nor does any where the C++ cannot be
+    Returns whether it was switched: not for other networks, other configurations of ConvNet, or if the kernels cannot
+        be
     built.
     """
     if not isinstance(network, ConvNet) or not network.is_standard or not native_works():
@@ -172,7 +173,7 @@ def _build(variant: str, pretrained: bool, depth: int, **kwargs: Any) -> ConvNet
 
 @register_model
 def ncfm_convnet(pretrained: bool = False, **kwargs: Any) -> ConvNet:
-    """A ConvNet of any kind: give depth, width, norm, activation and pooling."""
+    """Create a ConvNet with any depth, width, norm, activation and pooling."""
     kwargs.setdefault("img_size", 32)
     return build_model_with_cfg(ConvNet, "ncfm_convnet", pretrained, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Networks whose features are their flattened last map, behind timm's interface.
+"""Networks whose features are the flattened last feature map, with timm's interface.
 
 Legend: N images, D features, C classes.
 """
@@ -8,9 +8,9 @@ from torch import nn
 
 
 class FlatNetwork(nn.Module):
-    """Blocks of layers, then one linear classifier over all of the last map.
+    """Blocks of layers followed by a linear classifier over the flattened last feature map.
 
-    in: (N, in_chans, img_size, img_size), normalised; out: logits (N, num_classes)
+    Input: (N, in_chans, img_size, img_size), normalised. Output: logits (N, num_classes).
     """
 
     def __init__(self, blocks: nn.Sequential, num_features: int, num_classes: int, in_chans: int, img_size: int):
@@ -23,11 +23,11 @@ class FlatNetwork(nn.Module):
         self.head = nn.Linear(num_features, num_classes) if num_classes else nn.Identity()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in_chans, H, W) -> last map."""
+        """Map (N, in_chans, H, W) to the last feature map."""
         return self.blocks(x)
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Last map -> flattened features (N, D) if `pre_logits`, else logits (N, num_classes)."""
+        """Map the last feature map to features (N, D) if `pre_logits`, else to logits (N, num_classes)."""
         x = x.flatten(1)
         return x if pre_logits else self.head(x)
 
@@ -38,6 +38,6 @@ class FlatNetwork(nn.Module):
         return self.head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A fresh head; `global_pool` is part of timm's call and has no meaning here."""
+        """Replace the head by a new one. `global_pool` is part of timm's interface and is ignored."""
         self.num_classes = num_classes
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()

@@ -1,4 +1,4 @@
-"""A network as a pure function of its weights, compiled once for all members and blends of a pool."""
+"""A frozen network as a pure function of its weights, compiled once for all members and blends of a pool."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -13,7 +13,7 @@ from ncfm_hub.networks.convnet import run_natively
 
 
 class FrozenNetwork:
-    """Eval mode, no gradient on weights: `bind(weights)` gives images -> (features, logits), both float32."""
+    """A network in eval mode without weight gradients; `bind(weights)` maps images to float32 (features, logits)."""
 
     def __init__(self, network: nn.Module, engine: Engine):
         self.engine = engine
@@ -27,8 +27,10 @@ class FrozenNetwork:
     def bind(
         self, weights: Weights, full_precision: bool = False
     ) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """The network under these weights (as in a state dict, any device); in fp32 whatever the engine's precision
-        if `full_precision`."""
+        """Return the network with these weights (a state dict on any device).
+
+        full_precision: compute in fp32 whatever the engine's precision
+        """
         placed = {f"network.{name}": _place(tensor, self.engine.device) for name, tensor in weights.items()}
 
         def forward(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

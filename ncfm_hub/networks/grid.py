@@ -1,4 +1,4 @@
-"""ConvNets by one string, and the grid of 720 of them in which the dataset-distillation literature searches.
+"""ConvNets by name, and the grid of 720 ConvNets used for architecture search in the dataset-distillation literature.
 
 A name is `convnet-d3-w128-instance-relu-avg`: depth, width, norm, activation, pooling. Source of the grid: Zhao et al.,
 "Dataset Condensation with Gradient Matching", ICLR 2021.
@@ -19,19 +19,19 @@ _FORM = re.compile(
 
 
 def convnet_grid() -> list[str]:
-    """Names of all 720, in a fixed order."""
+    """Return the names of all 720 ConvNets in a fixed order."""
     return [convnet_name(*form) for form in itertools.product(DEPTHS, WIDTHS, NORMS, ACTIVATIONS, POOLINGS)]
 
 
 def convnet_name(depth: int, width: int, norm: str, activation: str, pooling: str) -> str:
-    """Inverse of `convnet_options`."""
+    """Format a name; the inverse of `convnet_options`."""
     return f"convnet-d{depth}-w{width}-{norm}-{activation}-{pooling}"
 
 
 def convnet_options(name: str) -> dict[str, Any] | None:
-    """What ConvNet takes for a name of this form, in the grid or beyond; None for a name of another form.
+    """Parse a name into arguments of ConvNet, inside the grid or beyond; None for names of another form.
 
-    Raises PoolError for a name that begins like one and is none.
+    Raises PoolError for a malformed ConvNet name.
     """
     if not name.startswith("convnet-"):
         return None

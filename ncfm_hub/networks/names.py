@@ -1,4 +1,4 @@
-"""The names by which users call for a network."""
+"""Network names that users can give."""
 
 import difflib
 
@@ -8,7 +8,7 @@ from ncfm_hub.errors import PoolError
 from ncfm_hub.networks.build import convnet_for
 from ncfm_hub.networks.grid import convnet_options
 
-# What the dataset-distillation literature means by them: the forms for small images, not ImageNet's.
+# As in the dataset-distillation literature: the variants for small images, not for ImageNet.
 SHORT_NAMES = {
     name: f"ncfm_{name}"
     for name in (
@@ -27,11 +27,11 @@ SHORT_NAMES = {
 
 
 def resolve_student(name: str | None, resolution: int) -> str:
-    """The full name of a network: of a short one, of one of the grid's, or of one of timm's.
+    """Return a network's full name, given a short name, a name of the grid or a timm name.
 
-    None and "convnet": the field's ConvNet for the resolution. A short name goes before timm's own of that name; that
-    one is called for with its tag, as in `resnet18.a1_in1k` (no weights are loaded). Raises PoolError for a name that
-    nobody knows, with those that come close.
+    None and "convnet" mean the field's standard ConvNet for the resolution. A short name takes precedence over the same
+    name in timm; use timm's name with its tag for the latter, such as `resnet18.a1_in1k` (no weights are loaded).
+    Raises PoolError for an unknown name, with suggestions.
     """
     if name is None or name == "convnet":
         return convnet_for(resolution)

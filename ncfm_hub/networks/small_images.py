@@ -1,9 +1,9 @@
 """AlexNet, VGG-11 and ResNet-18 for small images, registered with timm.
 
-They are the forms of the dataset-distillation literature, which differ from ImageNet's: convolutions of stride 1, one
-linear classifier, and affine instance norm, or batch norm under names that end in `_bn`. Channels, kernels and pooling
-are those of Zhao et al., "Dataset Condensation with Gradient Matching", ICLR 2021, which later methods and DC-Bench
-took over. As there, the first convolution of AlexNet and VGG-11 frames images below 32 px with zeros up to 32.
+These are the variants of the dataset-distillation literature, which differ from ImageNet's: convolutions of stride 1,
+one linear classifier, and affine instance norm, or batch norm for names ending in `_bn`. Channels, kernels and pooling
+follow Zhao et al., "Dataset Condensation with Gradient Matching", ICLR 2021, as do later methods and DC-Bench. As
+there, the first convolution of AlexNet and VGG-11 pads images below 32 px with zeros to 32 px.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from ncfm_hub.networks.convnet import InstanceNorm
 from ncfm_hub.networks.flat import FlatNetwork
 
 FULL_SIZE = 32  # px
-HALVE = 0  # stands for 2 x 2 max pooling among pairs of channels and kernel size
+HALVE = 0  # denotes 2 x 2 max pooling in a list of (channels, kernel size)
 _Layers = tuple[tuple[int, int] | int, ...]
 ALEXNET: _Layers = ((128, 5), HALVE, (192, 5), HALVE, (256, 3), (192, 3), (192, 3), HALVE)
 VGG11: _Layers = (
@@ -33,9 +33,10 @@ NORMS: dict[str, Callable[..., nn.Module]] = {
 
 
 class PlainNetwork(FlatNetwork):
-    """Convolutions, each with its norm and ReLU, and poolings in a row.
+    """A sequence of convolutions, each with norm and ReLU, and poolings.
 
-    layers: (channels, kernel size) of a convolution, or HALVE; norm: a key of NORMS
+    layers: (channels, kernel size) of a convolution, or HALVE
+    norm: a key of NORMS
     """
 
     def __init__(
@@ -56,8 +57,8 @@ class PlainNetwork(FlatNetwork):
 
 
 def small_resnet(norm: str, in_chans: int = 3, **kwargs: Any) -> ResNet:
-    """timm's ResNet-18 with a 3 x 3 first convolution of stride 1 and no max pooling: 4 x 4 last maps at 32 px."""
-    basic: Any = BasicBlock  # timm's annotation asks for an instance
+    """Create timm's ResNet-18 with a 3 x 3 first convolution of stride 1 and no max pooling: 4 x 4 maps at 32 px."""
+    basic: Any = BasicBlock  # timm's annotation expects an instance
     network: Any = ResNet(
         basic, (2, 2, 2, 2), in_chans=in_chans, norm_layer=NORMS[norm], zero_init_last=False, **kwargs
     )
@@ -105,19 +106,19 @@ def _plain(variant: str, pretrained: bool, layers: _Layers, norm: str, **kwargs:
 
 @register_model
 def ncfm_alexnet(pretrained: bool = False, **kwargs: Any) -> PlainNetwork:
-    """AlexNet of five convolutions with instance norm."""
+    """AlexNet with five convolutions and instance norm."""
     return _plain("ncfm_alexnet", pretrained, ALEXNET, "instance", **kwargs)
 
 
 @register_model
 def ncfm_alexnet_plain(pretrained: bool = False, **kwargs: Any) -> PlainNetwork:
-    """AlexNet of five convolutions without norm."""
+    """AlexNet with five convolutions and no norm."""
     return _plain("ncfm_alexnet_plain", pretrained, ALEXNET, "none", **kwargs)
 
 
 @register_model
 def ncfm_alexnet_bn(pretrained: bool = False, **kwargs: Any) -> PlainNetwork:
-    """AlexNet of five convolutions with batch norm."""
+    """AlexNet with five convolutions and batch norm."""
     return _plain("ncfm_alexnet_bn", pretrained, ALEXNET, "batch", **kwargs)
 
 

@@ -1,7 +1,7 @@
-"""Training several networks of one architecture at once, where one alone would leave the device idle.
+"""Train several networks of one architecture at once, where a single one would underuse the device.
 
-Legend: K networks, B images in a batch, C classes. The networks share nothing but the launch: each has its own weights,
-batches and optimiser state, and ends where it would have ended alone, but for rounding.
+Legend: K networks, B images in a batch, C classes. The networks share only kernel launches: each has its own weights,
+batches and optimiser state, and its result equals training alone up to rounding.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,12 +16,12 @@ from ncfm_hub.networks.build import Weights
 from ncfm_hub.networks.convnet import ConvNet
 from ncfm_hub.networks.trainer import Batch
 
-AT_ONCE = 10  # networks on a GPU
-IMAGES_AT_ONCE = 2048  # of all their batches, at 32 px: what a step keeps grows with the pixels
+AT_ONCE = 10  # networks, on a GPU
+IMAGES_AT_ONCE = 2048  # images in all batches at 32 px; memory per step grows with pixels
 
 
 def networks_at_once(network: nn.Module, batch_size: int, resolution: int, engine: Engine) -> int:
-    """How many such networks are trained at once: several ConvNets of small images on a GPU, else one."""
+    """Return how many such networks to train at once: several for ConvNets of small images on a GPU, else one."""
     has_buffers = next(network.buffers(), None) is not None  # a ConvNet with batch norm
     if engine.device.type != "cuda" or not isinstance(network, ConvNet) or has_buffers:
         return 1
@@ -29,9 +29,9 @@ def networks_at_once(network: nn.Module, batch_size: int, resolution: int, engin
 
 
 class TogetherTrainer:
-    """Networks without buffers (ConvNets are; batch norm is not), compiled once for all.
+    """Train K networks without buffers (ConvNets, but not batch norm), compiled once for all.
 
-    Used as `Trainer` is: weights are loaded, an optimiser is made for what holds them, batches are fitted.
+    Same interface as `Trainer`: load weights, create an optimiser for the returned module, fit batches.
     """
 
     def __init__(self, network: nn.Module, engine: Engine):
@@ -50,9 +50,9 @@ class TogetherTrainer:
         self._losses = engine.compile(vmap(loss), network)
 
     def load(self, weights: Sequence[Weights]) -> nn.Module:
-        """Set out from these weights of K networks; returns the module whose parameters (K, ...) are to be optimised.
+        """Load the weights of K networks; returns the module whose parameters (K, ...) are to be optimised.
 
-        SGD and AdamW work element by element, so one optimiser for all is one for each.
+        SGD and AdamW are elementwise, so one optimiser over stacked parameters equals one per network.
         """
         self._stacked = nn.ParameterList(
             torch.stack([one[name] for one in weights]).to(self.engine.device) for name in self._names
@@ -60,7 +60,7 @@ class TogetherTrainer:
         return self._stacked
 
     def weights(self) -> list[Weights]:
-        """Of the K networks as they are now, on the CPU."""
+        """Return the current weights of the K networks, on the CPU."""
         now = [value.detach().cpu() for value in self._stacked]
         return [
             {name: value[k].clone() for name, value in zip(self._names, now, strict=True)} for k in range(len(now[0]))
@@ -74,7 +74,7 @@ class TogetherTrainer:
         first_update: int = 0,
         on_update: Callable[[], None] | None = None,
     ) -> None:
-        """One optimiser update per batch: images (K, B, c, H, W) and targets (K, B, C), a row for each network."""
+        """Take one optimiser step per batch: images (K, B, c, H, W) and targets (K, B, C), one row per network."""
         for update, (images, targets) in enumerate(batches, first_update):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(update)

@@ -1,4 +1,4 @@
-"""Training one network: the loop that pool members and students share.
+"""Train one network: the loop shared by pool members and students (evaluation networks).
 
 Legend: N images in a batch, c channels, C classes. A batch is normalised images (N, c, H, W) and target
 probabilities (N, C).
@@ -19,7 +19,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Trainer:
-    """One network, compiled once, trained as often as asked from weights put into it."""
+    """Train one network, compiled once, any number of times from given weights."""
 
     def __init__(self, network: nn.Module, engine: Engine):
         self.engine = engine
@@ -28,13 +28,13 @@ class Trainer:
         self._forward = self.network if native else engine.compile(self.network, self.network)
 
     def load(self, weights: Sequence[Weights]) -> nn.Module:
-        """Set out from the only one of these weights; returns the network, whose parameters are to be optimised."""
+        """Load the only entry of `weights`; returns the network whose parameters are to be optimised."""
         (only,) = weights
         self.network.load_state_dict(only)
         return self.network
 
     def weights(self) -> list[Weights]:
-        """Of the network as it is now, alone in a list, on the CPU."""
+        """Return the network's current weights as a list of one, on the CPU."""
         return [{name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}]
 
     def fit(
@@ -45,7 +45,7 @@ class Trainer:
         first_update: int = 0,
         on_update: Callable[[], None] | None = None,
     ) -> None:
-        """One optimiser update per batch; `learning_rate(update)` gives its rate, counted from `first_update`."""
+        """Take one optimiser step per batch; `learning_rate(update)` is evaluated from `first_update` on."""
         self.network.train()
         for update, (images, targets) in enumerate(batches, first_update):
             for group in optimizer.param_groups:
@@ -64,7 +64,11 @@ class Trainer:
     def logits(
         self, images: torch.Tensor, prepare: Callable[[torch.Tensor], torch.Tensor], at_once: int
     ) -> torch.Tensor:
-        """Logits (N, C) float32 on the CPU, in eval mode; `prepare` normalises a slice, `at_once` images a pass."""
+        """Compute logits (N, C), float32 on the CPU, in eval mode.
+
+        prepare: normalises a slice of images
+        at_once: images per forward pass
+        """
         self.network.eval()
         answers = []
         for first in range(0, len(images), at_once):
@@ -77,13 +81,13 @@ class Trainer:
     def accuracy(
         self, images: torch.Tensor, labels: torch.Tensor, prepare: Callable[[torch.Tensor], torch.Tensor], at_once: int
     ) -> float:
-        """Top-1 accuracy in percent over (N, c, H, W) images with int64 labels (N,)."""
+        """Compute top-1 accuracy in percent on images (N, c, H, W) with int64 labels (N,)."""
         right = self.logits(images, prepare, at_once).argmax(1) == labels.cpu()
         return 100 * right.double().mean().item()
 
 
 def fill_up(part: torch.Tensor, count: int) -> torch.Tensor:
-    """Repeat the last row until there are `count`, so that compiled networks see one shape."""
+    """Repeat the last row up to `count` rows, so that compiled networks see a single shape."""
     missing = count - len(part)
     return part if missing <= 0 else torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
 
@@ -91,7 +95,7 @@ def fill_up(part: torch.Tensor, count: int) -> torch.Tensor:
 def make_optimizer(
     network: nn.Module, name: str, *, lr: float, weight_decay: float, momentum: float = 0.9
 ) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW."""
+    """Create SGD with momentum, or AdamW."""
     parameters: Any = list(network.parameters())
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
@@ -101,8 +105,11 @@ def make_optimizer(
 
 
 def learning_rate_schedule(name: str, lr: float, updates: int) -> Callable[[int], float]:
-    """Rate at an update: "one-cycle" (up over a quarter, then a cosine to zero), "steps" (x0.2 at 2/3 and 5/6) or
-    "fifths" (x0.5 after each fifth)."""
+    """Return a function from update to learning rate.
+
+    name: "one-cycle" (warm-up over the first quarter, then cosine to zero), "steps" (x0.2 at 2/3 and 5/6) or "fifths"
+        (x0.5 after each fifth)
+    """
 
     def one_cycle(update: int) -> float:
         warm = max(1, round(0.25 * updates))

@@ -1,12 +1,15 @@
-"""How large a file of pretrained weights is, before it is read or even fetched."""
+"""Find the size of a file of pretrained weights before it is read or downloaded."""
 
 from pathlib import Path
 
-_WEIGHTS = (".safetensors", ".bin", ".pth")  # in which timm looks for them
+_WEIGHTS = (".safetensors", ".bin", ".pth")  # suffixes that timm looks for
 
 
 def weights_size(place: str) -> int | None:
-    """Bytes of the largest file of weights at `local-dir:folder` or `hf-hub:owner/name[@revision]`; None: not known."""
+    """Return the size in bytes of the largest weights file at `local-dir:folder` or `hf-hub:owner/name[@revision]`.
+
+    None if unknown.
+    """
     kind, _, name = place.partition(":")
     sizes = _of_folder(Path(name)) if kind == "local-dir" else _of_repository(name)
     return max(sizes, default=None)
@@ -26,6 +29,6 @@ def _of_repository(name: str) -> list[int]:
     try:
         with patient():
             files = HfApi().model_info(repo_id, revision=revision or None, files_metadata=True).siblings or []
-    except expected_errors():  # offline, for one: what is wrong is said where the weights are fetched
+    except expected_errors():  # such as being offline; the error is reported when the weights are fetched
         return []
     return [file.size for file in files if file.size is not None and file.rfilename.endswith(_WEIGHTS)]

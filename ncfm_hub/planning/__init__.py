@@ -1,1 +1,1 @@
-"""What is settled before a run starts: source, cost, target, and what is added to which set."""
+"""What is settled before a run starts: source, cost, target repository, and classes to append."""

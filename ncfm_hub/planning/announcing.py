@@ -1,4 +1,4 @@
-"""What takes long is said before it starts, and what shortens it."""
+"""Warn before work that takes long, and suggest how to shorten it."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from ncfm_hub.machine.engine import Engine
     from ncfm_hub.networks.build import Architecture
 
-LONG_MINUTES = 120  # what takes longer is said before it starts
+LONG_MINUTES = 120  # longer work is announced
 UNTRAINED = "to be trained"
 
 
 def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:
-    """Say so where training the pool on so many images takes long; nothing if it lies in the cache."""
+    """Warn if training the pool on `images` images takes long; silent if the pool is cached."""
     from ncfm_hub.planning.cost import pool_minutes
 
     extractor, described = extractors_of(recipe, source, None, None, engine)
@@ -34,8 +34,11 @@ def announce_evaluation(
     progress: Progress,
     ranking: bool = False,
 ) -> None:
-    """Say so where measuring a set of `decoded` images takes long. images: of the source, to train and to test;
-    ranking: with DD-Ranking's figures."""
+    """Warn if evaluating a dataset of `decoded` training images takes long.
+
+    images: number of training and test images of the source
+    ranking: include the DD-Ranking metrics
+    """
     from ncfm_hub.planning.cost import evaluate_minutes
 
     minutes = evaluate_minutes(recipe, student_network(source), decoded, *images, engine, ranking)
@@ -43,13 +46,16 @@ def announce_evaluation(
 
 
 def announce(minutes: float, shorter: str, progress: Progress) -> None:
-    """Say so where something takes long, and what shortens it."""
+    """Report `minutes` if it is long, and how to shorten it."""
     if minutes > LONG_MINUTES:
         progress.note(f"this takes about {minutes / 60:.1f} hours here; shorter with {shorter}")
 
 
 def student_network(source: SourceInfo) -> "Architecture":
-    """The network that is measured; its normalisation, not known before the images are read, has no part in a plan."""
+    """Return the architecture of the students (evaluation networks).
+
+    Its normalisation is unknown before images are read, and a plan does not need it.
+    """
     from ncfm_hub.networks.build import Architecture, convnet_for
 
     plain = (0.5,) * source.channels
@@ -60,7 +66,10 @@ def student_network(source: SourceInfo) -> "Architecture":
 def extractors_of(
     recipe: Recipe, source: SourceInfo, pool: str | None, token: str | None, engine: "Engine"
 ) -> tuple["Architecture", dict[str, Any]]:
-    """Their architecture, and what a plan says of the pool; `pool`: where it is, None for one of our own."""
+    """Return the extractors' architecture and the plan's entry on the pool.
+
+    pool: folder or repository; None if the pool is trained or cached
+    """
     from ncfm_hub.extractors.cache import architecture_name, is_cached, pinned
     from ncfm_hub.extractors.pool import check_pool_fits, find_pool
     from ncfm_hub.networks.build import backbone_of, check_network

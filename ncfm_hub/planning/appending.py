@@ -1,6 +1,6 @@
-"""Classes added to a set that is there already: what it is, what comes, and what becomes of both.
+"""Append classes to an existing distilled dataset.
 
-The old images stay as they are, and so do their files; the larger set is written elsewhere. Its classes are in the
+The old images and their files stay unchanged; the larger dataset is written to a new folder. Its classes are in the
 source's order, as if all had been distilled at once.
 """
 
@@ -24,22 +24,25 @@ if TYPE_CHECKING:
 
     from ncfm_hub.publishing import Distilled
 
-# What all images of a set have in common, and where they come from, as pipeline.yaml calls it.
+# Keys of pipeline.yaml that all images of a dataset share.
 _SHARED = ("config", "image_column", "label_column", "train_split", "test_split", "resolution", "channels")
-# What pipeline.yaml says of each part of a set.
+# Keys of pipeline.yaml that differ between the parts of an appended dataset.
 _OF_A_PART = ("seed", "pool", "versions", "machine", "wall_time_seconds", "created")
 
 
 @dataclass(frozen=True)
 class Addition:
-    """Classes that are going to be added.
+    """Classes to append.
 
-    target: the set they are added to, a repository with its commit; repo_id: that repository; None for a folder
-    folder: where its files lie
-    described: content of its pipeline.yaml; recipe: the one it was made with; there: what it holds
-    pipeline: under which the new classes are distilled and all are measured; its source has all of them
-    new: names of the classes that come, in the source's order
-    source_changed: whether the source gives the old classes other images, or other labels, than it did
+    target: the dataset they are added to, a folder or a repository with its commit
+    repo_id: that repository; None for a folder
+    folder: where its files are
+    described: content of its pipeline.yaml
+    recipe: the recipe it was made with
+    there: its content
+    pipeline: used to distill the new classes and to evaluate all; its source covers all of them
+    new: names of the new classes, in the source's order
+    source_changed: whether images or labels of the old classes have changed in the source
     """
 
     target: str
@@ -54,13 +57,16 @@ class Addition:
 
     @property
     def seed(self) -> int:
-        """The set's: its start and its random images are drawn from one."""
+        """The existing dataset's seed, from which its initialisation and random real images were sampled."""
         return int(self.described["seed"])
 
     def with_old(
         self, stored: "torch.Tensor", images: "torch.Tensor", class_names: Sequence[str]
     ) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Stored and decoded images, uint8, of `class_names`: those there are, and those given of the new classes."""
+        """Merge the existing images with those of the new classes; returns stored and decoded images, uint8.
+
+        class_names: all classes, in the order of the result
+        """
         import torch
 
         there = self.there
@@ -69,8 +75,11 @@ class Addition:
         return torch.cat([parts[name][0] for name in class_names]), torch.cat([parts[name][1] for name in class_names])
 
     def describe(self, described: Mapping[str, Any], differences: Sequence[str]) -> dict[str, Any]:
-        """What pipeline.yaml says besides: the set added to, its parts in the order in which they came, and why the
-        images may differ from those of all classes at once (see `differences`)."""
+        """Return the additional entries of pipeline.yaml.
+
+        They name the dataset added to, its parts in the order in which they were made, and why the images may differ
+        from one distillation of all classes (`differences`).
+        """
         before = self.described.get("parts") or [_part(self.described, self.there.class_names)]
         return {
             "added_to": self.target if self.repo_id else folder_name(self.target),
@@ -88,17 +97,18 @@ def plan_addition(
     overrides: Mapping[str, Any] | None,
     token: str | None,
 ) -> Addition:
-    """Settle what is added to the set at `target`, a folder or a Hub repository; no image is read but its own.
+    """Plan which classes to append to the dataset at `target`, a folder or Hub repository; reads no source images.
 
-    seed, output: where the user names any. asked: what the user names, of which source and classes are taken; all else
-    is as the set was made, changed by `overrides`.
-    Raises DistilledError, one line, where the set and what is asked for do not fit together.
+    seed, output: as given by the user, else None
+    asked: the user's pipeline, of which only source and classes are used; all other settings are those of the existing
+        dataset, changed by `overrides`
+    Raises DistilledError if the existing dataset and the request are incompatible.
     """
     folder = locate(target, token=token)
     described, there = read_pipeline(folder), load_distilled(folder)
     repo_id = None if Path(target).expanduser().is_dir() else target
     if repo_id:
-        target = f"{target}@{folder.name}"  # a snapshot's folder is named by its commit
+        target = f"{target}@{folder.name}"  # a snapshot's folder is named after its commit
     recipe = recipe_of(described, folder)
     _check_can_grow(target, described)
     if output is not None and output.resolve() == folder.resolve():
@@ -127,7 +137,7 @@ def plan_addition(
 
 
 def refuse_with_append(preset: str | None, validation: bool) -> None:
-    """Raise PipelineError for what would make the new classes unlike the old ones."""
+    """Raise PipelineError for options that would make new classes differ from the old ones."""
     if preset is not None or validation:
         raise PipelineError(
             f"{'--preset' if preset else '--validation'} does not go with --append: classes are added by the recipe of "
@@ -148,7 +158,7 @@ def _check_can_grow(target: str, described: Mapping[str, Any]) -> None:
 
 
 def _source_asked(asked: SourceRecipe, as_before: SourceRecipe, was: Mapping[str, Any]) -> SourceRecipe:
-    """Where the new classes come from: columns, splits and size as before, at the commit of then if none is named."""
+    """Return the source of the new classes: columns, splits and size as before, at the earlier commit by default."""
     if asked.classes is None:
         raise PipelineError("name the classes that are to be added by --classes")
     same = asked.dataset == was.get("dataset") or "{user}" in asked.dataset
@@ -157,7 +167,10 @@ def _source_asked(asked: SourceRecipe, as_before: SourceRecipe, was: Mapping[str
 
 
 def _check_source(target: str, before: Mapping[str, Any], now: SourceInfo) -> bool:
-    """Whether the images of the old classes have changed. before: of pipeline.yaml; now: with the old classes alone."""
+    """Return whether the images of the old classes have changed.
+
+    before: from pipeline.yaml; now: the source with the old classes only
+    """
     changed = bool(now.fingerprint != before.get("fingerprint"))
     if changed:
         _check_alike(target, "source", before.get("dataset"), now.public_name)
@@ -167,7 +180,7 @@ def _check_source(target: str, before: Mapping[str, Any], now: SourceInfo) -> bo
 
 
 def _check_classes(target: str, names: tuple[str, ...], was: SourceInfo, came: SourceInfo) -> None:
-    gone = [name for name, found in zip(names, was.class_names, strict=True) if name != found]  # a number is an index
+    gone = [name for name, found in zip(names, was.class_names, strict=True) if name != found]  # numbers are indices
     if gone:
         raise DistilledError(f"{target} has the class {gone[0]!r}, which {was.dataset} has not")
     twice = [name for name in came.class_names if name in names]
@@ -183,7 +196,7 @@ def _check_alike(target: str, what: str, there: object, asked: object) -> None:
 def _part(described: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
     of_run = {key: described[key] for key in _OF_A_PART if key in described}
     part = {"classes": list(class_names), "distillation": described["recipe"]["distillation"]} | of_run
-    return copy.deepcopy(part)  # YAML would write what occurs twice as a reference
+    return copy.deepcopy(part)  # YAML writes a shared object as a reference
 
 
 def _by_class(

@@ -1,4 +1,4 @@
-"""What a run will cost, before it starts: operations counted on the network over this machine's measured speed."""
+"""Estimate the cost of a run before it starts: operations of the network over the measured speed of this machine."""
 
 import time
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from ncfm_hub.networks.build import Architecture, build_network
 from ncfm_hub.networks.names import resolve_student
 from ncfm_hub.recipes.schema import DistillationRecipe, PoolRecipe, Recipe, updates_of
 
-# Share of a large convolution's speed that a whole network reaches, forward and in training (ConvNet-3, 2 cores); more
-# than all of it where Winograd's way saves most of the operations counted here.
+# Speed of a whole network relative to a large convolution, forward and in training (ConvNet-3, 2 cores); above 1
+# where Winograd convolution saves most of the operations counted here.
 NETWORK_EFFICIENCY = 0.6
 NATIVE_EFFICIENCY = 1.5
 # A backward pass costs about two forward passes.
@@ -23,7 +23,7 @@ TRAINING = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """Estimated minutes by stage; each is 0 where the stage has nothing to do."""
+    """Estimated minutes by stage; 0 if the stage has nothing to do."""
 
     pool_minutes: float
     distill_minutes: float
@@ -45,9 +45,10 @@ def estimate(
     engine: Engine,
     new_classes: int,
 ) -> Cost:
-    """Estimate the minutes of a run of `recipe` at `ipc` over `train_images` images of the classes used.
+    """Estimate the minutes of a run of `recipe` at `ipc`.
 
-    new_classes: of those, how many are distilled
+    train_images, test_images: number of images of the classes used
+    new_classes: number of those classes to distill
     """
     decoded = student.classes * ipc * recipe.distillation.factor**2
     of_all = _distill_minutes(recipe.distillation, extractor, student.classes, decoded, train_images, engine)
@@ -59,7 +60,7 @@ def estimate(
 
 
 def pool_minutes(pool: PoolRecipe, extractor: Architecture, train_images: int, engine: Engine) -> float:
-    """Minutes to train a pool."""
+    """Estimate the minutes to train a pool."""
     return TRAINING * train_images * pool.epochs * pool.size / _images_a_minute(extractor, engine)
 
 
@@ -72,7 +73,7 @@ def _distill_minutes(
     engine: Engine,
 ) -> float:
     real: float = min(classes * distillation.real_batch, train_images)
-    if distillation.bank:  # at most once for every entry
+    if distillation.bank:  # at most once per entry
         real *= min(1, distillation.bank / distillation.steps)
     per_step = real + TRAINING * decoded * (2 if distillation.calibration > 0 else 1)
     return distillation.steps * per_step / _images_a_minute(extractor, engine)
@@ -87,10 +88,9 @@ def evaluate_minutes(
     engine: Engine,
     ranking: bool = False,
 ) -> float:
-    """Minutes to train and test all students on sets of the size of a distilled one's `decoded` images, and to distill
-    the baseline of distribution matching.
+    """Estimate the minutes to evaluate datasets of `decoded` images: all students and the DM baseline.
 
-    ranking: with DD-Ranking's figures. Choosing real images, which takes a minute, is not in it.
+    ranking: include the DD-Ranking metrics. Selecting real images, about a minute, is not included.
     """
     evaluation = recipe.evaluation
     sets = {*evaluation.baselines, *(("random", "whole") if ranking else ())}
@@ -109,14 +109,14 @@ def evaluate_minutes(
 
 
 def _images_a_minute(network: Architecture, engine: Engine) -> float:
-    """Forward, of a network as a whole."""
+    """Estimate the images per minute of a forward pass."""
     native = engine.native and network.name.startswith("ncfm_convnet")
     efficiency = NATIVE_EFFICIENCY if native else NETWORK_EFFICIENCY
     return 60 * efficiency * machine_speed(engine.device) / forward_operations(network)
 
 
 def forward_operations(architecture: Architecture) -> float:
-    """Floating-point operations of one image's forward pass."""
+    """Count the floating-point operations of one image's forward pass."""
     with torch.device("meta"):
         network = build_network(architecture).eval()
         x = torch.zeros(1, architecture.channels, architecture.resolution, architecture.resolution)
@@ -127,7 +127,7 @@ def forward_operations(architecture: Architecture) -> float:
 
 @lru_cache
 def machine_speed(device: torch.device) -> float:
-    """Operations per second of a 3 x 3 convolution of 128 channels, measured for a few tenths of a second."""
+    """Measure the operations per second of a 3 x 3 convolution with 128 channels, for a few tenths of a second."""
     x = torch.randn(32, 128, 16, 16, device=device).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(128, 128, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
     operations = 2 * x.numel() * 128 * 9

@@ -1,7 +1,7 @@
-"""Whether classes distilled apart equal those of one distillation, bit for bit.
+"""Decide whether classes distilled separately equal those of one distillation, bit for bit.
 
-What a class becomes depends on no other class: draws are keyed by its label in the source, and the objective is divided
-by the number of classes that the extractors know. That holds as long as nothing of a run looks at several classes.
+The result of a class depends on no other class: random draws are keyed by its label in the source, and the objective is
+divided by the number of classes that the extractors know. This holds unless a setting couples classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,15 @@ from ncfm_hub.sources import SourceInfo
 
 _VERSIONS = ("ncfm_hub", "torch", "timm")
 _MACHINE = ("device", "description", "threads", "precision", "compile", "native")
-# Of no consequence for the images, or looked at as units of work.
+# Without effect on the images, or compared as units of work.
 _NOT_COMPARED = ("checkpoint_every", "classes_at_once")
 
 
 def differences(addition: Addition, now: Mapping[str, Any], info: SourceInfo) -> list[str]:
-    """Why the set with the new classes may differ from a distillation of all at once; empty: it is equal.
+    """Return why the images may differ from those of one distillation of all classes; empty if they are equal.
 
-    now: pipeline.yaml of the run that makes the new classes; info: the source, with all classes
+    now: pipeline.yaml of the run that makes the new classes
+    info: the source with all classes
     """
     before, recipe = addition.described, addition.pipeline.recipe
     found = ["the set that was added to differs already"] if before.get("differs_from_all_at_once") else []
@@ -56,8 +57,10 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _same_units(addition: Addition, info: SourceInfo, device: str) -> bool:
-    """Whether units of work hold the same classes as in a distillation of all: the bits of a product of matrices can
-    depend on how many rows it has."""
+    """Return whether units of work hold the same classes as in one distillation of all classes.
+
+    The bits of a matrix product can depend on its number of rows.
+    """
     ipc, recipe = addition.there.ipc, addition.pipeline.recipe
 
     def units(class_names: Sequence[str], recipe: Recipe) -> set[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""The folder of a run: who may begin or go on in it, and how what is in it is set aside."""
+"""The output folder of a run: which folders may be used or resumed, and how unfinished work is set aside."""
 
 import itertools
 import os
@@ -8,16 +8,16 @@ from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.dataset.folders import new_folder
 from ncfm_hub.utils.progress import Progress
 
-# Unfinished work lies in the result's own folder, under a name that is never pushed.
+# Unfinished work is kept in the output folder, under a hidden name, which is never pushed.
 WORK_FOLDER = ".ncfm"
-_COPYING = ".ncfm-copying"  # a file that says that the rest of a folder is an unfinished copy of a pool
+_COPYING = ".ncfm-copying"  # marks an unfinished copy of a pool
 
 
 def claim(folder: Path, resume: bool, restart: bool, progress: Progress) -> None:
-    """Make a folder ready for a run: an empty one, or with `resume` one in which a run was begun.
+    """Prepare the output folder of a run: an empty folder, or with `resume` the folder of a run that was started.
 
-    restart: such a folder is renamed first, and an empty one takes its place.
-    Raises DistilledError for any other: nothing the user made is ever overwritten.
+    restart: rename the folder of a started run and use an empty one in its place
+    Raises DistilledError for any other folder: files of the user are never overwritten.
     """
     if resume and restart:
         raise DistilledError("a run is gone on with (resume) or begun anew (restart), not both")
@@ -36,19 +36,19 @@ def claim(folder: Path, resume: bool, restart: bool, progress: Progress) -> None
 
 
 def claim_for_copy(folder: Path) -> None:
-    """Make an empty folder ready for a copy, which the same call goes on with after an interruption; see `copied`."""
+    """Prepare an empty folder for a copy; calling it again continues an interrupted copy, see `copied`."""
     if not (folder / _COPYING).exists():
         new_folder(folder)
         (folder / _COPYING).touch()
 
 
 def copied(folder: Path) -> None:
-    """Say that a copy is whole: from now on nothing in the folder is overwritten."""
+    """Mark a copy as complete: from now on nothing in the folder is overwritten."""
     (folder / _COPYING).unlink()
 
 
 def _set_aside(folder: Path) -> Path:
-    """Rename a folder to `NAME-1` or the next free number; returns what it is called now."""
+    """Rename a folder to `NAME-1` or the next free number; returns the new path."""
     whole = folder.resolve()
     aside = next(path for n in itertools.count(1) if not os.path.lexists(path := whole.with_name(f"{whole.name}-{n}")))
     try:
