@@ -1,4 +1,4 @@
-"""Where images come from: a Hub dataset or a local folder becomes uint8 tensors by class.
+"""Read a Hub dataset or a local folder into uint8 tensors by class.
 
 Shapes: N images, C classes, `channels` 1 or 3, H = W = the recipe's resolution.
 """

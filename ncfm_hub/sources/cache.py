@@ -1,4 +1,4 @@
-"""Decoded sources on disk: one safetensors file for each key, checked by digest when it is read."""
+"""Cache of decoded sources: one safetensors file per key, verified by digest when read."""
 
 import json
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ FORMAT = 2
 
 
 def cache_path(key: str) -> Path:
-    """Where the tensors of a source with fingerprint `key` are kept."""
+    """Return the cache path of the source with fingerprint `key`."""
     return cache_root() / "sources" / f"{key[:32]}-{FORMAT}.safetensors"
 
 
 def save(path: Path, tensors: Mapping[str, "torch.Tensor"], facts: Mapping[str, Any]) -> None:
-    """Write tensors and JSON-able facts, whole or not at all."""
+    """Write tensors and JSON-serialisable facts atomically."""
     save_tensors(path, tensors, {"facts": json.dumps(facts)})
 
 
 def load(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]] | None:
-    """(tensors, facts) as saved; None if there is no such file, or if it is damaged."""
+    """Return (tensors, facts) as saved; None if the file is missing or damaged."""
     try:
         tensors, told = load_tensors(path)
     except (FileNotFoundError, Damaged):

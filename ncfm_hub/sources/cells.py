@@ -1,4 +1,4 @@
-"""What a cell of an image column holds: an encoded image, or the path of one, in a folder or inside a .zip file."""
+"""Cells of an image column: an encoded image, or the path of one in a folder or a .zip archive."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ _OPEN_AT_ONCE = 16
 
 
 class Cells:
-    """Reads cells, from several threads; paths only inside `roots`, as a file from elsewhere could name any other."""
+    """Read cells, safely from several threads; paths must lie inside `roots`, since a dataset could name any file."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = roots
@@ -29,7 +29,10 @@ class Cells:
             archive.close()
 
     def encoded(self, cell: Any) -> bytes | Path:
-        """The bytes of a stored image, or the file that holds them. Undecodable if it is missing or elsewhere."""
+        """Return the bytes of an image, or the file that contains them.
+
+        Raises Undecodable if it is missing or outside `roots`.
+        """
         if isinstance(cell, dict):
             data, path = cell.get("bytes"), cell.get("path")
         else:
@@ -40,7 +43,7 @@ class Cells:
             raise Undecodable("it is missing")
         if not path.startswith(_ZIP):
             return self._inside(path)
-        # `datasets` names what lies in an archive so: zip://train/cat/1.png::/folder/train.zip
+        # `datasets` writes a member of an archive as zip://train/cat/1.png::/folder/train.zip
         member, _, container = path.removeprefix(_ZIP).partition("::")
         return self._member(self._inside(container), member)
 
@@ -52,15 +55,15 @@ class Cells:
 
     def _member(self, container: Path, name: str) -> bytes:
         try:
-            with self._lock:  # an archive has one place in its file at a time
+            with self._lock:  # a ZipFile shares one file position
                 return self._archive(container).read(name)
         except KeyError as error:
             raise Undecodable(f"{container.name} has no file {name!r}") from error
-        except Exception as error:  # every kind of compression has errors of its own
+        except Exception as error:  # each compression method raises its own errors
             raise Undecodable(f"{container.name} cannot be read: {str(error) or type(error).__name__}") from error
 
     def _archive(self, container: Path) -> zipfile.ZipFile:
-        """Kept open, as opening reads the list of all that an archive holds."""
+        """Return an archive, kept open because opening it reads its whole index."""
         if container not in self._archives:
             if len(self._archives) >= _OPEN_AT_ONCE:
                 self._archives.pop(next(iter(self._archives))).close()

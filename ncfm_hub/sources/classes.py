@@ -1,4 +1,4 @@
-"""The classes of a source: their names, the labels they have there, and the choice that a recipe makes of them."""
+"""The classes of a source: names, labels, and the recipe's selection of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ UNLABELLED = -1
 class Classes:
     """The classes used, in order.
 
-    names: as people read them
-    ids: their numbers in the source (the integer label itself; for text its place among the sorted texts)
-    values: what the label column holds for them (int or str)
+    names: as shown to people
+    ids: their numbers in the source (the integer label; for text, the position among the sorted texts)
+    values: their values in the label column (int or str)
     unlabelled: whether the column marks rows without a label by -1
-    chosen: whether the recipe left some out
+    chosen: whether the recipe left some classes out
     """
 
     names: tuple[str, ...]
@@ -33,9 +33,9 @@ class Classes:
     chosen: bool = False
 
     def choose(self, wanted: Sequence[str | int] | None, dataset: str, least: int = 2) -> "Classes":
-        """Only the classes `wanted` (names, or indices among all), in that order; None keeps all.
+        """Select the classes `wanted` (names or indices), in that order; None keeps all.
 
-        SourceError where fewer than `least` are left.
+        Raises SourceError if fewer than `least` remain.
         """
         if wanted is None:
             picked = list(range(len(self.names)))
@@ -75,9 +75,9 @@ class Classes:
         return int(wanted)
 
     def positions(self, labels: "pa.ChunkedArray", where: str) -> np.ndarray:
-        """int64 (N,): place of each row's class in `names`; -1 where it has no label or is of a class left out.
+        """Map labels to int64 (N,) positions in `names`; -1 for rows without a label or of a class left out.
 
-        Raises SourceError that names `where` and the row of a label that is of no known class.
+        Raises SourceError with the row and `where` for an unknown label.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -101,7 +101,7 @@ class Classes:
         return positions
 
     def without_label(self, labels: "pa.ChunkedArray") -> dict[str, int]:
-        """How many rows have no label, by what stands there instead; only what occurs."""
+        """Count rows without a label by the value in its place; only values that occur."""
         import pyarrow.compute as pc
 
         marked = pc.sum(pc.equal(labels, UNLABELLED)).as_py() if self.unlabelled else 0
@@ -116,18 +116,20 @@ def _nulls(labels: "pa.ChunkedArray") -> np.ndarray:
 
 
 def classes_of_feature(names: Sequence[str]) -> Classes:
-    """The classes of a ClassLabel column."""
+    """Return the classes of a ClassLabel column."""
     numbers = tuple(range(len(names)))
     return Classes(tuple(names), numbers, numbers, unlabelled=True)
 
 
 def classes_of_values(distinct: Sequence[Any]) -> Classes:
-    """The classes of a column of text, whole numbers or truth values, from the distinct labels of the training split
-    (nulls left out)."""
+    """Return the classes of a text, integer or boolean column.
+
+    distinct: the distinct labels of the training split, without nulls
+    """
     values = sorted(value for value in set(distinct) if value is not None)
     if values and isinstance(values[0], str):
         return Classes(tuple(values), tuple(range(len(values))), tuple(values), unlabelled=False)
-    # -1 marks rows without a label, unless without it there would be no two classes (labels -1 and 1).
+    # -1 marks rows without a label, unless fewer than two classes remain without it (labels -1 and 1).
     others = [value for value in values if value != UNLABELLED]
     unlabelled = len(others) >= 2 and others[0] >= 0 and not isinstance(others[0], bool)
     values = others if unlabelled else values

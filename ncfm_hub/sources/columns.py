@@ -1,4 +1,4 @@
-"""Which column holds the images and which the labels, told by the type of each."""
+"""Find the image column and the label column by their types."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,17 @@ _STRINGS = frozenset({"string", "large_string"})
 
 
 def describe(features: "Features") -> str:
-    """All columns with their types, for example `img: Image, label: ClassLabel of 10`."""
+    """List all columns with their types, for example `img: Image, label: ClassLabel of 10`."""
     return ", ".join(f"{name}: {_kind(feature)}" for name, feature in features.items()) or "none"
 
 
 def image_column(
     features: "Features", wanted: str | None, dataset: str, remedy: str = "pick one with --image-column"
 ) -> str:
-    """The column of images: the one `wanted`, else the only one of type Image. SourceError, which ends in the remedy
-    where none or several could be meant."""
+    """Return the image column: `wanted` if given, else the only one of type Image.
+
+    Raises SourceError, ending in `remedy`, if there is none or several.
+    """
     from datasets import Image
 
     if wanted is not None:
@@ -43,11 +45,12 @@ def image_column(
 def label_column(
     features: "Features", wanted: str | None, dataset: str, remedy: str = "pick one with --label-column"
 ) -> str:
-    """The column of labels: the one `wanted`, else the only ClassLabel, else the only text or integer column, else the
-    only one of truth values.
+    """Return the label column: `wanted` if given, else the only one of the first type that occurs.
 
-    Among several, one that bears a usual name (`label`, `class`, `target` ...) is taken if it is alone in that, even if
-    it holds floats: whole numbers become floats where one is missing. SourceError as for `image_column`.
+    Types are tried in this order: ClassLabel, text or integer, bool. Among several columns, one with a usual name
+        (`label`,
+    `class`, `target` ...) is taken if it is the only one, even if it holds floats: integers become floats where a value
+    is missing. Raises SourceError as `image_column` does.
     """
     if wanted is not None:
         _must_exist(features, wanted, dataset, "--label-column")
@@ -58,7 +61,7 @@ def label_column(
                 f"columns: {describe(features)}"
             )
         return wanted
-    # WebDataset adds columns of its own (`__key__`, `__url__`), which are never labels.
+    # WebDataset adds the columns `__key__` and `__url__`, which are never labels.
     kinds = {name: _label_kind(feature) for name, feature in features.items() if not name.startswith("__")}
     classes = [name for name, kind in kinds.items() if kind == "class"]
     usual = [name for name in classes or kinds if kinds[name] and name.lower() in _LABEL_NAMES]
@@ -109,7 +112,7 @@ def _label_kind(feature: Any) -> str | None:
 
 
 def _holds_bytes(feature: Any) -> bool:
-    """A column of encoded images that nobody marked as Image: binary, or the struct that Image is stored as."""
+    """Return whether a column holds encoded images without being of type Image: binary, or Image's storage struct."""
     from datasets import Value
 
     if isinstance(feature, dict):

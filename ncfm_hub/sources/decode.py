@@ -1,8 +1,8 @@
-"""One encoded image of any mode and size to uint8 of the size wanted.
+"""Decode an image of any mode and size to uint8 at the wanted size.
 
-The orientation in the EXIF data is honoured, transparency is laid on white, 16-bit grey is scaled to 8 bits, floating
-values are taken as 0..1 if none is above 1 and as 0..255 otherwise. The shorter side is resized to the resolution
-(antialiased bicubic), the centre is cut out.
+EXIF orientation is applied, transparency is composed onto white, 16-bit grey is scaled to 8 bits, and floating values
+are read as 0..1 if none is above 1, else as 0..255. The shorter side is resized to the resolution (antialiased
+bicubic), and the centre is cropped.
 """
 
 import io
@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-# Changes whenever the same bytes decode to other pixels: part of the key of everything that is cached.
+# Raise whenever the same bytes decode to other pixels; part of every cache key.
 DECODER_VERSION = 1
-# Formats that are only data; others that Pillow reads start programs (EPS).
+# Formats that are pure data; for others Pillow runs programs (EPS).
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA", "PCX")
 _GREY = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
-_LONGEST = 64  # sides beyond this ratio are cut before resizing: a line of pixels must not become gigabytes
+_LONGEST = 64  # longer sides are cropped before resizing, or a line of pixels could become gigabytes
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -30,20 +30,20 @@ _TURNS = {
 
 
 class Undecodable(ValueError):
-    """The bytes are no image that can be used; the text says why."""
+    """An image cannot be decoded; the message says why."""
 
 
 def decodable_suffixes() -> frozenset[str]:
-    """Endings of the names of images that are read, for example `.png`."""
+    """Return the suffixes of image files that can be read, for example `.png`."""
     return frozenset(suffix for suffix, known in Image.registered_extensions().items() if known in _FORMATS)
 
 
 def decode_image(data: bytes | Path, resolution: int, channels: int) -> tuple[np.ndarray, frozenset[str]]:
-    """uint8 (channels, resolution, resolution), and remarks: `grey`, `colour`, `transparent`, `16-bit`.
+    """Return uint8 (channels, resolution, resolution) and remarks: `grey`, `colour`, `transparent`, `16-bit`.
 
-    Raises Undecodable if the bytes are corrupt, truncated, of an unknown format, or hold values that are not numbers.
+    Raises Undecodable if the bytes are corrupt, truncated, of an unknown format, or contain non-finite values.
     """
-    Image.init()  # does its work once
+    Image.init()  # idempotent
     source = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
         with Image.open(source, formats=[known for known in _FORMATS if known in Image.OPEN]) as opened:
@@ -56,17 +56,17 @@ def decode_image(data: bytes | Path, resolution: int, channels: int) -> tuple[np
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         reason = "of no known format" if "cannot identify" in str(error) else str(error) or type(error).__name__
         raise Undecodable(reason) from error
-    except Exception as error:  # damaged bytes trip Pillow in more ways: RuntimeError (AVIF), struct.error
+    except Exception as error:  # Pillow raises more types on damaged bytes: RuntimeError (AVIF), struct.error
         raise Undecodable(f"it is damaged ({error!r})") from error
     pixels = np.asarray(image)
     return (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), remarks
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """A copy turned as the orientation in the EXIF data says, or as it lies where that cannot be read."""
+    """Return a copy rotated by the EXIF orientation, or unchanged if the orientation cannot be read."""
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # of any kind, as nothing checks these data; the pixels are good all the same
+    except Exception:  # EXIF data can be malformed in any way while the pixels are fine
         turn = None
     return image.copy() if turn is None else image.transpose(turn)
 
@@ -81,7 +81,7 @@ def _remarks(image: Image.Image) -> frozenset[str]:
 
 
 def _eight_bit(image: Image.Image, channels: int) -> Image.Image:
-    """Mode RGB or L."""
+    """Convert to mode RGB or L."""
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_scaled(np.asarray(image)))
     if image.mode in _ALPHA or "transparency" in image.info:
@@ -92,7 +92,7 @@ def _eight_bit(image: Image.Image, channels: int) -> Image.Image:
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
-    """16-bit or floating values (H, W) to uint8."""
+    """Convert 16-bit or floating values (H, W) to uint8."""
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
             raise Undecodable("it holds NaN or infinite values")
@@ -107,7 +107,7 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
 
 def _resize(image: Image.Image, resolution: int) -> Image.Image:
-    """Shorter side to `resolution`, centre cut out."""
+    """Resize the shorter side to `resolution` and crop the centre."""
     short, long = sorted(image.size)
     if long > _LONGEST * short:
         image = _centre(image, min(image.width, _LONGEST * short), min(image.height, _LONGEST * short))

@@ -1,4 +1,4 @@
-"""Many images decoded in parallel."""
+"""Decode many images in parallel."""
 
 import os
 from collections import Counter, deque
@@ -18,13 +18,17 @@ from ncfm_hub.utils.progress import Bar
 if TYPE_CHECKING:
     from datasets import Dataset
 
-MOST_DAMAGED = 10  # images that one message names
+MOST_DAMAGED = 10  # images named in one message
 _ROWS_AT_ONCE = 256
 
 
 @dataclass
 class Decoded:
-    """remarks: how often each fell; damaged: why an image cannot be used, by its number among those asked for"""
+    """Result of decoding.
+
+    remarks: number of images per remark
+    damaged: why an image cannot be used, by its position among those requested
+    """
 
     remarks: Counter[str] = field(default_factory=Counter)
     damaged: dict[int, str] = field(default_factory=dict)
@@ -45,8 +49,8 @@ def decode_rows(
 ) -> Decoded:
     """Decode `rows` (N,) of an image column into `out`, uint8 (N, channels, H, W).
 
-    roots: folders that an image stored as a path may lie in
-    at_most: how many images that cannot be used may be met before the rest is not even looked at; None: any number
+    roots: folders that may contain images stored as paths
+    at_most: stop after this many unusable images; None for no limit
     """
     images = split.select_columns([column]).with_format("arrow")
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -54,8 +58,10 @@ def decode_rows(
     found = Decoded()
 
     def go_on(until: int) -> bool:
-        """Collect what was handed out, but for `until`. Taken in order, so that the images in a message are the first
-        bad ones whatever thread met them."""
+        """Collect results until `until` are pending; returns whether to continue.
+
+        In order of submission, so that the reported images do not depend on timing.
+        """
         while len(waiting) > until and (at_most is None or len(found.damaged) < at_most):
             count, future = waiting.popleft()
             found.add(future.result())
@@ -91,7 +97,7 @@ def _decode(stored: Cells, cells: Sequence[Any], start: int, out: np.ndarray) ->
 
 
 def image_roots(place: Place) -> list[Path]:
-    """Where images stored as paths may lie: the folder itself, or the caches of the Hub's clients."""
+    """Return where images stored as paths may lie: the local folder, or the caches of the Hub clients."""
     from datasets import config
     from huggingface_hub import constants
 

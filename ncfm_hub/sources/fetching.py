@@ -1,4 +1,4 @@
-"""Files of a dataset brought here: those of a folder as they lie, those of the Hub through its client's cache."""
+"""Files of a dataset: read in place from a folder, or downloaded through the Hub client's cache."""
 
 import zipfile
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from ncfm_hub.sources.listing import Listed, names_in_archive
 from ncfm_hub.sources.place import Place
 from ncfm_hub.sources.reading import reading
 
-_AT_ONCE = 16  # connections; a file of an image folder is a few kilobytes
+_AT_ONCE = 16  # connections; files of image folders are small
 
 
 def fetch(place: Place, files: Sequence[str]) -> dict[str, Path]:
-    """Where each of the files is on this machine."""
+    """Return the local path of each file, downloading it if necessary."""
     if place.folder is not None:
         return {file: place.folder / file for file in files}
     from huggingface_hub import hf_hub_download
@@ -28,7 +28,7 @@ def fetch(place: Place, files: Sequence[str]) -> dict[str, Path]:
 
 
 def contents(place: Place, listed: Sequence[Listed]) -> dict[Listed, bytes]:
-    """The bytes of small files, some of them in archives."""
+    """Return the bytes of small files, some of them inside archives."""
     where = fetch(place, sorted({one.file for one in listed}))
     return {one: _read(where[one.file], one.member) for one in listed}
 
@@ -41,7 +41,10 @@ def _read(path: Path, member: str | None) -> bytes:
 
 
 def archive_names(place: Place, file: str) -> list[str]:
-    """The files in an archive, of which no more is fetched than their list. SourceError that names the archive."""
+    """Return the files in an archive; on the Hub, only its index is downloaded.
+
+    Raises SourceError naming the archive.
+    """
     if place.folder is not None:
         return names_in_archive(place.folder / file, file, place.dataset)
     from huggingface_hub import HfFileSystem

@@ -1,4 +1,4 @@
-"""What the README of an image folder says of its splits: `configs` with `data_files` or `data_dir`."""
+"""Splits that the README of an image folder declares: `configs` with `data_files` or `data_dir`."""
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ _MAGIC = "*?[{"
 
 
 def given_splits(builder: "DatasetBuilder", images: Sequence[Listed], place: Place) -> dict[str, Places] | None:
-    """The images of each split, with the folders below those that its patterns name; None where nothing names them."""
+    """Return the images of each declared split with their folders below those of its patterns; None without any."""
     from datasets.data_files import sanitize_patterns
 
     patterns = _entry(place.card, str(builder.config.name)).get("data_files")
@@ -33,7 +33,7 @@ def given_splits(builder: "DatasetBuilder", images: Sequence[Listed], place: Pla
 
 
 def wanted_by(builder: "DatasetBuilder", listed: Sequence[Listed], place: Place) -> list[Listed]:
-    """What of the images, or of the files of metadata, a configuration reads: only what lies in its `data_dir`."""
+    """Return the images or metadata files that a configuration reads: those inside its `data_dir`."""
     entry = _entry(place.card, str(builder.config.name))
     folder = PurePosixPath(str(entry.get("data_dir") or "."))
     return [
@@ -49,7 +49,7 @@ def _entry(card: dict[str, Any], config: str) -> dict[str, Any]:
 
 
 def _fixed(pattern: str) -> tuple[str, ...]:
-    """The folders of a pattern before the first that holds a wildcard."""
+    """Return the folders of a pattern before its first wildcard."""
     parts = PurePosixPath(pattern).parts
     first = next((at for at, part in enumerate(parts) if any(mark in part for mark in _MAGIC)), len(parts) - 1)
     return parts[:first]

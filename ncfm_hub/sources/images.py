@@ -1,4 +1,4 @@
-"""Datasets whose rows are files of images, in class folders or named in files of metadata; .zip archives too."""
+"""Image folders: rows are image files, labelled by class folders or metadata files; .zip archives included."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetBuilder, Features
 
 _IMAGE = "image"
-_READER = "image folders 1"  # changes whenever the same files give other rows or labels
+_READER = "image folders 1"  # change whenever the same files give other rows or labels
 
 
 @dataclass(frozen=True)
 class ImageFolder(Opened):
-    """images: all of them
-    rows: those of each split, by number
-    said: what is said of every image, by column: its class folder, and what files of metadata say
+    """An opened image folder.
+
+    images: all images
+    rows: row numbers of each split
+    said: values of each image by column, from its class folder and metadata files
     """
 
     images: Sequence[Listed]
@@ -47,7 +49,7 @@ class ImageFolder(Opened):
 
     def row_name(self, split: str, only: Only | None, row: int, loaded: int) -> str:
         chosen = self._chosen(split, only)
-        # With another number of rows the split was loaded whole.
+        # If the number of rows differs, the split was loaded whole.
         return self.images[(chosen if len(chosen) == loaded else self.rows[split])[row]].name
 
     def files_of(self, split: str) -> set[str]:
@@ -81,15 +83,15 @@ class ImageFolder(Opened):
 
 
 def _path(image: Listed, where: Mapping[str, Path]) -> str:
-    """Of an image in an archive, as `datasets` writes it."""
+    """Return the path of an image, in the notation of `datasets` if it is in an archive."""
     return str(where[image.file]) if image.member is None else f"zip://{image.member}::{where[image.file]}"
 
 
 def open_image_folder(place: Place, builder: "DatasetBuilder | None", label_column: str | None) -> ImageFolder:
-    """Find images, splits and labels. Class folders give the label, unless `label_column` names one of metadata.
+    """Find images, splits and labels. Class folders give the label unless `label_column` names a metadata column.
 
-    builder: that of `datasets` where the README names configurations, which may say what files are of which split
-    SourceError, one line that names a file, where the layout is none that can be read.
+    builder: from `datasets` if the README declares configurations, which may assign files to splits
+    Raises SourceError naming a file if the layout is not supported.
     """
     listed = list_images(place.files, partial(archive_names, place))
     images, metadata = (wanted_by(builder, some, place) for some in listed) if builder else listed
@@ -116,7 +118,7 @@ def open_image_folder(place: Place, builder: "DatasetBuilder | None", label_colu
 def _said(
     images: Sequence[Listed], metadata: Sequence[Listed], place: Place
 ) -> "tuple[dict[str, pa.ChunkedArray], list[str]]":
-    """What files of metadata say of each image, by column, and notes."""
+    """Return the metadata of each image by column, and notes."""
     import pyarrow as pa
 
     if not metadata:
@@ -129,7 +131,7 @@ def _said(
 
 
 def _class_folders(folders: Sequence[str | None], said: Mapping[str, Any]) -> "tuple[str, Any, pa.ChunkedArray]":
-    """Name and kind of a column of labels, and the labels."""
+    """Return the name and type of a label column, and the labels."""
     import pyarrow as pa
     from datasets import ClassLabel
 

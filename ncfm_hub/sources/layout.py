@@ -1,7 +1,6 @@
-"""Which split and which class every image of a folder belongs to, told by the names of folders alone.
+"""Infer the split and class of each image in a folder from folder names alone.
 
-Split folders at the top decide the split, the first folder below them the class. Names further down, and names of
-files, decide nothing.
+Folders at the top name splits, and the first folder below them the class. Deeper folders and file names are ignored.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,16 +12,18 @@ from ncfm_hub.sources.words import is_plain, split_names, split_word
 from ncfm_hub.utils.counting import counted
 
 EXPECTED = "expected train/CLASS/IMAGE and test/CLASS/IMAGE, or CLASS/IMAGE"
-_DATA = "data"  # the one folder that may lie beside others and still hold all splits
+_DATA = "data"  # the only folder that may have siblings and still contain all splits
 _NAMED = 3
 
-Places = list[tuple[int, tuple[str, ...]]]  # images by number, with the folders they lie in, outermost first
+Places = list[tuple[int, tuple[str, ...]]]  # image number and its folders, outermost first
 
 
 @dataclass(frozen=True)
 class Layout:
-    """splits: the images of each, by number
-    classes: the class folder of each image, None for one that lies in none; empty where there are no class folders
+    """An inferred layout.
+
+    splits: image numbers of each split
+    classes: class folder of each image, None for an image outside any; empty if there are no class folders
     notes: what a user should know, such as how many images were left out
     """
 
@@ -32,10 +33,10 @@ class Layout:
 
 
 class Arrangement:
-    """Finds the layout of the images of `dataset`.
+    """Infer the layout of the images of `dataset`.
 
-    labelled: whether labels may come from files of metadata, so that class folders can be missing
-    by_folder: whether class folders are looked for at all
+    labelled: labels may come from metadata files, so class folders are optional
+    by_folder: look for class folders at all
     """
 
     def __init__(self, images: Sequence[Listed], dataset: str, labelled: bool, by_folder: bool = True) -> None:
@@ -43,7 +44,7 @@ class Arrangement:
         self._notes: list[str] = []
 
     def guess(self) -> Layout:
-        """The layout by the names of folders. SourceError where it is none, or could be read in two ways."""
+        """Infer the layout from folder names. Raises SourceError if it is unsupported or ambiguous."""
         places = self._unwrapped([(number, image.place.parts[:-1]) for number, image in enumerate(self._images)])
         words = self._split_folders(_by_top(places))
         if not words:
@@ -60,12 +61,15 @@ class Arrangement:
         return self.given(splits)
 
     def given(self, splits: dict[str, Places]) -> Layout:
-        """The layout of known splits, each with the folders of its images below its own. SourceError as `guess`."""
+        """Return the layout for known splits, given each image's folders below its split.
+
+        Raises SourceError as `guess` does.
+        """
         classes = self._classes(_without_wrapper(splits))
         return Layout({name: [n for n, _ in places] for name, places in splits.items()}, classes, tuple(self._notes))
 
     def _unwrapped(self, places: Places) -> Places:
-        """Without the folder that holds everything, or that is called `data` and holds the splits."""
+        """Strip a folder that contains everything, or one called `data` that contains the splits."""
         tops = _by_top(places)
         wrapper, inside = next(iter(tops.items()))
         if len(tops) == 1 and wrapper and not split_word(wrapper) and all(folders for _, folders in inside):
@@ -77,20 +81,20 @@ class Arrangement:
         return tops[data]
 
     def _split_folders(self, tops: dict[str, Places]) -> dict[str, str]:
-        """The top folders that are splits, with the word in each that says so; none where all of them are classes."""
+        """Return the top-level folders that are splits, each with its split word; empty if all of them are classes."""
         words = {top: word for top in tops if (word := split_word(top))}
         plain = {top: word for top, word in words.items() if is_plain(top)}
         found = plain or words
         others = [top for top in tops if top and top not in found]
         deep = {top for top, inside in tops.items() if any(folders for _, folders in inside)}
         several = len(set(found.values())) > 1
-        if not deep & set(found):  # they hold images themselves
+        if not deep & set(found):  # they contain images directly
             if plain and self._labelled and (several or not others):
                 return plain
             if plain and not others:
                 raise self._error(f"no class folder holds {self._list([n for top in plain for n, _ in tops[top]])}")
             if not found or not (deep or (self._labelled and not others)):
-                return {}  # the classes "train" or "crash test" among others
+                return {}  # class names such as "train" or "crash test"
         elif plain and (several or not others):
             return plain
         elif not plain and (_alike(tops, words, others) if several else not others):
@@ -98,7 +102,7 @@ class Arrangement:
         raise self._unclear(found, others)
 
     def _classes(self, splits: dict[str, Places]) -> dict[int, str | None]:
-        """The class folder of each image. SourceError where some lie in none, or at another depth than the rest."""
+        """Return the class folder of each image. Raises SourceError if only some have one, or depths differ."""
         foldered = [places for places in splits.values() if any(folders for _, folders in places)]
         stray = [number for places in foldered or splits.values() for number, folders in places if not folders]
         names = {folders[0] for places in foldered for _, folders in places if folders}
@@ -144,7 +148,7 @@ class Arrangement:
 
 
 def _by_top(places: Places) -> dict[str, Places]:
-    """Images by their outermost folder, which is taken away; those in none under an empty name."""
+    """Group images by their outermost folder, which is stripped; images in no folder come under an empty name."""
     tops: dict[str, Places] = {}
     for number, folders in places:
         tops.setdefault(folders[0] if folders else "", []).append((number, folders[1:]))
@@ -152,7 +156,7 @@ def _by_top(places: Places) -> dict[str, Places]:
 
 
 def _without_wrapper(splits: dict[str, Places]) -> dict[str, Places]:
-    """Without a folder between a split and its classes (train/images/CLASS), where every split has just one."""
+    """Strip a folder between split and classes (train/images/CLASS) if every split has exactly one."""
     tops = {name: _by_top(places) for name, places in splits.items() if any(folders for _, folders in places)}
     wrapped = all(len(by) == 1 and all(folders for _, folders in next(iter(by.values()))) for by in tops.values())
     if not tops or not wrapped:
@@ -161,7 +165,7 @@ def _without_wrapper(splits: dict[str, Places]) -> dict[str, Places]:
 
 
 def _alike(tops: dict[str, Places], splits: Collection[str], others: Collection[str]) -> bool:
-    """Whether folders hold the same class folders, which no other one holds."""
+    """Return whether the split folders share the same class folders, which no other folder contains."""
     inside = {top: set(_by_top(_without_wrapper({top: tops[top]})[top])) for top in [*splits, *others]}
     known = [inside[split] for split in splits]
     return all(one == known[0] for one in known) and not any(inside[other] & known[0] for other in others)

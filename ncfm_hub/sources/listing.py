@@ -1,4 +1,4 @@
-"""The images of a folder or repository, one by one, those inside .zip files too; nothing is decoded."""
+"""List the images of a folder or repository, including those in .zip archives, without decoding."""
 
 import os
 import zipfile
@@ -13,19 +13,19 @@ from ncfm_hub.sources.decode import decodable_suffixes
 from ncfm_hub.sources.words import split_word
 
 METADATA_NAMES = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
-# Images that cannot be decoded (everywhere) count too: one that is passed over would be left out without a word.
+# Formats that cannot be decoded on every machine are listed too, so that they are reported, not silently dropped.
 _OTHER_IMAGES = frozenset({".avif", ".heic", ".heif", ".psd", ".eps"})
 _ARCHIVE = ".zip"
 
 
 @dataclass(frozen=True)
 class Listed:
-    """An image, or a file of metadata.
+    """An image or a metadata file.
 
-    place: where it counts as lying. The content of an archive lies where the archive does; one named like a split
-        ("train.zip") is a folder of that name.
-    file: the file that holds it, as a path in the dataset
-    member: its name in that file, an archive; None if it is that file
+    place: logical path. The content of an archive counts as being in the archive's folder; an archive named like a
+        split ("train.zip") counts as a folder of that name
+    file: path in the dataset of the file that contains it
+    member: its name inside that archive; None if it is the file itself
     """
 
     place: PurePosixPath
@@ -34,15 +34,18 @@ class Listed:
 
     @property
     def name(self) -> str:
-        """As a user can find it."""
+        """Name that helps a user find it."""
         return self.file if self.member is None else f"{self.file}/{self.member}"
 
 
 def list_images(files: Sequence[str], names_in: Callable[[str], list[str]]) -> tuple[list[Listed], list[Listed]]:
-    """(images, files of metadata) in the order of `files`. names_in: the names of all files in an archive."""
+    """Return (images, metadata files) in the order of `files`.
+
+    names_in: returns the names of all files in an archive
+    """
     images, metadata = [], []
     for listed in _all(files, names_in):
-        if any(part.startswith((".", "__")) for part in listed.place.parts):  # hidden, or left by a program (__MACOSX)
+        if any(part.startswith((".", "__")) for part in listed.place.parts):  # hidden, or made by a program (__MACOSX)
             continue
         if listed.place.name in METADATA_NAMES:
             metadata.append(listed)
@@ -52,7 +55,7 @@ def list_images(files: Sequence[str], names_in: Callable[[str], list[str]]) -> t
 
 
 def holds_images(files: Sequence[str]) -> bool:
-    """Whether there is an image, or an archive that may hold some."""
+    """Return whether there is an image, or an archive that may contain one."""
     wanted = _image_suffixes() | {_ARCHIVE}
     return any(PurePosixPath(file).suffix.lower() in wanted for file in files)
 
@@ -73,7 +76,7 @@ def _all(files: Sequence[str], names_in: Callable[[str], list[str]]) -> Iterator
 
 
 def names_in_archive(opened: Any, name: str, dataset: str) -> list[str]:
-    """The files in a .zip archive, given as a path or an open file. SourceError that names the archive."""
+    """Return the files in a .zip archive, given as a path or an open file. Raises SourceError naming the archive."""
     try:
         with zipfile.ZipFile(opened) as archive:
             return [member for member in archive.namelist() if not member.endswith("/")]
@@ -82,9 +85,9 @@ def names_in_archive(opened: Any, name: str, dataset: str) -> list[str]:
 
 
 def local_files(folder: Path, dataset: str) -> list[str]:
-    """The files of a folder as paths in it, hidden ones left out, always in one order. Linked folders are followed.
+    """Return the files of a folder as relative paths in a fixed order, without hidden ones. Follows linked folders.
 
-    SourceError for a link to a folder outside, as nobody asked for what lies there, and for one that goes in circles.
+    Raises SourceError for a link that leaves the folder, since its content was not asked for, and for circular links.
     """
     found = []
     for parent, folders, files in os.walk(folder, followlinks=True):

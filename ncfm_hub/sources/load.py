@@ -1,4 +1,4 @@
-"""From the `source` section of a recipe to its images, read whole."""
+"""Read a recipe's `source` section into images, completely."""
 
 import dataclasses
 import hashlib
@@ -21,19 +21,20 @@ from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
 from ncfm_hub.utils.progress import Progress, Silent
 from ncfm_hub.utils.waiting import patient
 
-_MOST_DISTINCT = 0.75  # labels a row; above, most labels stand in one row only
-_NAMED = 10  # classes that a line names
+_MOST_DISTINCT = 0.75  # distinct labels per row; above this, most labels occur once
+_NAMED = 10  # classes named in a message
 _LONGEST = 40
 
 
 def inspect_source(
     spec: SourceRecipe, *, token: str | None = None, least_classes: int = 2, test: TestSplit = "required"
 ) -> SourceInfo:
-    """Find a source, pin its revision, and settle columns, splits and classes; no image is read or decoded.
+    """Find a source, pin its revision, and determine columns, splits and classes; reads no images.
 
-    test: what is asked of the test split
-    On the Hub a handful of small requests. Raises SourceError, one line that says what to do, also where fewer classes
-    are left than a classifier needs.
+    Takes a few small requests on the Hub.
+
+    test: how the test split is used
+    Raises SourceError with a remedy, also if fewer than `least_classes` classes remain.
     """
     return _inspect(spec, token, test, least_classes)[0]
 
@@ -45,11 +46,11 @@ def load_source(
     progress: Progress | None = None,
     test: TestSplit = "required",
 ) -> Source:
-    """Read a source whole: uint8 images of train and test split, from the cache of decoded sources where it can be.
+    """Read a source: uint8 images of the training and test split, from the cache of decoded sources if possible.
 
-    test: what is asked of the test split; one that is not required may also be without a labelled image
-    Raises SourceError, one line, naming split, row and class of an image that cannot be used, and any class that has
-    no image in the training split.
+    test: how the test split is used; unless required, it may be missing or contain no labelled image
+    Raises SourceError naming split, row and class of an unusable image, or a class without images in the training
+    split.
     """
     progress = progress or Silent()
     with patient(progress):
@@ -63,7 +64,7 @@ def _load(spec: SourceRecipe, token: str | None, test: TestSplit, progress: Prog
     progress.note(_class_line(info))
     path = cache.cache_path(info.fingerprint)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):  # of several processes one decodes, the others read what it wrote
+    with FileLock(f"{path}.lock"):  # one process decodes, the others read its result
         found = cache.load(path)
         if found is None:
             if path.exists():
@@ -125,7 +126,7 @@ def _inspect(
 
 
 def _check_no_file_in_both(opened: Opened, train: str, test: str | None) -> None:
-    """SourceError where a README or a link puts a file into both parts."""
+    """Raise SourceError if a README or a link puts a file into both splits."""
     if test is None or split_of(train) == split_of(test):
         return
     shared = opened.files_of(split_of(train)) & opened.files_of(split_of(test))
@@ -137,7 +138,7 @@ def _check_no_file_in_both(opened: Opened, train: str, test: str | None) -> None
 
 
 def _counts(opened: Opened, splits: Collection[str], labels: str) -> dict[str, int | None]:
-    """The number of rows of each split; of a folder always, as it costs no download."""
+    """Return the number of rows of each split; always known for a folder, where counting needs no download."""
     local = opened.place.folder is not None
     return {
         split: row_count(opened, split, labels) if local and rows is None and split in splits else rows
@@ -146,7 +147,7 @@ def _counts(opened: Opened, splits: Collection[str], labels: str) -> dict[str, i
 
 
 def _all_classes(opened: Opened, split: str, column: str) -> Classes:
-    """Those before any choice. SourceError for a column that tells rows apart, not classes."""
+    """Return all classes before selection. Raises SourceError for a column that identifies rows rather than classes."""
     feature: Any = opened.features[column]
     if hasattr(feature, "names"):
         return classes_of_feature(feature.names)
@@ -168,7 +169,7 @@ def _class_line(info: SourceInfo) -> str:
 
 
 def _fingerprint(info: SourceInfo, opened: Opened, skip_damaged: bool) -> str:
-    """Digest of everything that determines the tensors."""
+    """Return the digest of everything that determines the tensors."""
     parts = (
         opened.place.identity,
         info.config,

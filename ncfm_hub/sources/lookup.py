@@ -1,4 +1,4 @@
-"""Asking the Hub who we are and at which commit a dataset stands; its refusals as one readable line."""
+"""Ask the Hub for the user's name and a dataset's commit; errors as one readable line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,18 +9,18 @@ from ncfm_hub.utils.waiting import is_unreachable, patient
 
 
 class NotAvailable(SourceError):
-    """A dataset that the Hub has not, or hides, or a Hub that cannot be asked: not one that is merely busy."""
+    """The Hub lacks or hides a dataset, or cannot be reached; not raised for a Hub that is merely busy."""
 
 
 def current_token(token: str | None) -> str | None:
-    """The token given, else the one that the Hub's client finds (HF_TOKEN, `hf auth login`)."""
+    """Return the given token, else the one that the Hub client finds (HF_TOKEN, `hf auth login`)."""
     from huggingface_hub import get_token
 
     return token or get_token()
 
 
 def user_name(token: str) -> str:
-    """The account that a token belongs to. SourceError if it is refused."""
+    """Return the account of a token. Raises SourceError if the token is rejected."""
     from huggingface_hub import HfApi
 
     with hub_errors("the account of the token"):
@@ -28,9 +28,9 @@ def user_name(token: str) -> str:
 
 
 def pin(dataset: str, revision: str | None, token: str | None) -> tuple[str, tuple[str, ...]]:
-    """The commit (40 hex digits) at which `dataset` stands, or `revision` of it stands, now; and its files.
+    """Return the current commit (40 hex digits) of `dataset` or of its `revision`, and its files.
 
-    Raises SourceError where the dataset or the revision is missing, private, or gated without access.
+    Raises SourceError if the dataset or revision is missing, private, or gated without access.
     """
     from huggingface_hub import HfApi
 
@@ -46,15 +46,14 @@ def pin(dataset: str, revision: str | None, token: str | None) -> tuple[str, tup
 
 @contextmanager
 def quiet_clients() -> Iterator[None]:
-    """Keep `datasets` and `huggingface_hub` from drawing bars, logging advice and counting what is opened; as it was
-    before, afterwards."""
+    """Silence progress bars, log messages and usage counting of `datasets` and `huggingface_hub` inside the context."""
     import datasets
     import huggingface_hub.utils as hub
 
     bars = (datasets.is_progress_bar_enabled(), not hub.are_progress_bars_disabled())
     levels = (datasets.logging.get_verbosity(), hub.logging.get_verbosity())
     counts = datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # a call to a server of its own, of seconds without a network
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # a request to a further server, which takes seconds offline
     datasets.disable_progress_bars()
     hub.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
@@ -73,7 +72,7 @@ def quiet_clients() -> Iterator[None]:
 
 @contextmanager
 def hub_errors(what: str, revision: str | None = None) -> Iterator[None]:
-    """Bound how long the Hub is waited for, and turn what its clients raise into a SourceError that names `what`."""
+    """Limit how long to wait for the Hub, and turn its client's errors into a SourceError that names `what`."""
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
     try:

@@ -1,4 +1,4 @@
-"""Files that say something of each image of a folder: metadata.csv, metadata.jsonl and metadata.parquet."""
+"""Metadata files of an image folder: metadata.csv, metadata.jsonl and metadata.parquet."""
 
 import io
 import posixpath
@@ -18,10 +18,10 @@ _FILE = "file_name"
 def read_metadata(
     contents: Mapping[Listed, bytes], places: Collection[PurePosixPath], dataset: str
 ) -> "tuple[pa.Table, dict[PurePosixPath, int], int]":
-    """All columns but that of file names, the row of each image by its place, one of `places`, and how many rows name
-    no image.
+    """Return all columns but file names, the row of each image by its path, and the number of rows without an image.
 
-    SourceError, one line that names the file, for one that cannot be read or names an image twice.
+    places: paths of the images
+    Raises SourceError naming a file that is unreadable or names an image twice.
     """
     import pyarrow as pa
 
@@ -51,7 +51,7 @@ def read_metadata(
 
 
 def _parse(suffix: str, data: bytes) -> "pa.Table":
-    """Types are told by the whole file; an empty field is a null."""
+    """Parse a file; types are inferred from all rows, and empty fields are null."""
     from pyarrow import csv, json, parquet
 
     whole = max(len(data), 1)

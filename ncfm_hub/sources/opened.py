@@ -1,4 +1,4 @@
-"""A dataset whose layout is known and whose images need not be here yet."""
+"""A dataset whose layout is known and whose images may not be downloaded yet."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset, Features
 
-Only = tuple[str, Sequence[int | str]]  # a label column, and the values wanted of it
+Only = tuple[str, Sequence[int | str]]  # a label column and the wanted values
 
 
 @dataclass(frozen=True)
 class Opened(ABC):
-    """What a place holds.
+    """An opened dataset.
 
-    config: the name of the configuration
-    splits: every split with its number of rows, None where nobody has said it
-    notes: what a user should know of the layout
-    reader: version of what finds rows and labels, where that is ours and not that of `datasets`
+    config: name of the configuration
+    splits: number of rows of each split, None if unknown
+    notes: what a user should know about the layout
+    reader: version of the code that finds rows and labels, if it is not that of `datasets`
     """
 
     place: Place
@@ -33,16 +33,16 @@ class Opened(ABC):
 
     @abstractmethod
     def stream_labels(self, split: str, column: str) -> Iterator["pa.ChunkedArray"]:
-        """A label column in parts, read without its images where the files allow it."""
+        """Yield a label column in chunks, without reading images if the file format allows it."""
 
     @abstractmethod
     def load(self, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> dict[str, "Dataset"]:
-        """Fetch `splits` with these columns, and `only` the rows that match where the files allow it."""
+        """Download `splits` with these columns, and only the rows that match `only` if the file format allows it."""
 
     @abstractmethod
     def row_name(self, split: str, only: Only | None, row: int, loaded: int) -> str:
-        """How a user finds a row of a split that `load` gave for `only`, with `loaded` rows."""
+        """Return a name that helps a user find a row of a split that `load` returned for `only`, with `loaded` rows."""
 
     @abstractmethod
     def files_of(self, split: str) -> set[str]:
-        """Where the rows of a split come from: files, or members of them; links are followed."""
+        """Return the files or archive members that the rows of a split come from, links resolved."""

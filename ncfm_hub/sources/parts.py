@@ -1,4 +1,4 @@
-"""The images of both parts of a source decoded: those to train on, and those to measure on."""
+"""Decode the images of both parts of a source: those for training and those for testing."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from ncfm_hub.utils.progress import Progress
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_NAMED = 3  # damaged images that are left out, in a note
+_NAMED = 3  # skipped images named in a note
 
 
 def read_parts(
     info: SourceInfo, opened: Opened, classes: Classes, skip_damaged: bool, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(tensors, facts) of both parts; of a test part without a labelled image only a note.
+    """Return (tensors, facts) of both parts; a test part without labelled images only gives a note.
 
-    SourceError that names all damaged images, ten at most, unless they are to be left out.
+    Raises SourceError naming up to ten damaged images, unless `skip_damaged`.
     """
     return _Reading(info, opened, classes, skip_damaged, progress).read()
 
@@ -39,7 +39,7 @@ class _Reading:
         self._info, self._opened, self._classes = info, opened, classes
         self._skip_damaged, self._progress = skip_damaged, progress
         self._parts = {"train": info.train_split} | ({"test": info.test_split} if info.test_split else {})
-        # The rows of a slice are counted before those of other classes are left out.
+        # A slice counts rows before other classes are left out.
         whole = any(map(is_slice, self._parts.values())) or not classes.chosen
         self._only: Only | None = None if whole else (info.label_column, classes.values)
         self._notes: list[str] = []
@@ -60,7 +60,7 @@ class _Reading:
             except NoImages:
                 if role == "train":
                     raise
-                # Without the dataset's place: the cache gives these notes to copies of it elsewhere, too.
+                # Does not name the dataset's path, since the cache shares these notes with other copies.
                 self._notes.append(f"split {part!r}: there is no labelled image, and nothing is measured")
                 continue
             tensors |= {f"{role}_images": images, f"{role}_labels": labels}
@@ -69,7 +69,7 @@ class _Reading:
         return tensors, {"notes": self._notes, "rows": self._rows}
 
     def _read_part(self, role: str, part: str) -> tuple[Any, Any]:
-        """(images, labels) of one part; the images of classes left out are not even decoded."""
+        """Return (images, labels) of one part; images of classes left out are not decoded."""
         import torch
 
         info = self._info
@@ -95,7 +95,7 @@ class _Reading:
         return torch.from_numpy(images), torch.from_numpy(positions[rows])
 
     def _load(self, part: str) -> tuple["Dataset", int]:
-        """The rows of a part, and the number of its first row in the split."""
+        """Return the rows of a part, and the number of its first row in the split."""
         info, split = self._info, split_of(part)
         whole = load_splits(self._opened, (split,), (info.image_column, info.label_column), self._only)[split]
         if not is_slice(part):
@@ -136,7 +136,7 @@ class _Reading:
 
 
 def unlabelled_note(without: Mapping[str, int], where: str) -> str:
-    """How many rows are left out as they have no label. without: their number, by what stands in its place."""
+    """Return a note on rows left out for lack of a label. without: their number, by the value in its place."""
     count = sum(without.values())
     marks = " or ".join(without)
     return (
@@ -146,7 +146,10 @@ def unlabelled_note(without: Mapping[str, int], where: str) -> str:
 
 
 def _check_counts(info: SourceInfo, labels: Any, role: str, split: str) -> list[str]:
-    """Notes on classes without an image. SourceError if the split is empty, or a class of the training split."""
+    """Return notes on classes without an image.
+
+    Raises SourceError if the split, or a class of the training split, is empty.
+    """
     if len(labels) == 0:
         raise NoImages(info.dataset, split)
     counts = np.bincount(labels.numpy(), minlength=len(info.class_names))

@@ -1,4 +1,4 @@
-"""What `source.dataset` names: a repository pinned to a commit, or a local folder known by its content."""
+"""Resolve `source.dataset`: a repository pinned to a commit, or a local folder identified by its content."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from ncfm_hub.utils.files import sha256_file
 from ncfm_hub.utils.places import LOCAL_SOURCE
 
 _USER = "{user}"
-HUB = "hf://datasets/"  # before an id: on the Hub, whatever folder here bears that name
+HUB = "hf://datasets/"  # prefix of an id: on the Hub, even if a local folder has that name
 PACKAGED_NAME = "digits (packaged with ncfm-hub)"
 
 
 class LicenseTerms(TypedDict):
-    """What a card says of its licence: an id, and for one without an id of its own a name and a link."""
+    """A card's licence: an id, and a name and link for a licence without an id."""
 
     license: str | None
     license_name: str | None
@@ -28,15 +28,15 @@ class LicenseTerms(TypedDict):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a source is, and as what.
+    """Where a source is.
 
-    dataset: as people should read it (Hub id, or the folder as the user named it)
-    loadable: as `datasets` takes it
+    dataset: as shown to people (Hub id, or the folder as the user named it)
+    loadable: as passed to `datasets`
     folder: the local folder, None on the Hub
     revision: the commit on the Hub, None for a folder
-    identity: what changes whenever the content does
-    card: the YAML header of its README
-    files: paths of all its files, hidden ones of a folder left out
+    identity: changes whenever the content does
+    card: YAML header of its README
+    files: paths of all its files; hidden files of a folder are left out
     """
 
     dataset: str
@@ -51,7 +51,7 @@ class Place:
 
     @property
     def license_terms(self) -> LicenseTerms:
-        """The licence, its name and its link as the card states them; several are joined."""
+        """Return licence, name and link as stated in the card; several are joined."""
         return {
             "license": self._stated("license"),
             "license_name": self._stated("license_name"),
@@ -60,7 +60,7 @@ class Place:
 
     @property
     def citation(self) -> str | None:
-        """The citation in the card's header, where there is one."""
+        """Return the citation in the card's header, if any."""
         info = self.card.get("dataset_info")
         for holder in [self.card, *(info if isinstance(info, list) else [info])]:
             if isinstance(holder, dict) and isinstance(holder.get("citation"), str) and holder["citation"].strip():
@@ -74,14 +74,14 @@ class Place:
 
 
 def packaged_digits() -> Path:
-    """The folder of the handwritten digits that ship with the package, in the layout of a Hub repository."""
+    """Return the folder of the handwritten digits included in the package, in the layout of a Hub repository."""
     return Path(__file__).resolve().parents[1] / "data" / "digits"
 
 
 def locate(spec: SourceRecipe, token: str | None = None) -> Place:
-    """Find the source: one call to the Hub that pins the revision, one for its card; none for a folder.
+    """Find the source: on the Hub one request to pin the revision and one for the card; none for a folder.
 
-    Raises SourceError where it is missing, private, gated, or the Hub cannot be reached.
+    Raises SourceError if it is missing, private or gated, or the Hub cannot be reached.
     """
     dataset = spec.dataset
     if dataset.startswith(LOCAL_SOURCE):
@@ -103,7 +103,7 @@ def locate(spec: SourceRecipe, token: str | None = None) -> Place:
 
 
 def _digits(spec: SourceRecipe, token: str | None) -> Place:
-    """The user's own copy of the digits, else, said in a note, the packaged one."""
+    """Return the user's own copy of the digits, else the packaged one, with a note."""
     token = current_token(token)
     why = "no Hub token found"
     if token is not None:
@@ -116,7 +116,7 @@ def _digits(spec: SourceRecipe, token: str | None) -> Place:
 
 
 def _of_user(dataset: str, token: str | None) -> str:
-    """The id of a dataset in the namespace of whoever the token is of."""
+    """Return a dataset's id in the namespace of the token's owner."""
     if token is None:
         raise SourceError(f"dataset {dataset}: {_USER} needs a token; log in with `hf auth login`")
     return dataset.replace(_USER, user_name(token))
@@ -125,7 +125,7 @@ def _of_user(dataset: str, token: str | None) -> str:
 def _on_the_hub(dataset: str, wanted: str | None, token: str | None) -> Place:
     revision, files = pin(dataset, wanted, token)
     card = _hub_card(dataset, revision, token)
-    # `hf://` keeps `datasets` from mistaking a folder of the same name, made meanwhile, for the repository.
+    # `hf://` keeps `datasets` from mistaking a local folder of the same name for the repository.
     identity = f"hub:{dataset}@{revision}"
     return Place(dataset, f"{HUB}{dataset}", None, revision, identity, card, token, files)
 
@@ -146,7 +146,7 @@ def _folder(folder: Path, dataset: str, revision: str | None, notes: tuple[str, 
 
 
 def _content(folder: Path, files: Sequence[str], dataset: str) -> str:
-    """A digest of the names and bytes of the files of a folder."""
+    """Return a digest of the names and bytes of a folder's files."""
     if not files:
         raise SourceError(
             f"the folder {dataset} is empty; expected a dataset as on the Hub (README.md, parquet, images)"
@@ -167,7 +167,7 @@ def _hub_card(dataset: str, revision: str, token: str | None) -> dict[str, Any]:
     with quiet_clients(), hub_errors(f"dataset {dataset}", revision):
         try:
             path = hf_hub_download(dataset, "README.md", repo_type="dataset", revision=revision, token=token)
-        except RemoteEntryNotFoundError:  # one that is only not in the cache either is not known to be missing
+        except RemoteEntryNotFoundError:  # a file missing from the local cache only may exist on the Hub
             return {}
     return _header(Path(path), dataset)
 
@@ -177,7 +177,7 @@ def _header(readme: Path, dataset: str) -> dict[str, Any]:
     from huggingface_hub import DatasetCard
 
     try:
-        with quiet_clients():  # a README may well have no header
+        with quiet_clients():  # a README need not have a header
             return DatasetCard(readme.read_text(encoding="utf-8"), ignore_metadata_errors=False).data.to_dict()
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise SourceError(f"{dataset}: the YAML header of its README.md cannot be read") from error

@@ -1,4 +1,4 @@
-"""Splits of a dataset: which there are, their labels, their rows."""
+"""Splits of a dataset: their names, labels and rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _TABLES = frozenset({".parquet", ".arrow", ".tar"})
 
 
 def open_dataset(place: Place, config: str | None, label_column: str | None = None) -> Opened:
-    """Read the layout: features, splits and the labels of image folders; no image. SourceError says what is wrong."""
+    """Read the layout: features, splits and labels of image folders, but no images. Raises SourceError."""
     if (
         config is None
         and not place.card.get("configs")
@@ -35,13 +35,13 @@ def open_dataset(place: Place, config: str | None, label_column: str | None = No
 
 
 def _holds_tables(files: Sequence[str]) -> bool:
-    """Whether there is a file that may hold rows with images in them."""
+    """Return whether there is a file that may contain rows with images."""
     paths = [PurePosixPath(file) for file in files]
     return any(path.suffix.lower() in _TABLES and path.name not in METADATA_NAMES for path in paths)
 
 
 def label_counts(opened: Opened, split: str, column: str) -> Counter[Any]:
-    """How often each label of a column occurs, nulls left out. SourceError for one that cannot be a label."""
+    """Count each label of a column, without nulls. Raises SourceError for a value that cannot be a label."""
     found: Counter[Any] = Counter()
     for labels in opened.stream_labels(split, column):
         for one in labels.value_counts().to_pylist():
@@ -57,14 +57,14 @@ def label_counts(opened: Opened, split: str, column: str) -> Counter[Any]:
 
 
 def row_count(opened: Opened, split: str, column: str) -> int:
-    """The number of rows of a split, by one of its columns."""
+    """Return the number of rows of a split, counted in one of its columns."""
     return sum(len(labels) for labels in opened.stream_labels(split, column))
 
 
 def load_splits(
     opened: Opened, splits: Sequence[str], columns: Sequence[str], only: Only | None
 ) -> dict[str, "Dataset"]:
-    """What `Opened.load` gives. SourceError for a split that has no row."""
+    """Return the result of `Opened.load`. Raises SourceError for a split without rows."""
     found = opened.load(splits, columns, only)
     for split in splits:
         if split not in found:
@@ -73,12 +73,12 @@ def load_splits(
 
 
 class NoImages(SourceError):
-    """A split from which nothing can be used."""
+    """A split contains no usable image."""
 
     def __init__(self, dataset: str, split: str) -> None:
         super().__init__(f"{dataset}, split {split!r}: there is no labelled image of the classes wanted")
 
 
 def labels_of(split: "Dataset", column: str) -> "pa.ChunkedArray":
-    """One column as it is stored."""
+    """Return a column as stored."""
     return split.select_columns([column]).with_format("arrow")[:][column]

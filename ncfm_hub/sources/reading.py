@@ -1,4 +1,4 @@
-"""What goes wrong while files of a dataset are read, as one readable line."""
+"""Turn errors while reading a dataset's files into one readable line."""
 
 import zipfile
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from ncfm_hub.utils.hub_client import cause_of
 
 @contextmanager
 def reading(place: Place) -> Iterator[None]:
-    """What `datasets` raises on files that it cannot use, as a SourceError."""
+    """Turn errors of `datasets` on unusable files into a SourceError."""
     from datasets.exceptions import DatasetsError
 
     with quiet_clients(), hub_errors(f"dataset {place.dataset}", place.revision):
@@ -33,6 +33,6 @@ def reading(place: Place) -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     while error.__cause__ is not None and not isinstance(error.__cause__, SourceError):
-        error = error.__cause__  # the reason, below what `datasets` wrapped around it
+        error = error.__cause__  # the cause, which `datasets` wraps
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Rows of a split by the class of their label, in one pass over the labels however many classes there are.
+"""Row numbers by class, in one pass over the labels.
 
 Legend: N labels, int64 (N,), each a position among C classes.
 """
@@ -9,13 +9,13 @@ import torch
 
 
 def rows_by_class(labels: torch.Tensor, classes: int) -> list[torch.Tensor]:
-    """Row numbers (int64) of every class, each in the split's order."""
+    """Return the row numbers (int64) of each class, in the split's order."""
     counts = labels.bincount(minlength=classes).tolist()
     return list(labels.argsort(stable=True).split(counts))[:classes]
 
 
 def rows_of(labels: torch.Tensor, chosen: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Row numbers (n,) of the chosen classes, in the split's order, and where each one's class is among the chosen."""
+    """Return the row numbers (n,) of the chosen classes, in the split's order, and each row's position in `chosen`."""
     wanted = torch.tensor(chosen)
     place = torch.full((int(torch.cat([labels, wanted]).max()) + 1,), -1)
     place[wanted] = torch.arange(len(wanted))

@@ -1,4 +1,4 @@
-"""A small set that others made from a source: the images of one split, their labels as the source counts them."""
+"""A third-party distilled dataset: the images of one split, with labels numbered as in the source."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -31,18 +31,18 @@ _SOFT = "soft_label"
 def load_labelled_images(
     dataset: str, revision: str | None, source: SourceInfo, *, token: str | None, progress: Progress
 ) -> "tuple[ImageSet, torch.Tensor | None]":
-    """The images of a dataset made from `source`, brought to its size and channels, and soft labels where it has them.
+    """Load a dataset made from `source`, at the source's size and channels, with soft labels if it has them.
 
-    Its split `train` is read, or the only one, and the columns called as in the source, or the only ones of their kind.
-    Classes are told by name, or by the source's own numbers where the labels are numbers, or texts of them. Soft
-    labels: a column `soft_label` of C probabilities, float32 (N, C), in the source's order of classes. Raises
-    SourceError where columns, classes or probabilities do not fit the source.
+    Reads the split `train`, or the only split, and the columns named as in the source, or the only ones of their type.
+    Classes are matched by name, or by the source's numbers if labels are numbers or numeric texts. Soft labels are a
+    column `soft_label` of C probabilities in the source's order of classes, returned as float32 (N, C).
+    Raises SourceError if columns, classes or probabilities do not match the source.
     """
     import torch
 
     place = locate(SourceRecipe(dataset=dataset, revision=revision), token)
     opened = open_dataset(place, None)
-    # Of several columns the one that is called as in the source.
+    # Among several columns, the one named as in the source.
     images, labels = (
         pick(opened.features, name if name in opened.features else None, dataset, f"the source's is called {name!r}")
         for pick, name in ((image_column, source.image_column), (label_column, source.label_column))
@@ -91,12 +91,12 @@ def _classes(opened: Opened, split: str, column: str) -> Classes:
 
 
 def _order(classes: Classes, source: SourceInfo, dataset: str) -> np.ndarray:
-    """int64: the source's position of each of a set's classes."""
+    """Return the source's position of each class of the dataset, int64."""
     known = {name: position for position, name in enumerate(source.class_names)}
     if set(classes.names) == set(known):
         return np.array([known[name] for name in classes.names])
     numbers = {str(number): position for position, number in enumerate(source.class_ids)}
-    if set(classes.names) == set(numbers):  # bare numbers, or texts that are numbers
+    if set(classes.names) == set(numbers):  # numbers or numeric texts
         return np.array([numbers[name] for name in classes.names])
     strange = next((name for name in classes.names if name not in known), None)
     what = f"class {strange!r} is not in it" if strange else f"{len(classes.names)} of its {len(known)} are here"
@@ -104,15 +104,17 @@ def _order(classes: Classes, source: SourceInfo, dataset: str) -> np.ndarray:
 
 
 def _order_of_columns(classes: Classes, order: np.ndarray) -> np.ndarray:
-    """int64: the source's position of each column of soft labels. Texts of numbers, which stand in the order of texts
-    among the classes ("10" before "2"), are columns in the order of numbers."""
+    """Return the source's position of each soft-label column, int64.
+
+    Numeric texts sort as texts among classes ("10" before "2"), but their columns are in numeric order.
+    """
     if all(isinstance(value, str) and value.isdecimal() for value in classes.values):
         return order[np.argsort([int(value) for value in classes.values])]
     return order
 
 
 def _probabilities(table: Any, order: np.ndarray, where: str) -> np.ndarray:
-    """Soft labels, columns in the source's order, rows summing to one."""
+    """Return soft labels with columns in the source's order and rows summing to one."""
     try:
         stored = np.array(table.with_format("arrow")[:][_SOFT].to_pylist(), np.float64)
     except (TypeError, ValueError) as error:

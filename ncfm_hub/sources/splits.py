@@ -1,4 +1,4 @@
-"""Which rows of a source are trained on and which are measured on: splits, or slices of them as `datasets` has them."""
+"""Training and test rows of a source: splits, or slices of them in the notation of `datasets`."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Literal
 from ncfm_hub.errors import SourceError
 from ncfm_hub.recipes.schema import SourceRecipe
 
-# Whether images to measure on must be there, may be, or are not even looked for.
+# Whether test images must exist, may be missing, or are not read.
 TestSplit = Literal["required", "if there", "unread"]
 
 _DEFAULT_TEST = "test"
@@ -16,24 +16,24 @@ _SLICE = re.compile(r"[^\[\]+]+\[(-?\d+%?)?:(-?\d+%?)?\]")
 
 
 def test_split_needed(students: int, validation: bool) -> TestSplit:
-    """What a run asks of the test split: nothing is measured without students, and on no test split by `validation`."""
+    """Return how a run uses the test split: not required without students, unread with `validation`."""
     if validation:
         return "unread"
     return "required" if students else "if there"
 
 
 def split_of(part: str) -> str:
-    """The split that a part is of: itself, or what a slice like `train[:80%]` is cut from."""
+    """Return the split of a part: the part itself, or the split that a slice like `train[:80%]` is taken from."""
     return part.partition("[")[0]
 
 
 def is_slice(part: str) -> bool:
-    """Whether a part is some rows of its split only."""
+    """Return whether a part is a slice of its split."""
     return "[" in part
 
 
 def rows_of(part: str, rows: int) -> range:
-    """The rows of a part whose split has so many. SourceError for a slice that has none of them."""
+    """Return the rows of a part, given its split's number of rows. Raises SourceError for an empty slice."""
     from datasets import ReadInstruction
 
     if not is_slice(part):
@@ -49,7 +49,7 @@ def rows_of(part: str, rows: int) -> range:
 
 
 def count_of(part: str | None, splits: Mapping[str, int | None]) -> int | None:
-    """The number of rows of a part, None where that of its split is not known."""
+    """Return the number of rows of a part, None if its split's is unknown."""
     rows = splits[split_of(part)] if part else None
     return None if part is None or rows is None else len(rows_of(part, rows))
 
@@ -57,10 +57,12 @@ def count_of(part: str | None, splits: Mapping[str, int | None]) -> int | None:
 def choose_parts(
     splits: Mapping[str, int | None], spec: SourceRecipe, needed: TestSplit, dataset: str
 ) -> tuple[str, str | None, list[str]]:
-    """(part to train on, part to measure on if any, notes), as the recipe names them.
+    """Return (training part, test part or None, notes) for a recipe.
 
-    splits: those there are, with their rows where known. Where the recipe's test split is the default and missing, the
-    only one named like a validation serves. SourceError names what there is, and what to do without a test split.
+    If the test split is left at its default and missing, the only split named like a validation split is used.
+
+    splits: number of rows by split, None if unknown
+    Raises SourceError listing the splits, and how to go on without a test split.
     """
     train, test, notes = spec.train_split, spec.test_split, []
     others = [name for name in _OTHER_TESTS if name in splits]
@@ -78,7 +80,7 @@ def choose_parts(
 
 
 def check_apart(train: str, test: str, rows: int | None, dataset: str) -> None:
-    """SourceError where an image would be both trained on and measured on. rows: of the split, where known."""
+    """Raise SourceError if training and test rows overlap. rows: of the split, if known."""
     if split_of(train) != split_of(test):
         return
     if not (is_slice(train) and is_slice(test)):

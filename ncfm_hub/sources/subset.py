@@ -1,4 +1,4 @@
-"""Some classes of a source that has been read."""
+"""Restrict a loaded source to some classes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from ncfm_hub.sources.types import ImageSet, Source
 
 
 def only_classes(source: Source, names: Sequence[str]) -> Source:
-    """The source with only these classes, in this order; a single one is enough. Row order is kept."""
+    """Return the source with only these classes, one or more, in this order. Row order is kept."""
     info = source.info
     place = {name: position for position, name in enumerate(info.class_names)}
     positions = [place[name] for name in names]

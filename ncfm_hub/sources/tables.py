@@ -1,4 +1,4 @@
-"""Datasets whose rows lie in files of tables (parquet, WebDataset), through `datasets`."""
+"""Datasets stored as tables (parquet, WebDataset), read through `datasets`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetBuilder
 
 _ROWS_AT_ONCE = 10_000
-_PARQUET_ROWS = 256  # at a time: `datasets` takes the first row group's, and fails where that has none
-IMAGE_FOLDER = "imagefolder"  # as `datasets` calls the builder of image folders
+_PARQUET_ROWS = 256  # per batch: `datasets` defaults to the first row group's size and fails if that is empty
+IMAGE_FOLDER = "imagefolder"  # name of the image folder builder in `datasets`
 
 
 @dataclass(frozen=True)
 class Tables(Opened):
-    """What `datasets` makes of a place."""
+    """A dataset opened through `datasets`."""
 
     builder: "DatasetBuilder"
 
@@ -37,7 +37,7 @@ class Tables(Opened):
                 for table in stream.with_format("arrow").iter(_ROWS_AT_ONCE):
                     yield table[column]
                 return
-            for batch in stream.iter(_ROWS_AT_ONCE):  # rows one by one, whose nulls have no type that arrow could join
+            for batch in stream.iter(_ROWS_AT_ONCE):  # single rows have untyped nulls, which arrow cannot join
                 yield pa.chunked_array([pa.array(batch[column])])
 
     def load(self, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> dict[str, "Dataset"]:
@@ -45,7 +45,7 @@ class Tables(Opened):
             builder = self._narrowed(splits, columns, only)
             builder.download_and_prepare(verification_mode="no_checks")
             counts = {split: (builder.info.splits or {})[split].num_examples for split in splits}
-            # `datasets` makes no dataset of a split without rows.
+            # `datasets` cannot create a split without rows.
             return {split: builder.as_dataset(split=split) for split in splits if counts[split]}
 
     def row_name(self, split: str, only: Only | None, row: int, loaded: int) -> str:
@@ -59,14 +59,14 @@ class Tables(Opened):
             pc.is_in(labels, pa.array(values, labels.type)).to_numpy() for labels in self.stream_labels(split, column)
         ]
         matching = np.flatnonzero(np.concatenate(hits))
-        # With another number of rows the split was loaded whole: not every parquet file can be narrowed.
+        # If the number of rows differs, the split was loaded whole: not every parquet file can be filtered.
         return f"row {matching[row] if loaded == len(matching) else row}"
 
     def files_of(self, split: str) -> set[str]:
         return {str(file) for file in (self.builder.config.data_files or {}).get(split, [])}
 
     def _narrowed(self, splits: Sequence[str], columns: Sequence[str], only: Only | None) -> "DatasetBuilder":
-        """The same dataset cut to what is needed, if it is parquet: other splits and columns are then never fetched."""
+        """Return the dataset restricted to what is needed, if it is parquet, so that nothing else is downloaded."""
         from datasets import Features, load_dataset_builder
 
         builder = self.builder
@@ -86,7 +86,7 @@ class Tables(Opened):
 
 
 def find_builder(place: Place, config: str | None) -> "DatasetBuilder":
-    """What `datasets` would read a place with. SourceError names configs if `config` does not settle one."""
+    """Return the `datasets` builder for a place. Raises SourceError listing the configs if `config` is ambiguous."""
     from datasets import load_dataset_builder
 
     with reading(place):
@@ -99,13 +99,13 @@ def find_builder(place: Place, config: str | None) -> "DatasetBuilder":
 
 
 def open_tables(place: Place, builder: "DatasetBuilder") -> Tables:
-    """The features and splits that a builder knows."""
+    """Open a builder: its features and splits."""
     with reading(place):
         if builder.name == "parquet":
             builder.config.batch_size = _PARQUET_ROWS
         features = builder.info.features
         if features is None:
-            builder.as_streaming_dataset()  # reads the schema of the first file
+            builder.as_streaming_dataset()  # reads the first file's schema
             features = builder.info.features
     if features is None:
         raise SourceError(
@@ -117,9 +117,9 @@ def open_tables(place: Place, builder: "DatasetBuilder") -> Tables:
 
 
 def config_name(builder: "DatasetBuilder") -> str:
-    """As users know it."""
+    """Return the configuration's name as users know it."""
     name = str(builder.config.name)
-    return "default" if name.startswith("default-") else name  # a hash follows where a folder has no configs
+    return "default" if name.startswith("default-") else name  # followed by a hash if a folder has no configs
 
 
 def _config_error(place: Place, config: str | None) -> SourceError:

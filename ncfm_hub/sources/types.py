@@ -1,4 +1,4 @@
-"""What a source dataset is once it has been read: uint8 tensors and where they come from."""
+"""A source dataset in memory: uint8 tensors and their origin."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images of one split.
+    """Images of one split, in the split's row order.
 
     images: uint8 (N, channels, H, W), H = W = the recipe's resolution
-    labels: int64 (N,), positions in the class list (0..C-1, after the class filter), in the split's row order
+    labels: int64 (N,), positions in the list of selected classes (0..C-1)
     """
 
     images: "torch.Tensor"
@@ -25,7 +25,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """Everything that identifies a source, known before a single image is decoded."""
+    """Everything that identifies a source, known before any image is decoded."""
 
     dataset: str  # Hub id, or the folder as the user named it
     is_local: bool
@@ -33,37 +33,37 @@ class SourceInfo:
     revision: str | None  # the Hub commit (40 hex digits); None for folders
     image_column: str
     label_column: str
-    train_split: str  # a split, or a slice of one (`train[:80%]`); so is the next
-    test_split: str | None  # None where nothing is measured, or nothing was found to measure on
+    train_split: str  # a split or a slice (`train[:80%]`), as is the next
+    test_split: str | None  # None if nothing is evaluated, or there is no test split
     class_names: tuple[str, ...]  # of the classes used, in order
     class_ids: tuple[int, ...]  # their labels in the source
     resolution: int
     channels: int
-    license: str | None  # as the source's card states it
+    license: str | None  # as stated in the source's card
     citation: str | None
-    train_examples: int | None  # rows before the class filter, where known
+    train_examples: int | None  # rows before the class filter, if known
     test_examples: int | None
-    fingerprint: str = ""  # hex digest of everything that determines the tensors, as in Source
+    fingerprint: str = ""  # hex digest of everything that determines the tensors
     classes_in_source: int | None = None  # before the class filter
-    notes: tuple[str, ...] = ()  # what was decided on the user's behalf (a split that stands in, the packaged copy)
-    license_name: str | None = None  # both as the card states them, where `license` alone does not say it all
+    notes: tuple[str, ...] = ()  # choices made for the user (a substitute split, the packaged copy)
+    license_name: str | None = None  # with a link, for a licence without an id
     license_link: str | None = None
-    folder: str | None = None  # the user's own, whose path no published file may have
-    content: str | None = None  # digest of the files of a local folder
+    folder: str | None = None  # local path, which must not appear in published files
+    content: str | None = None  # digest of a local folder's files
 
     @property
     def public_name(self) -> str:
-        """What published files call the source: its Hub id, or the name of its folder."""
+        """Name of the source in published files: its Hub id, or the folder's name."""
         return folder_name(self.folder) if self.folder else self.dataset
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source read whole.
+    """A source read into memory.
 
-    test: None where nothing is measured, or there is nothing to measure on
+    test: None if nothing is evaluated, or there is no test split
     fingerprint: hex digest of everything that determines the tensors (content, columns, classes, resolution)
-    notes: lines a user should see (for example: a class smaller than asked, grey images repeated)
+    notes: messages for the user (for example: a class smaller than requested, grey images repeated)
     """
 
     info: SourceInfo
@@ -73,13 +73,13 @@ class Source:
     notes: tuple[str, ...] = ()
 
     def tested_on(self) -> ImageSet:
-        """The images that are measured on. SourceError where there are none."""
+        """Return the test images. Raises SourceError if there are none."""
         if self.test is None:
             raise SourceError(f"{self.info.dataset} was read without a test split, so nothing can be measured on it")
         return self.test
 
     def class_indices(self) -> "list[torch.Tensor]":
-        """Row numbers (int64) of every class in `train`, in its order."""
+        """Row numbers (int64) of each class in `train`, in its order."""
         return self._rows_by_class
 
     @cached_property

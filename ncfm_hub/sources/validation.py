@@ -1,4 +1,4 @@
-"""A validation part cut from the training split, and notes on classes that are small for what is asked."""
+"""A validation split cut from the training split, and notes on classes that are too small."""
 
 import dataclasses
 import hashlib
@@ -11,14 +11,14 @@ from ncfm_hub.utils.counting import counted
 _FRACTION = 0.1
 _AT_MOST = 5000
 _PART = "validation part of "
-_NAMED = 5  # small classes that get a line of their own
+_NAMED = 5  # small classes listed one by one
 
 
 def cut_validation(source: Source, seed: int = 0) -> Source:
-    """The source with its test split replaced by a part of its training split, so that choices never see the test.
+    """Replace a source's test split by a part of its training split, so that choices never see the test images.
 
-    10 % of the training images, at most 5,000, stratified: each class gives its share (rounded by largest remainder, at
-    least one image if it has two or more), drawn by `seed`. Row order is kept on both sides; the fingerprint changes.
+    10 % of the training images, at most 5,000, stratified: each class gives its share (largest remainder; at least one
+    image if it has two or more), sampled with `seed`. Row order is kept on both sides; the fingerprint changes.
     """
     counts = [len(rows) for rows in source.class_indices()]
     picked = np.zeros(len(source.train.labels), dtype=bool)
@@ -31,7 +31,7 @@ def cut_validation(source: Source, seed: int = 0) -> Source:
 
 
 def planned_validation(info: SourceInfo, seed: int = 0) -> SourceInfo:
-    """What `cut_validation` will make of a source that is not loaded yet; sizes before the rounding by classes."""
+    """Predict `cut_validation` for a source that is not loaded yet; sizes are before rounding by class."""
     train = info.train_examples
     cut = None if train is None else min(round(_FRACTION * train), _AT_MOST)
     left = None if train is None or cut is None else train - cut
@@ -39,7 +39,7 @@ def planned_validation(info: SourceInfo, seed: int = 0) -> SourceInfo:
 
 
 def is_validation(split: str | None) -> bool:
-    """Whether a split's name is that of a part cut off here."""
+    """Return whether a split's name is that of a validation split cut here."""
     return split is not None and split.startswith(_PART)
 
 
@@ -50,7 +50,7 @@ def _named(info: SourceInfo, seed: int) -> SourceInfo:
 
 
 def _shares(counts: list[int]) -> list[int]:
-    """How many images each class gives: proportional to its size, whole numbers by largest remainder."""
+    """Return how many images each class gives: proportional to its size, rounded by largest remainder."""
     total = min(round(_FRACTION * sum(counts)), _AT_MOST)
     exact = [total * count / sum(counts) for count in counts]
     shares = [int(part) for part in exact]
@@ -73,9 +73,9 @@ def _rows(images: ImageSet, rows: np.ndarray) -> ImageSet:
 
 
 def too_small_notes(source: Source, needed: int) -> list[str]:
-    """What to say of classes with fewer training images than `needed`, which are then drawn with replacement.
+    """Return notes on classes with fewer than `needed` training images, which are sampled with replacement.
 
-    One line for each class, or one for all of them if they are many.
+    One line per class, or one for all if there are many.
     """
     counts = {name: len(rows) for name, rows in zip(source.info.class_names, source.class_indices(), strict=True)}
     small = {name: count for name, count in counts.items() if count < needed}
