@@ -1,1 +1,1 @@
-"""How good a set is: networks trained on it from scratch, and what they know of the source's test split."""
+"""Evaluation: train students (evaluation networks) from scratch on a distilled dataset and measure test accuracy."""

@@ -1,6 +1,6 @@
-"""What a distilled set is compared with at the same number of stored images: real images, chosen in several ways.
+"""Coreset baselines: real images selected at the same storage budget as a distilled dataset.
 
-Legend: N images of a class, D features, K pool members, C classes. Chosen images are class-ordered, `ipc` a class.
+Legend: N images of a class, D features, K pool members, C classes. Selected images are ordered by class, `ipc` each.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ def select(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> ImageSet:
-    """`ipc` real images of every class at full size: "random", "herding", "k-center" or "el2n".
+    """Select `ipc` real images per class at full size by "random", "herding", "k-center" or "el2n".
 
-    All but "random" look at the images through the trained members of `pool`, and give all that a smaller class has and
-    some of it again, drawn by `seed` and its label in the source.
+    All but "random" use features or logits of the trained members of `pool`. A class with fewer images gives all of
+    them and repeats some, sampled by `seed` and its label in the source.
     """
     if name == "random":
         return random_images(source, ipc, seed)
@@ -53,7 +53,7 @@ def select(
 
 
 def random_images(source: Source, ipc: int, seed: int) -> ImageSet:
-    """`ipc` real images of every class at full size, class after class; with replacement where a class is smaller."""
+    """Sample `ipc` real images per class at full size, ordered by class; with replacement if a class has fewer."""
     chosen = []
     for rows, label in zip(source.class_indices(), source.info.class_ids, strict=True):
         draws = generator(seed, "random images", label)
@@ -66,9 +66,10 @@ def random_images(source: Source, ipc: int, seed: int) -> ImageSet:
 
 
 def herding(features: torch.Tensor, count: int) -> torch.Tensor:
-    """Rows whose running mean stays closest to the mean of all, one after another (Welling, ICML 2009).
+    """Select rows greedily so that their mean stays closest to the overall mean (Welling, ICML 2009).
 
-    features: (N, D); returns `count` <= N distinct row numbers, in the order taken
+    features: (N, D)
+    Returns `count` <= N distinct row numbers, in order of selection.
     """
     features = features.double()
     mean, total = features.mean(0), torch.zeros(features.shape[1], dtype=torch.float64)
@@ -76,7 +77,7 @@ def herding(features: torch.Tensor, count: int) -> torch.Tensor:
     left = torch.ones(len(features), dtype=torch.bool)
     taken = []
     for size in range(1, count + 1):
-        # |size mean - total - x|^2, up to what all x share
+        # |size mean - total - x|^2, up to a constant
         distance = squares - 2 * features @ (size * mean - total)
         row = int(distance.masked_fill(~left, torch.inf).argmin())
         taken.append(row)
@@ -86,10 +87,12 @@ def herding(features: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def k_center(features: torch.Tensor, count: int) -> torch.Tensor:
-    """Rows that cover the class: first the one nearest to its mean, then always the one farthest from those taken.
+    """Select rows that cover the class: first the one nearest to the mean, then always the farthest from those taken.
 
-    Source: the greedy solution of k-center, within a factor of two of the best (Gonzalez, 1985; Sener and Savarese,
-    ICLR 2018). features: (N, D); returns `count` <= N distinct row numbers, in the order taken
+    Source: the greedy 2-approximation of k-center (Gonzalez, 1985; Sener and Savarese, ICLR 2018).
+
+    features: (N, D)
+    Returns `count` <= N distinct row numbers, in order of selection.
     """
     features = features.double()
     first = int((features - features.mean(0)).square().sum(1).argmin())
@@ -104,14 +107,14 @@ def k_center(features: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def el2n(logits: torch.Tensor, label: int) -> torch.Tensor:
-    """Norm of (probabilities - one-hot label) of each image: (N, C) -> (N,). Source: Paul et al., NeurIPS 2021."""
+    """Compute |probabilities - one-hot label| per image: (N, C) -> (N,). Source: Paul et al., NeurIPS 2021."""
     errors = logits.double().softmax(1)
     errors[:, label] -= 1
     return errors.norm(dim=1)
 
 
 class _View:
-    """Images as the trained members of a pool see them."""
+    """Features and logits of images under the trained members of a pool."""
 
     def __init__(self, pool: Pool, engine: Engine, bar: Bar):
         self.pool, self.engine, self.bar = pool, engine, bar
@@ -119,7 +122,7 @@ class _View:
 
     @torch.no_grad()
     def outputs(self, images: torch.Tensor, member: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (N, D) and logits (N, C) of uint8 (N, c, H, W), float32 on the CPU."""
+        """Return features (N, D) and logits (N, C) of uint8 images (N, c, H, W), float32 on the CPU."""
         forward = self.network.bind(self.pool.members[member][1])
         features, logits = [], []
         for first in range(0, len(images), _AT_ONCE):
@@ -132,7 +135,7 @@ class _View:
 
 
 def _choose(name: str, images: torch.Tensor, output: int, count: int, view: _View) -> torch.Tensor:
-    """Row numbers of `count` images of a class, which the pool's networks have at position `output`."""
+    """Return row numbers of `count` images of a class, given its output position in the pool's networks."""
     if name == "el2n":  # hardest first
         scores = [el2n(view.outputs(images, member)[1], output) for member in range(len(view.pool.members))]
         return torch.stack(scores).mean(0).argsort(descending=True, stable=True)[:count]

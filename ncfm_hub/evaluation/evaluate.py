@@ -1,4 +1,4 @@
-"""Measuring sets that lie in folders or on a Hub, one or several, under one recipe."""
+"""Evaluate distilled datasets from folders or the Hub, one or several, under one recipe."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,11 +32,11 @@ def evaluate_sets(
     token: str | None,
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    """See `ncfm_hub.api.evaluate`; a result for every target, in their order."""
+    """Return a result for each target, in order; see `ncfm_hub.api.evaluate`."""
     if update:
         _check_folders(targets)
     subjects: list[Subject] = []
-    for target in targets:  # all are read before the first is measured
+    for target in targets:  # read all before evaluating the first, so that errors come early
         subject = open_subject(
             target,
             source=source,
@@ -70,13 +70,13 @@ def evaluate_sets(
 
 
 def _settled(subject: Subject) -> Subject:
-    """With the number of updates in place of epochs, which may be others' too."""
+    """Fix the number of updates in place of epochs, so that other datasets can be evaluated with the same number."""
     evaluation = subject.recipe.evaluation.model_copy(update={"updates": subject.plan().updates, "epochs": None})
     return replace(subject, recipe=subject.recipe.model_copy(update={"evaluation": evaluation}))
 
 
 def _like(first: Subject, other: Subject) -> Subject:
-    """Another set as it is measured beside the first: all rows of a table are trained alike, on one machine."""
+    """Return `other` with the evaluation settings of `first`, since a table's rows are trained alike on one machine."""
     if other.source.fingerprint != first.source.fingerprint:
         raise DistilledError(
             f"{first.name} is measured on {first.source.info.dataset} and {other.name} on {other.source.info.dataset}, "
@@ -90,7 +90,7 @@ def _like(first: Subject, other: Subject) -> Subject:
 
 
 def _check(subject: Subject, with_ranking: bool, update: bool) -> None:
-    """Raise what would otherwise go wrong after hours of work."""
+    """Raise errors that would otherwise appear after hours of work."""
     evaluation = subject.recipe.evaluation
     if not evaluation.students and (with_ranking or update or evaluation.architectures):
         raise PipelineError("no students measure nothing: --students is 0; expected 1 or more")
@@ -112,8 +112,10 @@ def _check_folders(targets: Sequence[str]) -> None:
 
 
 def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
-    """Put what was measured into the folder's results and card; what was measured under the same protocol stays there,
-    what was under another is kept beside."""
+    """Write results into the folder's results.json and card.
+
+    Earlier results under the same protocol are kept; those under another protocol are stored beside them.
+    """
     before = read_results(folder)
     if before.get("protocol") == result["protocol"]:
         for table in ("rows", "cross_architecture"):
@@ -122,7 +124,7 @@ def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
     if before.get("protocol") == result["protocol"] or not before.get("rows"):
         write_json(folder / RESULTS, before | result)
     else:
-        # What is known of the run itself, its loss for example, is of no protocol.
+        # Facts about the run itself, such as its loss, belong to no protocol.
         before = {key: value for key, value in before.items() if key not in ("cross_architecture", "ranking")}
         earlier = write_study(folder, (RESULTS,), before | result)
         progress.note(f"what was measured before was under another protocol; it is in {earlier} now")
@@ -130,7 +132,7 @@ def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
 
 
 def _merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of both, students by students in the order of the table; of the same set and labels those of now."""
+    """Merge two lists of rows, by students and in table order; `now` replaces rows of the same name and labels."""
     rows = {(row.get("student"), row["set"], row["labels"]): row for row in (*before, *now)}
     students = list(dict.fromkeys(student for student, _, _ in rows))
     return sorted(rows.values(), key=lambda row: (students.index(row.get("student")), SETS_IN_ORDER.index(row["set"])))

@@ -1,7 +1,7 @@
-"""The table of a distilled set: students of several seeds on it and on what it is compared with.
+"""The evaluation protocol: students (evaluation networks) of several seeds on a distilled dataset and its baselines.
 
-Every row has the same recipe and the same number of optimiser updates; accuracies are the last epoch's. A student's
-result is written as soon as it is known, so that an interrupted table goes on where it stopped.
+All rows share the recipe and the number of optimiser updates; accuracy is taken after the last update. Each student's
+result is written immediately, so that an interrupted evaluation continues where it stopped.
 """
 
 import hashlib
@@ -25,18 +25,20 @@ from ncfm_hub.utils.files import cache_root
 from ncfm_hub.utils.progress import Bar, Progress, Silent
 from ncfm_hub.utils.sealed import load_record, save_record
 
-FORMAT = 2  # of the journal; raised whenever students, their augmentation or their networks change
-Job = tuple[tuple[str, str], int]  # a row's key and a seed
-Kept = dict[str, Any]  # a student's result and the seconds it took, as the journal has it
+FORMAT = 2  # of the journal; raise it whenever students, their augmentation or networks change
+Job = tuple[tuple[str, str], int]  # row key and seed
+Kept = dict[str, Any]  # a student's result and duration, as in the journal
 _KEPT = {*(field.name for field in fields(StudentResult)), "seconds"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: what students are trained on.
+    """A row of the results table: what students are trained on.
 
-    name: "distilled", "start", "whole", or a baseline's; labels: "hard" or "soft"; stored_images: what it costs to keep
-    extractors: digest of those by which its images were chosen, made or labelled; None where none had a part
+    name: "distilled", "start" (initialisation), "whole" (full training set), or a baseline
+    labels: "hard" or "soft"
+    stored_images: storage budget in full images
+    extractors: digest of the extractors that selected, produced or labelled its images; None if none did
     """
 
     name: str
@@ -47,7 +49,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from the other rows of its table."""
+        """What distinguishes the row from others in its table."""
         return self.name, self.labels
 
 
@@ -62,12 +64,13 @@ def measure(
     what: str = "evaluating",
     again: bool = False,
 ) -> list[dict[str, Any]]:
-    """Train a student per row and seed, shared among processes; the rows of `results.json` (percent).
+    """Train one student per row and seed, shared among processes; returns the rows of results.json (percent).
 
-    journal: folder that keeps each student's result under the digest of all that it depends on, so that a student is
-        never trained twice under the same conditions, whatever table it is asked for
-    what: the bar's name; again: train anew what the journal has, too
-    Raises Diverged, in every process, where a student of any did.
+    journal: folder that caches each student's result under a digest of everything it depends on, so that no student is
+        trained twice under the same conditions
+    what: title of the progress bar
+    again: retrain students even if cached
+    Raises Diverged, in every process, if any student diverged.
     """
     progress = progress or Silent()
     jobs = [(row, seed) for row in rows for seed in seeds]
@@ -99,7 +102,7 @@ def measure(
 
 
 def _train(jobs: Sequence[tuple[Row, int]], test: ImageSet, students: Students, bar: Bar) -> list[Kept]:
-    """The result of one student a job, and the seconds that each took, or its share of them."""
+    """Train one student per job; returns results and seconds, shared equally among students trained together."""
     began = time.perf_counter()
     if len(jobs) == 1:
         (row, seed), *_ = jobs
@@ -112,12 +115,12 @@ def _train(jobs: Sequence[tuple[Row, int]], test: ImageSet, students: Students, 
 
 
 def student_journal() -> Path:
-    """The folder in the user's cache where every table keeps its students."""
+    """Return the cache folder of students' results."""
     return cache_root() / "students"
 
 
 def summarise(values: Sequence[float], digits: int = 2) -> dict[str, Any]:
-    """n, mean, sample standard deviation (None for one value) and the values, rounded to so many digits."""
+    """Return n, mean, sample standard deviation (None for one value) and the values, rounded."""
     return {
         "n": len(values),
         "mean": round(statistics.fmean(values), digits),
@@ -141,13 +144,13 @@ def _summary(row: Row, results: list[Kept]) -> dict[str, Any]:
 
 
 def _mean_of(values: Sequence[float | None]) -> float | None:
-    """Of what students know of one class; None where the test images have none of it."""
+    """Average a class's accuracy over students; None if the class has no test images."""
     known = [value for value in values if value is not None]
     return round(statistics.fmean(known), 2) if known else None
 
 
 def _condition(row: Row, test: ImageSet, students: Students, engine: Engine) -> str:
-    """Digest of everything that a student's result depends on, its seed apart."""
+    """Return the digest of everything that a student's result depends on, apart from its seed."""
     digest = hashlib.sha256()
     described = {
         "plan": asdict(students.plan),
@@ -174,7 +177,7 @@ def _keep(journal: Path, condition: str, seed: int, result: Kept) -> None:
 
 
 def _kept_result(journal: Path | None, condition: str, seed: int, progress: Progress) -> Kept | None:
-    """What was kept; None where there is nothing, or nothing that can be used."""
+    """Return a cached result; None if there is none, or it is unusable."""
     if journal is None:
         return None
     place = _place(journal, condition, seed)
@@ -189,8 +192,10 @@ def _kept_result(journal: Path | None, condition: str, seed: int, progress: Prog
 
 
 def _gather(done: dict[Job, Kept], diverged: str | None, engine: Engine) -> dict[Job, Kept]:
-    """What all processes have done. All of them meet here before one gives up: alone it would meet the others in their
-    next table."""
+    """Collect the results of all processes.
+
+    All processes meet here before any raises: one that stopped alone would leave the others waiting in the next table.
+    """
     everybodys = [(done, diverged)]
     if engine.accelerator.num_processes > 1:
         from accelerate.utils import gather_object

@@ -1,7 +1,7 @@
-"""DD-Ranking's figures: how much of a set's accuracy is its images, beyond labels and augmentation.
+"""DD-Ranking metrics: how much of the accuracy is due to the images rather than to labels and augmentation.
 
-Source: Li et al., "DD-Ranking: Rethinking the Evaluation of Dataset Distillation", 2025. Accuracies come in as
-percent, one a student, and are used as fractions.
+Source: Li et al., "DD-Ranking: Rethinking the Evaluation of Dataset Distillation", 2025. Inputs are accuracies in
+percent, one per student; metrics are computed on fractions.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Any
 
 from ncfm_hub.evaluation.protocol import summarise
 
-WEIGHT = 0.5  # of label robustness in LRS, and of the augmented part in ARS
+WEIGHT = 0.5  # of IOR in LRS, and of the augmented part in ARS
 
 
 def ranking(
@@ -21,12 +21,15 @@ def ranking(
     distilled_plain: Sequence[float],
     random_plain: Sequence[float],
 ) -> dict[str, Any]:
-    """HLR, IOR, LRS and ARS with what they are made of; every figure for each student and as n, mean, std.
+    """Compute HLR, IOR, LRS and ARS and their components, for each student and as n, mean, std.
 
-    real_hard: the whole training set; distilled_hard: both with hard labels
-    distilled_own, random_own: with the set's own kind of labels, and as many random images with labels of that kind
-    distilled_plain, random_plain: these two without any augmentation
-    HLR = real - distilled; IOR = distilled - random; LRS of w IOR - (1 - w) HLR, ARS of g IOR_aug + (1 - g) IOR_plain.
+    real_hard, distilled_hard: full training set and distilled dataset, with hard labels
+    distilled_own, random_own: distilled dataset with its own kind of labels, and as many random real images with such
+        labels
+    distilled_plain, random_plain: the same two without augmentation
+
+    HLR = real - distilled; IOR = distilled - random. LRS normalises w IOR - (1 - w) HLR, ARS normalises
+    g IOR_aug + (1 - g) IOR_plain.
     """
     hlr = _differences(real_hard, distilled_hard)
     ior = _differences(distilled_own, random_own)
@@ -38,17 +41,17 @@ def ranking(
 
 
 def label_robust_score(hlr: float, ior: float, weight: float = WEIGHT) -> float:
-    """LRS in [0, 1] from HLR (hard label recovery) and IOR (improvement over random), both fractions."""
+    """Compute LRS in [0, 1] from HLR (hard label recovery) and IOR (improvement over random), both fractions."""
     return _normalised(weight * ior - (1 - weight) * hlr)
 
 
 def augmentation_robust_score(ior_augmented: float, ior_plain: float, weight: float = WEIGHT) -> float:
-    """ARS in [0, 1] from the improvement over random with and without augmentation, both fractions."""
+    """Compute ARS in [0, 1] from the improvement over random with and without augmentation, both fractions."""
     return _normalised(weight * ior_augmented + (1 - weight) * ior_plain)
 
 
 def _normalised(value: float) -> float:
-    """[-1, 1] -> [0, 1]."""
+    """Map [-1, 1] to [0, 1]."""
     return (math.exp(value) - math.exp(-1)) / (math.exp(1) - math.exp(-1))
 
 

@@ -1,6 +1,6 @@
-"""Training a student on a set and testing it: last epoch, fixed recipe, fixed number of updates.
+"""Train students (evaluation networks) on a dataset and test them after a fixed number of updates.
 
-Legend: N images of the set, c channels, (H, W) resolution, C classes, B batch.
+Legend: N training images, c channels, (H, W) resolution, C classes, B batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from ncfm_hub.utils.seeding import generator
 
 @dataclass(frozen=True)
 class StudentPlan:
-    """How every student of a table is trained, as plain values."""
+    """Training settings shared by all students of a table, as plain values."""
 
     updates: int
     batch_size: int
@@ -31,15 +31,17 @@ class StudentPlan:
     schedule: str
     cutmix: float
     flip: bool
-    augment: bool = True  # DSA; CutMix has its own probability
+    augment: bool = True  # DSA; CutMix is controlled by its probability
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a student is given.
+    """Training data of a student.
 
-    images: uint8 (N, c, H, W); labels: int64 (N,); targets: float32 (N, C), soft; None: the labels alone, which for a
-        whole split of many classes are a thousandth of the memory
+    images: uint8 (N, c, H, W)
+    labels: int64 (N,)
+    targets: float32 (N, C), soft labels; None uses hard labels, which for a full training set of many classes take a
+        thousandth of the memory
     """
 
     images: torch.Tensor
@@ -47,16 +49,17 @@ class TrainingSet:
     targets: torch.Tensor | None = None
 
     def targets_of(self, rows: torch.Tensor, classes: int) -> torch.Tensor:
-        """What a network should say of these rows: float32 (B, C), one-hot where there are labels alone."""
+        """Return the targets of rows: float32 (B, C), one-hot for hard labels."""
         return one_hot(self.labels[rows], classes) if self.targets is None else self.targets[rows]
 
 
 @dataclass(frozen=True)
 class StudentResult:
-    """What a student knows after its last update, in percent.
+    """Accuracy of a student after its last update, in percent.
 
-    accuracy: top-1 on the test images; train_accuracy: on its own; per_class: on the test images of each class (C
-        values), None for a class without any
+    accuracy: top-1 on the test images
+    train_accuracy: top-1 on its training images
+    per_class: top-1 on the test images of each class (C values), None for a class without any
     """
 
     accuracy: float
@@ -65,14 +68,14 @@ class StudentResult:
 
 
 class Students:
-    """Students of one architecture on one machine: compiled once, trained one after another, or several at once.
+    """Students of one architecture, compiled once and trained one after another or several at once.
 
-    at_once: how many; more than one pays on a GPU only, and takes a network without buffers
+    at_once: number trained at once; more than one pays only on a GPU and needs a network without buffers
     """
 
     def __init__(self, architecture: Architecture, plan: StudentPlan, engine: Engine, at_once: int | None = None):
         self.architecture, self.plan, self.engine = architecture, plan, engine
-        # Networks of one class share a limit, beyond which torch leaves them uncompiled without a word.
+        # Networks of one class share a recompile limit, beyond which torch silently leaves them uncompiled.
         torch.compiler.reset()
         network = build_network(architecture)
         self.at_once = at_once or networks_at_once(network, plan.batch_size, architecture.resolution, engine)
@@ -82,9 +85,9 @@ class Students:
     def train_and_test(
         self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor, seed: int, bar: Bar
     ) -> StudentResult:
-        """Train one student and test it; `seed` gives its weights, batches and augmentation. Raises Diverged.
+        """Train one student and test it; `seed` determines initial weights, batches and augmentation. Raises Diverged.
 
-        Students of equal seed start from the same weights whatever they are trained on.
+        Students of equal seed start from the same weights on any training set.
         """
         plan = self.plan
         network = self.trainer.load([self._fresh_weights(seed)])
@@ -96,7 +99,7 @@ class Students:
     def train_and_test_together(
         self, jobs: Sequence[tuple[TrainingSet, int]], test_images: torch.Tensor, test_labels: torch.Tensor, bar: Bar
     ) -> list[StudentResult]:
-        """As `train_and_test` for each training set and seed, all at once."""
+        """Run `train_and_test` for all (training set, seed) pairs at once."""
         assert self.together is not None
         plan = self.plan
         module = self.together.load([self._fresh_weights(seed) for _, seed in jobs])
@@ -113,7 +116,7 @@ class Students:
 
     def _test(self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor) -> StudentResult:
         if not all(bool(weights.isfinite().all()) for weights in self.trainer.network.parameters()):
-            raise Diverged(  # or it would stand in the table as one of chance accuracy
+            raise Diverged(  # otherwise it would count as a student with chance accuracy
                 f"a student ({self.architecture.name}) has weights that are not finite after {self.plan.updates} "
                 f"updates at the rate {self.plan.lr:g}; try a lower one (--set evaluation.lr=...)"
             )
@@ -127,7 +130,7 @@ class Students:
         )
 
     def _by_class(self, right: torch.Tensor, labels: torch.Tensor) -> tuple[float | None, ...]:
-        """Percent of each class's images that are right; None for a class without any."""
+        """Return the percentage of correct images of each class; None for a class without any."""
         classes = self.architecture.classes
         count = labels.bincount(minlength=classes).tolist()
         known = labels[right].bincount(minlength=classes).tolist()
@@ -158,14 +161,14 @@ class Students:
 
 
 def cutmix(x: torch.Tensor, targets: torch.Tensor, probability: float, draws: torch.Generator) -> Batch:
-    """With `probability`, put one box of a shuffled copy into every image and mix the targets by area (beta = 1).
+    """With `probability`, paste one box of a shuffled copy into every image and mix targets by area (beta = 1).
 
     x: (B, c, H, W); targets: (B, C). Source: Yun et al., "CutMix", ICCV 2019.
     """
     if float(torch.rand((), generator=draws)) >= probability:
         return x, targets
     height, width = x.shape[-2:]
-    share = float(torch.rand((), generator=draws)) ** 0.5  # side of the box, the area being uniform
+    share = float(torch.rand((), generator=draws)) ** 0.5  # side of the box, whose area is uniform
     centre = torch.rand(2, generator=draws)
     top, bottom = _span(float(centre[0]), share, height)
     left, right = _span(float(centre[1]), share, width)
@@ -177,7 +180,7 @@ def cutmix(x: torch.Tensor, targets: torch.Tensor, probability: float, draws: to
 
 
 def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """int64 (N,) -> float32 (N, C)."""
+    """Convert int64 (N,) to float32 (N, C)."""
     return F.one_hot(labels, classes).float()
 
 
@@ -187,7 +190,7 @@ def _span(centre: float, share: float, length: int) -> tuple[int, int]:
 
 
 def _endless_order(count: int, batch: int, draws: torch.Generator) -> Iterator[torch.Tensor]:
-    """Batches of rows: permutation after permutation, every row equally often, all batches of one size."""
+    """Yield batches of row numbers from successive permutations: rows occur equally often, batches have one size."""
     waiting = torch.empty(0, dtype=torch.int64)
     while True:
         while len(waiting) < batch:
@@ -197,12 +200,12 @@ def _endless_order(count: int, batch: int, draws: torch.Generator) -> Iterator[t
 
 
 def _evenly(count: int, most: int) -> torch.Tensor:
-    """At most `most` row numbers spread over 0..count-1."""
+    """Return at most `most` row numbers, evenly spaced over 0..count-1."""
     return torch.linspace(0, count - 1, min(count, most)).long()
 
 
 def student_plan(recipe: EvaluationRecipe, flip: bool, images: int) -> StudentPlan:
-    """A recipe's values as students take them; `images`: of the distilled set."""
+    """Convert a recipe to training settings; `images`: number of images of the distilled dataset."""
     return StudentPlan(
         updates=updates_of(recipe.updates, recipe.epochs, images, recipe.batch_size),
         batch_size=recipe.batch_size,

@@ -1,4 +1,4 @@
-"""What is measured, and where: a distilled set with its source, recipe and machine, whoever made it.
+"""Subjects of an evaluation: a distilled dataset, ours or third-party, with its source, recipe and engine.
 
 Shapes: M training images, S stored images, C classes, c channels, (H, W) resolution.
 """
@@ -36,19 +36,22 @@ from ncfm_hub.utils.progress import Progress, Silent
 
 @dataclass(frozen=True)
 class Subject:
-    """A set to be measured.
+    """A dataset to evaluate.
 
     name: as the user named it
-    images: uint8 (M, c, H, W), ready to train; labels: int64 (M,); soft_labels: float32 (M, C), None if it has none
-    ipc: stored images of a class; stored: of all classes
-    factor: a stored image is a factor x factor tiling; None for sets that started from no tiling of real images
-    seed: from which the start and random images are drawn
-    place: folder, or Hub repository and commit, of its extractors; a Path for a folder of its maker's that is not known
-        here; None for a pool by the recipe
-    pool: its extractors where they are at hand; see `extractors`
-    teachers: digest of the weights that its soft labels come from, where it is known
-    folder: where its files lie; None while it is only in memory
-    parts: distillations that its classes come from; None where it was made elsewhere and nobody knows
+    images: uint8 (M, c, H, W), training images
+    labels: int64 (M,)
+    soft_labels: float32 (M, C), None if it has none
+    ipc: stored images per class
+    stored: stored images in all classes
+    factor: stored images are factor x factor tilings; None for datasets not initialised with real tiles
+    seed: determines the initialisation and random real images
+    place: folder, or Hub repository and commit, of its extractor pool; a Path for a local folder of its author that is
+        unknown on this machine; None for a pool made by the recipe
+    pool: its extractor pool if already loaded; see `extractors`
+    teachers: digest of the weights behind its soft labels, if known
+    folder: where its files are; None while only in memory
+    parts: number of distillations that it consists of; None for a third-party dataset
     """
 
     name: str
@@ -75,22 +78,25 @@ class Subject:
 
     @cached_property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and deviation per channel of the source's training images, by which students normalise."""
+        """Mean and deviation per channel of the source's training images, which students are normalised with."""
         return channel_statistics(self.source.train.images)
 
     def architecture(self, name: str | None = None, classes: int | None = None) -> Architecture:
-        """Of a student: by its short name or timm's, None for the field's ConvNet; with a head of all classes, or so
-        many. Raises PoolError for a name that nobody knows."""
+        """Return a student's architecture, with a head for `classes` classes (default: all).
+
+        name: short name or timm name; None for the field's standard ConvNet
+        Raises PoolError for an unknown name.
+        """
         info = self.source.info
         known = resolve_student(name, info.resolution)
         return Architecture(known, classes or len(info.class_names), info.channels, info.resolution, *self.statistics)
 
     def plan(self) -> StudentPlan:
-        """How each student is trained, by the recipe."""
+        """Return the students' training settings, from the recipe."""
         return student_plan(self.recipe.evaluation, self.recipe.source.flip, len(self.labels))
 
     def training(self, labels: str) -> TrainingSet:
-        """The set as students get it, with "hard" or "soft" labels. Raises DistilledError where it has none."""
+        """Return the training data with "hard" or "soft" labels. Raises DistilledError if there are no such labels."""
         if labels == "hard":
             return TrainingSet(self.images, self.labels)
         if self.soft_labels is None:
@@ -98,7 +104,7 @@ class Subject:
         return TrainingSet(self.images, self.labels, self.soft_labels)
 
     def start(self) -> TrainingSet | None:
-        """The mixed-tile start of its run with hard labels; None for sets of others, which had another."""
+        """Return the run's initialisation (real tiles) with hard labels; None for third-party datasets."""
         if self.factor is None:
             return None
         stored = make_start(self.source, self.ipc, self.factor, self.seed)
@@ -107,7 +113,7 @@ class Subject:
         return TrainingSet(images, labels)
 
     def extractors(self, progress: Progress | None = None) -> Pool:
-        """The pool it was made with, or one by the recipe: from where it was, the cache, or trained now."""
+        """Return the pool the dataset was made with, or one made by the recipe: downloaded, cached or trained now."""
         if self.pool is not None:
             return self.pool
         progress, source, place = progress or Silent(), self.source, self._place()
@@ -119,7 +125,7 @@ class Subject:
         return found
 
     def has_extractors(self) -> bool:
-        """Whether `extractors` finds them, and none need be trained."""
+        """Return whether `extractors` finds a pool without training one."""
         if self.pool is not None:
             return True
         info, flip = self.source.info, self.recipe.source.flip
@@ -134,8 +140,10 @@ class Subject:
         return True
 
     def _place(self) -> str | None:
-        """Where its extractors are looked for. A folder of its maker's is no repository, nor a folder here, of the same
-        name."""
+        """Return where to look for the pool.
+
+        A folder recorded on the author's machine must not be mistaken for a repository or folder of the same name.
+        """
         if isinstance(self.place, Path):
             raise PoolError(
                 f"{self.name} was made with the extractors in the folder {str(self.place)!r}, which is not here; name "
@@ -147,7 +155,7 @@ class Subject:
 def own_subject(
     folder: Path, distilled: Distilled, source: Source, recipe: Recipe, seed: int, engine: Engine, pool: Pool
 ) -> Subject:
-    """The set that a run of ours has just written to `folder`."""
+    """Return the subject for the dataset that the current run has just written to `folder`."""
     return Subject(
         name=str(folder),
         images=distilled.images,
@@ -178,17 +186,17 @@ def open_subject(
     progress: Progress | None = None,
     test: TestSplit = "required",
 ) -> Subject:
-    """Read a distilled set, of ours or of others, and the source that it is measured on.
+    """Load a distilled dataset and the source it is evaluated on.
 
-    target: folder, or dataset repository of a Hub. A set of ours names its source and recipe; any other is a dataset
-        with a column of images and one of labels, whose training split is taken, and needs `source`
-    source: a pipeline's name, a Hub id, a local folder or a pipeline file. For a set of ours another copy of what it
-        was made from: classes, size and channels stay
-    preset, overrides: for a set of ours of the sections `evaluation` and `engine` only, over the recipe that it was
-        made with; any for others
-    pool: folder or Hub repository of extractors, in place of those that it was made with
-    test: what is asked of the source's test split
-    Raises DistilledError if the target cannot be used or its source has other classes, PipelineError for values that
+    target: folder or dataset repository. A dataset made by ncfm-hub records its source and recipe; any other has an
+        image and a label column, is read from its training split, and needs `source`
+    source: pipeline, Hub id, local folder or pipeline file; for a dataset made by ncfm-hub another copy of its source,
+        with the same classes, size and channels
+    preset, overrides: for a dataset made by ncfm-hub limited to the sections `evaluation` and `engine`, on top of its
+        recipe
+    pool: folder or Hub repository of an extractor pool, in place of the one it was made with
+    test: how the source's test split is used
+    Raises DistilledError if the target is unusable or its source has other classes, PipelineError for settings that
     cannot be changed.
     """
     progress = progress or Silent()
@@ -211,7 +219,7 @@ def open_subject(
         )
     unread = is_validation(str(named.get("test_split")))
     found = load_source(recipe.source, token=token, progress=progress, test="unread" if unread else test)
-    if unread:  # what a set is measured on was cut from the training split when it was made
+    if unread:  # the dataset was made with a validation split, so it is evaluated on the same one
         found = cut_validation(found)
     _check_fits(target, distilled, found)
     imported = "imported" in described
@@ -242,13 +250,13 @@ def open_subject(
 
 
 def _recorded_place(of_pool: Mapping[str, Any]) -> str | Path | None:
-    """Where the extractors came from as pipeline.yaml has it: what came from a Hub has its commit there."""
+    """Return the pool's origin from pipeline.yaml; a Hub pool includes its commit."""
     origin = of_pool.get("origin")
     if origin in (None, *OWN_POOLS):
         return None
     if is_hub_pool(str(origin)):
         return str(origin)
-    # A folder of its maker's: found by what is in it, and else only told of.
+    # A folder on the author's machine: found by its content here, or else only mentioned.
     known = recall(of_pool.get("digest"))
     return str(known) if known else Path(folder_name(str(origin)))
 
@@ -262,7 +270,7 @@ def _check_fits(target: str, distilled: Distilled, found: Source) -> None:
 
 
 def _check_size(target: str, distilled: Distilled, source: SourceRecipe) -> None:
-    """Refuse before the source is read: what a stranger's recipe makes of it could fill the memory."""
+    """Reject a mismatch before the source is read: a third-party recipe could make it fill the memory."""
     asked, there = (source.channels, source.resolution, source.resolution), tuple(distilled.images.shape[1:])
     if asked != there:
         raise DistilledError(
@@ -271,20 +279,20 @@ def _check_size(target: str, distilled: Distilled, source: SourceRecipe) -> None
 
 
 def _other_copy(source: SourceRecipe, named: Recipe) -> SourceRecipe:
-    """A set's source with another place, columns and splits; what the images are made into stays."""
+    """Return the source with another place, columns and splits; how images are processed stays."""
     places = ("dataset", "config", "revision", "image_column", "label_column", "train_split", "test_split")
     return source.model_copy(update={name: getattr(named.source, name) for name in places})
 
 
 def _one_hot(distilled: Distilled) -> bool:
-    """Whether soft labels say no more than the hard ones, as those of an import without any."""
+    """Return whether soft labels are one-hot, as for an import without soft labels."""
     soft = distilled.soft_labels
     sure = bool((soft.gather(1, distilled.labels[:, None]) == 1).all())
     return sure and int(soft.count_nonzero()) == len(soft)
 
 
 def _ours(target: str, revision: str | None, token: str | None) -> Path | None:
-    """The folder of a set of ours, fetched if need be; None where the target is of another make."""
+    """Return the folder of a dataset made by ncfm-hub, downloading it if necessary; None for any other."""
     folder = locate(target, revision=revision, token=token)
     has = [name for name in (PIPELINE, TENSORS) if (folder / name).is_file()]
     return folder if has else None

@@ -1,4 +1,4 @@
-"""The results of a set: students on it and on what it is compared with, of one architecture or of several."""
+"""The results table of a dataset: students (evaluation networks) on it and its baselines, by architecture."""
 
 import hashlib
 import json
@@ -26,8 +26,8 @@ from ncfm_hub.utils.files import cache_root
 from ncfm_hub.utils.progress import Progress
 from ncfm_hub.utils.sealed import discard_damaged
 
-FORMAT = 2  # of the checkpoints of DM in the cache
-# In the order of the table, the set itself between them.
+FORMAT = 2  # of the DM baseline's checkpoints in the cache
+# Rows before and after the distilled dataset, in table order.
 _BEFORE, _AFTER = ("random", *CHOSEN_BY_EXTRACTORS, "start", "dm"), ("whole",)
 SETS_IN_ORDER = (*_BEFORE, "distilled", *_AFTER)
 
@@ -35,10 +35,11 @@ SETS_IN_ORDER = (*_BEFORE, "distilled", *_AFTER)
 def evaluate_subject(
     subject: Subject, with_ranking: bool, journal: Path | None, progress: Progress, again: bool = False
 ) -> dict[str, Any]:
-    """Rows, protocol and what else was asked for, as in `results.json`.
+    """Return rows, protocol and further results, as in results.json.
 
-    The recipe names baselines and further architectures; each architecture measures the same rows. with_ranking: also
-    DD-Ranking's figures, for which random images and the whole training split are measured in any case
+    The recipe names baselines and further architectures; every architecture is evaluated on the same rows.
+
+    with_ranking: also compute the DD-Ranking metrics, which need random real images and the full training set
     journal, again: see `measure`
     """
     evaluation, plan, student = subject.recipe.evaluation, subject.plan(), subject.architecture()
@@ -61,7 +62,7 @@ def evaluate_subject(
             full = subject.architecture(name).name
             try:
                 result["cross_architecture"] += [{"student": full, **row} for row in table(rows, name)]
-            except Diverged as error:  # the others are measured all the same
+            except Diverged as error:  # the other architectures are still evaluated
                 progress.note(f"{name} is left out: {error}")
     if with_ranking:
         result["ranking"] = _ranking(subject, rows, result["rows"], table)
@@ -90,13 +91,13 @@ def _rows(subject: Subject, wanted: set[str], with_ranking: bool, progress: Prog
     if wanted.intersection({*CHOSEN_BY_EXTRACTORS, "dm"}):
         pool = subject.extractors(progress)
     elif "random" in wanted and len(own) > 1:
-        # A row that nobody asked for by name is no reason to train extractors for hours.
-        # Rows are shared out by number, so that all processes need the same.
+        # Do not train extractors for hours for a row that was not requested by name.
+        # Rows are distributed by index, so all processes need the same list.
         if with_ranking or subject.engine.decide_once(subject.has_extractors):
             pool = subject.extractors(progress)
         else:
             progress.note("random images get no row with soft labels: the teachers are not here; name them by --pool")
-    # In the order of the table and not of the set, which differs from process to process.
+    # In table order: iterating over a Python set differs between processes.
     before, after = (
         [row for name in names if name in wanted for row in _baseline(name, subject, pool, progress)]
         for names in (_BEFORE, _AFTER)
@@ -105,12 +106,12 @@ def _rows(subject: Subject, wanted: set[str], with_ranking: bool, progress: Prog
 
 
 def own_labels(subject: Subject) -> str:
-    """The kind of labels that a set is meant to be used with: "soft" where it has them and the recipe wants them."""
+    """Return the labels a dataset is meant to be used with: "soft" if it has them and the recipe enables them."""
     return "soft" if subject.soft_labels is not None and subject.recipe.evaluation.soft_labels else "hard"
 
 
 def _baseline(name: str, subject: Subject, pool: Pool | None, progress: Progress) -> list[Row]:
-    """The rows of one baseline; none where it does not exist for this set."""
+    """Return the rows of a baseline; empty if it does not apply to this dataset."""
     if name == "whole":
         every = subject.source.train
         return [_hard(subject, name, every, len(every.labels))]
@@ -139,16 +140,15 @@ def _hard(subject: Subject, name: str, images: ImageSet, stored: int, pool: Pool
 
 
 def match_means(subject: Subject, pool: Pool, progress: Progress) -> ImageSet:
-    """What distribution matching makes of the same source, pool, start, steps and storage.
+    """Run the distribution matching (DM) baseline with the same source, pool, initialisation, steps and storage budget.
 
-    The means of features are matched, and nothing else: no calibration (Zhao and Bilen, WACV 2023). An unfinished
-    distillation lies in the cache and is gone on with.
+    Matches feature means only, without calibration (Zhao and Bilen, WACV 2023). Resumes from a checkpoint in the cache.
     """
     changed = {"matching": "mean", "calibration": 0.0, "sampling_network": False, "orthogonal": False, "bank": None}
     recipe = subject.recipe.distillation.model_copy(update=changed)
     info, engine = subject.source.info, subject.engine
     settings = settings_of(recipe, info, subject.recipe.source.flip, subject.ipc, subject.seed, engine.device.type)
-    # Pools of one key may have other weights, of another machine for example.
+    # Pools of one key may differ in weights, for example if trained on another machine.
     shared = checkpoint_settings(subject.source, pool, settings, engine) | {"weights": pool.digest, "format": FORMAT}
     digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:32]
     checkpoint = cache_root() / "baselines" / f"dm-{digest}.safetensors"
@@ -167,7 +167,7 @@ def _ranking(
     measured: Sequence[dict[str, Any]],
     table: Callable[..., list[dict[str, Any]]],
 ) -> dict[str, Any]:
-    """DD-Ranking's figures; the rows without augmentation are measured here."""
+    """Compute the DD-Ranking metrics; rows without augmentation are measured here."""
     own = own_labels(subject)
     plain = replace(subject.plan(), augment=False, cutmix=0.0)
     pair = [row for row in rows if row.key in (("distilled", own), ("random", own))]

@@ -1,6 +1,6 @@
-"""What a continual learner may keep of every class: distilled images, or real ones chosen at random or by herding.
+"""Memories of a continual learner: distilled images, or real ones selected at random or by herding.
 
-All memories store the same pixels: so many full images a class.
+All memories have the same storage budget: a number of full images per class.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,10 @@ MEMORIES = (DISTILLED, "random", "herding")
 class Memory:
     """A memory over all classes.
 
-    labels: "hard" or "soft"; classes: how many; stored_per_class: full images that it costs to keep
-    sets: one for every order of the classes, often the same
+    labels: "hard" or "soft"
+    classes: number of classes
+    stored_per_class: storage budget in full images
+    sets: training data for each class order, often the same
     """
 
     name: str
@@ -33,17 +35,17 @@ class Memory:
 
     @property
     def images_per_class(self) -> int:
-        """Images that students are trained on; of unequal classes the mean, rounded up."""
+        """Number of training images per class; the mean, rounded up, if classes differ."""
         return -(-len(self.sets[0].labels) // self.classes)
 
 
 def make_memories(
     subject: Subject, names: Sequence[str], labels: str, seeds: Sequence[int], progress: Progress
 ) -> list[Memory]:
-    """The memories of those names, with "hard" or "soft" labels, for one order of the classes per seed.
+    """Create memories with "hard" or "soft" labels, for one class order per seed.
 
-    The random memory is drawn anew by each seed, so that its spread has its own luck in it. Real images get their soft
-    labels from the extractors. Raises DistilledError where the distilled set has no soft labels.
+    The random memory is sampled anew for each seed, so that its spread includes sampling. Real images get soft labels
+    from the extractors. Raises DistilledError if the distilled dataset has no soft labels.
     """
     distilled = subject.training(labels)
     real = [name for name in names if name != DISTILLED]

@@ -1,4 +1,4 @@
-"""A class-incremental study as a picture: accuracy after each step against the number of classes seen."""
+"""Plot a class-incremental study: accuracy after each step against the number of classes seen."""
 
 from pathlib import Path
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.files import whole_file
 
-# Colours that the colour-blind tell apart (Okabe and Ito), and marks for those who print in grey.
+# Colours safe for colour-blind readers (Okabe and Ito), and markers for printing in grey.
 _STYLES = {"distilled": ("#0072B2", "o"), "random": ("#D55E00", "s"), "herding": ("#009E73", "^")}
 _MOST_TICKS = 20
 
 
 def plot_steps(results: dict[str, Any], path: Path) -> None:
-    """Write a PNG of the content of `continual.json`: a line a memory, error bars of one deviation over the orders."""
+    """Plot the content of `continual.json` as PNG: a line per memory, error bars of one standard deviation."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -20,7 +20,7 @@ def plot_steps(results: dict[str, Any], path: Path) -> None:
     classes = [step["classes"] for step in memories[0]["steps"]]
     figure = Figure(figsize=(7.2, 4.4), dpi=140, layout="constrained")
     axes = figure.add_subplot()
-    shift = 0.008 * classes[-1]  # so that bars do not hide each other
+    shift = 0.008 * classes[-1]  # keeps error bars from overlapping
     for number, memory in enumerate(memories):
         color, mark = _STYLES[memory["memory"]]
         accuracies = [step["accuracy"] for step in memory["steps"]]
@@ -42,7 +42,7 @@ def plot_steps(results: dict[str, Any], path: Path) -> None:
     axes.set_title(_title(results), fontsize="medium", parse_math=False)
     axes.grid(axis="y", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
-    chance, *others = axes.get_legend_handles_labels()[0]  # which puts plain lines first
+    chance, *others = axes.get_legend_handles_labels()[0]  # matplotlib lists plain lines first
     title = f"mean ± std, {protocol['orders']} orders" if protocol["orders"] > 1 else None
     axes.legend(handles=[*others, chance], frameon=False, title=title)
     with whole_file(path) as temporary:

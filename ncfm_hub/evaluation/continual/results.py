@@ -1,4 +1,4 @@
-"""What a class-incremental study found: every value, means and deviations, paired differences, and how it was done."""
+"""Results of a class-incremental study: all values, means and deviations, paired differences and the protocol."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,11 @@ def results_of(
     rows: Mapping[str, Sequence[Sequence[dict[str, Any]]]],
     seed: int,
 ) -> dict[str, Any]:
-    """The content of `continual.json`. sizes: classes seen after each step; rows: as `measure_steps` gives them."""
+    """Return the content of `continual.json`.
+
+    sizes: number of classes seen after each step
+    rows: from `measure_steps`
+    """
     found = {memory.name: _summary(memory, sizes, rows[memory.name]) for memory in memories}
     others = [name for name in found if name != DISTILLED] if DISTILLED in found else []
     plan = subject.plan()
@@ -57,7 +61,7 @@ def results_of(
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
-    """first - second, order by order: n, mean, standard error of the mean, sample standard deviation, values."""
+    """Summarise first - second over orders: n, mean, standard error of the mean, sample standard deviation, values."""
     values = [one - other for one, other in zip(first, second, strict=True)]
     found = summarise(values)
     error = round(statistics.stdev(values) / len(values) ** 0.5, 2) if len(values) > 1 else None
@@ -65,7 +69,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
 
 
 def _summary(memory: Memory, sizes: Sequence[int], steps: Sequence[Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """steps: for each step, a row of one student for each order."""
+    """Summarise a memory. steps: for each step, one student's row per order."""
 
     def figures(rows: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
         return summarise([value for row in rows for value in row[key]["values"]])
@@ -90,7 +94,7 @@ def _summary(memory: Memory, sizes: Sequence[int], steps: Sequence[Sequence[dict
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """How much better `one` is than `other`, after each step and on average over the steps."""
+    """Return by how much `one` exceeds `other`, after each step and averaged over steps."""
     return {
         "memory": one["memory"],
         "minus": other["memory"],
@@ -103,7 +107,7 @@ def _difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _averages(steps: Sequence[dict[str, Any]]) -> list[float]:
-    """Average incremental accuracy of each order: the mean over the steps."""
+    """Return the average incremental accuracy of each order: the mean over steps."""
     return [statistics.fmean(values) for values in zip(*(step["accuracy"]["values"] for step in steps), strict=True)]
 
 
@@ -116,7 +120,7 @@ def _made_with(parts: int | None) -> str:
 
 
 def _notes(subject: Subject, memories: Sequence[Memory], sizes: Sequence[int]) -> list[str]:
-    """What one must know to read the numbers, a sentence each."""
+    """Return notes needed to interpret the numbers, one sentence each."""
     names, side = [memory.name for memory in memories], subject.images.shape[-1]
     notes = [
         f"every memory keeps {counted(subject.ipc, 'stored image')} of {side} x {side} px of each class seen so far; "

@@ -1,4 +1,4 @@
-"""Class-incremental learning: the order in which classes come, and what of a set belongs to those seen so far.
+"""Class-incremental learning: the order in which classes arrive, and a dataset restricted to the classes seen so far.
 
 Legend: C classes, k of them seen so far, N images, n of them of seen classes.
 """
@@ -18,14 +18,14 @@ from ncfm_hub.utils.seeding import generator
 
 @dataclass(frozen=True)
 class ClassOrder:
-    """One random order of the classes, and the seed of all that is drawn for it: students and random memories."""
+    """A random class order, and the seed of its students and random memories."""
 
     classes: tuple[int, ...]
     seed: int
 
 
 def class_orders(classes: int, count: int, seed: int) -> list[ClassOrder]:
-    """`count` random permutations of the classes; the first ones do not depend on how many there are."""
+    """Return `count` random permutations of the classes; the first ones do not depend on `count`."""
     orders = []
     for number in range(count):
         draws = generator(seed, "class order", number)
@@ -35,9 +35,9 @@ def class_orders(classes: int, count: int, seed: int) -> list[ClassOrder]:
 
 
 def classes_after(classes: int, steps: int) -> list[int]:
-    """How many classes have been seen after each step; where they do not divide, the first steps bring one more.
+    """Return the number of classes seen after each step; if they do not divide evenly, the first steps get one more.
 
-    Raises DistilledError unless every step brings a class.
+    Raises DistilledError unless every step adds a class.
     """
     if not 1 <= steps <= classes:
         raise DistilledError(
@@ -48,10 +48,10 @@ def classes_after(classes: int, steps: int) -> list[int]:
 
 
 def training_of_seen(training: TrainingSet, seen: Sequence[int]) -> TrainingSet:
-    """What of a set over all classes (targets (N, C)) belongs to the seen ones, in its own order.
+    """Restrict training data over all classes (targets (N, C)) to the seen ones, in its own order.
 
-    Labels become 0..k-1 in the order seen. Soft targets (n, k) are those of the seen classes made to sum to 1; a row
-    that gives no seen class anything becomes its label alone.
+    Labels become 0..k-1 in the order seen. Soft targets (n, k) are renormalised over the seen classes; a row with no
+    probability there becomes its hard label.
     """
     rows, labels = rows_of(training.labels, seen)
     if training.targets is None:
@@ -63,6 +63,6 @@ def training_of_seen(training: TrainingSet, seen: Sequence[int]) -> TrainingSet:
 
 
 def images_of_seen(images: ImageSet, seen: Sequence[int]) -> ImageSet:
-    """The images of the seen classes, in their own order; labels become 0..k-1 in the order seen."""
+    """Restrict images to the seen classes, in their own order; labels become 0..k-1 in the order seen."""
     rows, labels = rows_of(images.labels, seen)
     return ImageSet(images.images[rows], labels)

@@ -1,9 +1,11 @@
-"""Class-incremental learning in the way of GDumb: after each step a student is trained from scratch on what is kept of
-all classes seen so far, and tested on the test images of those classes.
+"""Class-incremental learning as in GDumb.
 
-Source: Prabhu et al., "GDumb", ECCV 2020. It splits a fixed budget among the classes seen so far; here a memory keeps
-the same number of stored images of every class, as a distilled set does, and every student gets the same number of
-updates. All students of one order start from the same seed, so that memories are compared in pairs.
+After each step, a student (evaluation network) is trained from scratch on the memory of all classes seen so far, and
+tested on their test images.
+
+Source: Prabhu et al., "GDumb", ECCV 2020. GDumb divides a fixed budget among the classes seen so far. Here a memory
+stores the same number of images for every class, as a distilled dataset does, and every student gets the same number of
+updates. All students of one order share a seed, so that memories are compared in pairs.
 
 Legend: S steps, k classes seen after a step.
 """
@@ -44,7 +46,7 @@ RESULTS, PLOT = "continual.json", "continual.png"
 
 @dataclass(frozen=True)
 class ContinualStudy:
-    """A finished study: the folder with its two files, and the content of `continual.json`."""
+    """A finished study: the folder of its two files, and the content of `continual.json`."""
 
     folder: Path
     results: dict[str, Any] = field(repr=False)
@@ -114,7 +116,7 @@ def class_incremental(
     journal: Path | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """The content of `continual.json`; see `continual`. journal: where students are kept."""
+    """Return the content of `continual.json`; see `continual`. journal: cache folder of students' results."""
     classes = len(subject.class_names)
     sizes, drawn = classes_after(classes, steps), class_orders(classes, orders, seed)
     _check_test_images(subject)
@@ -145,12 +147,13 @@ def measure_steps(
     journal: Path | None,
     progress: Progress,
 ) -> dict[str, list[list[dict[str, Any]]]]:
-    """By memory, for each step and order: the row of `measure` of one student.
+    """Return, for each memory, step and order, the `measure` row of one student.
 
-    sizes: k after each step; architecture: of the students, whose heads have k classes instead of its own number
+    sizes: k after each step
+    architecture: of the students, whose heads get k classes
     """
     rows_of: dict[str, list[list[dict[str, Any]]]] = {memory.name: [[] for _ in sizes] for memory in memories}
-    # `measure` shares the students of each step and order among the processes.
+    # `measure` distributes the students of each step and order over processes.
     mine = range(engine.accelerator.process_index, len(memories), engine.accelerator.num_processes)
     with progress.bar(len(mine) * len(orders) * len(sizes) * plan.updates, "continual learning") as bar:
         within = _Within(bar, progress)
@@ -165,7 +168,7 @@ def measure_steps(
 
 
 def _check_test_images(subject: Subject) -> None:
-    """Raise DistilledError where a class cannot be tested once it has come."""
+    """Raise DistilledError if a class has no test images."""
     untested = set(range(len(subject.class_names))) - set(subject.source.tested_on().labels.tolist())
     if untested:
         info = subject.source.info
@@ -176,7 +179,7 @@ def _check_test_images(subject: Subject) -> None:
 
 
 def _announce(subject: Subject, students: int, progress: Progress) -> None:
-    """Say so where training so many students takes long."""
+    """Warn if training the students takes long."""
     only = {"students": students, "baselines": [], "soft_labels": False, "architectures": []}
     evaluation = subject.recipe.evaluation.model_copy(update=only)
     recipe = subject.recipe.model_copy(update={"evaluation": evaluation})
@@ -186,7 +189,7 @@ def _announce(subject: Subject, students: int, progress: Progress) -> None:
 
 
 def _rows(memories: Sequence[Memory], number: int, seen: Sequence[int]) -> list[Row]:
-    """What students of one order and step are trained on."""
+    """Return the training data of the students of one order and step."""
     return [
         Row(
             memory.name,
@@ -199,7 +202,7 @@ def _rows(memories: Sequence[Memory], number: int, seen: Sequence[int]) -> list[
 
 
 class _Within:
-    """A progress whose bars all move one that is already open."""
+    """Progress whose bars all advance one open bar."""
 
     def __init__(self, bar: Bar, progress: Progress):
         self._bar, self._progress = bar, progress

@@ -1,10 +1,10 @@
-"""A class-incremental study as a Markdown table."""
+"""Format a class-incremental study as a Markdown table."""
 
 from typing import Any
 
 
 def table_lines(results: dict[str, Any]) -> list[str]:
-    """The content of `continual.json` as lines: a row for each step, then what the numbers are."""
+    """Format the content of `continual.json` as lines: a row per step, then notes."""
     memories, differences, protocol = results["memories"], results["differences"], results["protocol"]
     heading = [
         "classes seen",

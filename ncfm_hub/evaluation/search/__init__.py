@@ -1,1 +1,1 @@
-"""Whether a distilled dataset ranks architectures as the whole dataset does."""
+"""Whether a distilled dataset ranks architectures as the full training set does."""

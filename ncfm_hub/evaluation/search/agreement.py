@@ -1,4 +1,4 @@
-"""Whether training on a proxy orders architectures as training on the whole set does.
+"""Rank agreement between architectures trained on a proxy and on the full training set.
 
 Legend: A architectures; `proxy` and `whole` are their accuracies in percent, (A,), in the same order.
 """
@@ -11,19 +11,18 @@ import numpy as np
 
 RESAMPLES = 2000
 TOP = (1, 3, 5)
-_FEWEST = 5  # architectures; resamples of fewer say nothing
+_FEWEST = 5  # architectures; bootstrapping fewer is meaningless
 Figures = dict[str, Any]
 
 
 def agreement(
     proxies: Mapping[str, Sequence[float]], whole: Sequence[float], seed: int, resamples: int = RESAMPLES
 ) -> dict[str, Figures]:
-    """Per proxy: Spearman's and Kendall's rank correlation with `whole`, and the regret of its best few.
+    """Compute, for each proxy, Spearman's and Kendall's rank correlation with `whole`, and the regret of its top few.
 
-    Correlations are {value, low, high}: the bounds are the 2.5 and 97.5 % points over resamples of the architectures,
-    the same for every proxy. (Orders that agree wholly do so in every resample.) Of two proxies, "A minus B" has the
-    differences of the first's correlations and the second's. A figure that is not defined (accuracies all equal, too
-    few architectures) is None.
+    Correlations are {value, low, high} with bootstrap bounds: 2.5 and 97.5 percentiles over resamples of architectures,
+    shared by all proxies. (Identical orders agree in every resample.) For two proxies, "A minus B" has the differences
+    of their correlations. Undefined values (all accuracies equal, too few architectures) are None.
     """
     rows = np.random.default_rng(seed).integers(len(whole), size=(resamples, len(whole)))
     reference = np.asarray(whole, dtype=float)
@@ -42,25 +41,25 @@ def agreement(
 
 
 def correlations(proxy: Sequence[float] | np.ndarray, whole: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Spearman's rho and Kendall's tau-b, which allows for ties; nan where either side is constant."""
+    """Return Spearman's rho and Kendall's tau-b, which handles ties; nan if either side is constant."""
     from scipy import stats
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of constant input: the answer is nan
+        warnings.simplefilter("ignore")  # about constant input, for which the result is nan
         return float(stats.spearmanr(proxy, whole).statistic), float(stats.kendalltau(proxy, whole).statistic)
 
 
 def regret(proxy: np.ndarray, whole: np.ndarray, k: int) -> float:
-    """What the best on the whole set has over the best among the proxy's first k, in points.
+    """Return the gap in points between the best accuracy on the full training set and the best among the proxy's top k.
 
-    Of equals by the proxy, those that come first count first.
+    Ties in the proxy are broken by order.
     """
     first = np.argsort(-proxy, kind="stable")[:k]
     return float(whole.max() - whole[first].max())
 
 
 def _with_bounds(value: Sequence[float] | np.ndarray, spread: np.ndarray, count: int) -> Figures:
-    """spread: (R, 2), of which resamples without a defined correlation are left out."""
+    """Add bootstrap bounds. spread: (R, 2); resamples with undefined correlation are dropped."""
     figures: Figures = {}
     for column, name in enumerate(("spearman", "kendall")):
         known = spread[np.isfinite(spread[:, column]), column]

@@ -1,4 +1,4 @@
-"""Training many architectures on a proxy and on the whole set, one after another."""
+"""Train many architectures on proxies and on the full training set."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Budget:
-    """Optimiser updates on a proxy and on the whole set, and students of each architecture."""
+    """Cost of a search: updates on a proxy, updates on the full training set, and students per architecture."""
 
     proxy_updates: int = PROXY_UPDATES
     whole_updates: int = WHOLE_UPDATES
@@ -33,7 +33,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Sets:
-    """What every architecture is trained on, and the images that it is measured on."""
+    """Training data of every architecture, and the images to test on."""
 
     proxies: tuple[Row, ...]
     whole: Row
@@ -41,11 +41,11 @@ class Sets:
 
 
 class _NotReady(Exception):
-    """A student is to be trained, and nothing has been compiled for it yet."""
+    """A student would be trained before its network is compiled."""
 
 
 class _Watched(Students):
-    """Students that are made ready outside the time that is measured."""
+    """Students whose compilation is excluded from measured time."""
 
     ready = False
 
@@ -57,7 +57,7 @@ class _Watched(Students):
         return super().train_and_test(training, test_images, test_labels, seed, bar)
 
     def get_ready(self, training: TrainingSet) -> None:
-        """Have the network compiled for the shapes that it will see, by one update and one look."""
+        """Compile the network for all shapes it will see, by one update and one evaluation."""
         self.plan = replace(self.plan, updates=1)
         with Silent().bar(1, "") as bar:
             super().train_and_test(training, training.images[:1], training.labels[:1], 0, bar)
@@ -72,10 +72,10 @@ def measure_candidates(
     engine: Engine,
     progress: Progress,
 ) -> tuple[list[Figures], list[Figures]]:
-    """What was measured of each architecture, and those that failed with the reason: what cannot take such images, is
-    too large, or does not keep finite weights.
+    """Return the results of each architecture, and those that failed, with the reason.
 
-    Of each: name, parameters, accuracies (n, mean, std, values) and seconds by set.
+    An architecture fails if it does not accept the images, is too large, or diverges. Results are name, parameters,
+    accuracies (n, mean, std, values) and seconds by dataset.
     """
     trained: list[Figures] = []
     failed: list[Figures] = []
@@ -87,7 +87,7 @@ def measure_candidates(
             one = _OneBar(progress, bar, architecture.name)
             try:
                 trained.append(_measure(architecture, sets, plan, budget, engine, one))
-            except (RuntimeError, Diverged) as error:  # out of memory, or not to be compiled
+            except (RuntimeError, Diverged) as error:  # out of memory, or compilation failed
                 _record(failed, architecture, error, progress)
             else:
                 progress.note(f"{number}/{len(usable)} {_told(trained[-1])}")
@@ -141,14 +141,14 @@ def _told(one: Figures) -> str:
 
 
 def _estimate(architectures: Sequence[Architecture], images: int, engine: Engine) -> str:
-    """images: trained on by each."""
+    """Estimate the total time. images: training images per architecture."""
     operations = TRAINING * images * sum(forward_operations(one) for one in architectures)
     minutes = operations / (NETWORK_EFFICIENCY * machine_speed(engine.device)) / 60
     return f"{counted(len(architectures), 'architecture')}, about {max(minutes, 1):.0f} min if none was trained before"
 
 
 class _OneBar:
-    """The bars of one architecture's trainings, as a part of the search's."""
+    """The progress bars of one architecture's trainings, as a part of the search's bar."""
 
     def __init__(self, progress: Progress, bar: Bar, name: str):
         self._progress, self._bar, self._name, self._done = progress, bar, name, 0
@@ -165,6 +165,6 @@ class _OneBar:
         self._bar.advance(count, architecture=self._name, **figures)
 
     def catch_up(self, total: int) -> None:
-        """The architecture is done with, however far it came now."""
+        """Mark the architecture as finished, whatever its progress."""
         if self._done < total:
             self.advance(total - self._done)

@@ -1,4 +1,4 @@
-"""A distilled set for NASLib (https://github.com/automl/NASLib) and what else takes torchvision-like datasets."""
+"""Distilled datasets for NASLib (https://github.com/automl/NASLib) and other users of torchvision-like datasets."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +14,9 @@ Transform = Callable[[Any], Any]
 
 
 class LabelledImages(torch.utils.data.Dataset[tuple[Any, int]]):
-    """Map-style dataset as torchvision's are: `targets` is a list of ints, `transform` is given a PIL image.
+    """Map-style dataset like torchvision's: `targets` is a list of ints, `transform` receives a PIL image.
 
-    images: uint8 (N, c, H, W); without a transform an item's image is a float tensor (c, H, W) in [0, 1]
+    images: uint8 (N, c, H, W); without a transform, items are float tensors (c, H, W) in [0, 1]
     """
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, transform: Transform | None = None):

@@ -1,4 +1,4 @@
-"""An architecture search as people read it: Markdown tables and a scatter plot, from the content of `nas.json`."""
+"""Report an architecture search: Markdown tables and a scatter plot from the content of `nas.json`."""
 
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.files import whole_file, write_study, write_text
 
-_COLOURS = {"distilled": "#0072B2", "random": "#D55E00"}  # Okabe and Ito's, told apart by all
+_COLOURS = {"distilled": "#0072B2", "random": "#D55E00"}  # Okabe and Ito: safe for colour-blind readers
 _MARKERS = {"distilled": "o", "random": "^"}
 _TITLES = {"distilled": "distilled images", "random": "random images"}
 Figures = dict[str, Any]
 
 
 def write_search(folder: Path, found: Figures) -> Path | None:
-    """Write nas.json, nas.md and nas.png; what an earlier search's nas.json is called now, None where none was."""
+    """Write nas.json, nas.md and nas.png; returns the new name of an earlier search's nas.json, None without one."""
     earlier = write_study(folder, ("nas.json", "nas.md", "nas.png"), found)
     text = "\n".join([*agreement_lines(found), "", *architecture_lines(found)])
     write_text(folder / "nas.md", text + "\n")
@@ -22,7 +22,7 @@ def write_search(folder: Path, found: Figures) -> Path | None:
 
 
 def agreement_lines(found: Figures) -> list[str]:
-    """A Markdown table of the proxies, and in words what it says."""
+    """Format the proxies as a Markdown table with an explanation."""
     protocol, whole = found["protocol"], found["seconds"]["whole"]
     tops = list(found["agreement"]["distilled"]["regret"])
     lines = [
@@ -52,7 +52,7 @@ def agreement_lines(found: Figures) -> list[str]:
 
 
 def architecture_lines(found: Figures) -> list[str]:
-    """A Markdown table of the architectures, best on the whole set first, and what failed."""
+    """Format the architectures as a Markdown table, best on the full training set first, and list failures."""
     kinds = list(found["seconds"])
     lines = [
         "| architecture | parameters |" + "".join(f" {kind} % |" for kind in kinds),
@@ -67,8 +67,10 @@ def architecture_lines(found: Figures) -> list[str]:
 
 
 def draw_scatter(found: Figures, path: Path) -> None:
-    """Accuracy on each proxy against accuracy on the whole set, a point an architecture, with deviations over students
-    where there are several."""
+    """Plot accuracy on each proxy against accuracy on the full training set.
+
+    One point per architecture, with standard deviations over students if there are several.
+    """
     from matplotlib.figure import Figure
 
     proxies = [name for name in _TITLES if name in found["seconds"]]
@@ -96,7 +98,7 @@ def draw_scatter(found: Figures, path: Path) -> None:
 
 
 def _bounded(figure: dict[str, float | None]) -> str:
-    """`0.81 [0.60, 0.92]`."""
+    """Format as `0.81 [0.60, 0.92]`."""
     if figure["value"] is None:
         return "not defined"
     if figure["low"] is None or figure["high"] is None:

@@ -1,8 +1,7 @@
-"""Architecture search by a distilled set: does it order architectures as the whole training set does, and how much
-sooner?
+"""Architecture search: does a distilled dataset rank networks as the full training set does, and how much faster?
 
-Every architecture is trained on the distilled set, on random images of the same storage and on the whole set, for as
-many optimiser updates as told, and measured on images of the training split that are kept out of the latter two.
+Each architecture is trained on the distilled dataset, on random real images at the same storage budget and on the full
+training set, for a fixed number of updates. It is tested on images of the training split held out from the latter two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ from ncfm_hub.utils.places import folder_name
 from ncfm_hub.utils.progress import Progress, Silent
 from ncfm_hub.utils.seeding import generator
 
-SAMPLE = 20  # architectures of the grid, unless told
+SAMPLE = 20  # architectures of the grid, by default
 Figures = dict[str, Any]
 
 
@@ -72,7 +71,7 @@ def search_architectures(
         revision=revision,
         token=token,
         progress=progress,
-        test="if there",  # measured on a part of the training split in any case
+        test="if there",  # tested on a part of the training split in any case
     )
     if subject.engine.accelerator.num_processes > 1:
         raise PoolError("an architecture search runs in one process; start it without a launcher")
@@ -99,7 +98,7 @@ def search_architectures(
 
 
 def choose_architectures(names: Sequence[str] | None, sample: int | None, seed: int) -> list[str]:
-    """The names to train, without repetition; see `search_architectures`."""
+    """Return the architectures to train, without duplicates; see `search_architectures`."""
     every = convnet_grid() if names is None else list(dict.fromkeys(names))
     wanted = sample or (SAMPLE if names is None else len(every))
     if wanted >= len(every):
@@ -113,12 +112,15 @@ def _space(architectures: Sequence[str] | None) -> str:
 
 
 def _validation_of(source: Source) -> Source:
-    """The source with a part of its training split to measure on; the test split is for no choice."""
+    """Return the source with a validation split cut from its training split; no choice may depend on the test split."""
     return source if is_validation(source.info.test_split) else cut_validation(source)
 
 
 def _sets(subject: Subject, part: Source, random_baseline: bool) -> Sets:
-    """The proxies and the whole set, all with hard labels; part: the source with its validation part cut out."""
+    """Return proxies and full training set, all with hard labels.
+
+    part: the source with its validation split cut out
+    """
 
     def hard(name: str, images: torch.Tensor, labels: torch.Tensor, stored: int) -> Row:
         return Row(name, "hard", TrainingSet(images, labels), stored)
@@ -138,7 +140,7 @@ def _protocol(subject: Subject, part: Source, budget: Budget) -> Figures:
         "metric": "top-1 accuracy in percent at the last update",
         "split": part.info.test_split,
         "test_images": len(part.tested_on().labels),
-        # Such a set may know something of them, though nothing is trained on them as they are.
+        # A dataset distilled from the test images may encode them, although no student trains on them.
         "distilled_from_test_images": None if subject.parts is None else subject.source is not part,
         "labels": "hard",
         **asdict(budget),
