@@ -1,4 +1,4 @@
-"""The distilled dataset as others see it: its files, card and contact sheet, pushed to a Hub and read back."""
+"""Publish a distilled dataset: files, card and contact sheet, pushed to the Hub and verified."""
 
 from ncfm_hub.publishing.cards.dataset_card import render_card, write_card
 from ncfm_hub.publishing.cards.pool_card import render_pool_card, write_pool_card

@@ -1,1 +1,1 @@
-"""The files of a distilled dataset: written, read back, and given to others."""
+"""Files of a distilled dataset: write, read and convert them."""

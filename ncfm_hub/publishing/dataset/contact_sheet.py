@@ -1,4 +1,4 @@
-"""The contact sheet: one row of stored images per class, with its name; many classes stand in several blocks."""
+"""Contact sheet: one row of stored images per class, with the class name; many classes are split into blocks."""
 
 import math
 from dataclasses import dataclass
@@ -13,16 +13,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont
 
-SMALLEST_CELL = 48  # px; smaller images are enlarged by a whole factor
+SMALLEST_CELL = 48  # px; smaller images are enlarged by an integer factor
 LARGEST_CELL = 128
-_PIXELS = 800_000  # of picture content, which compresses to at most about 3 bytes each
+_PIXELS = 800_000  # of image content, which compresses to at most about 3 bytes each
 _INK, _PAPER, _FAINT = (28, 32, 38), (255, 255, 255), (140, 148, 158)
 _FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "Arial Unicode.ttf")
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Sizes in px. `cell` is an image's side on the sheet, `rows` the rows of one block, `names` the width of names."""
+    """Sizes in px.
+
+    cell: side of an image on the sheet
+    rows: rows per block
+    names: width of the name column
+    """
 
     blocks: int
     rows: int
@@ -46,9 +51,12 @@ class _Layout:
 def contact_sheet(
     stored: "torch.Tensor", labels: "torch.Tensor", class_names: tuple[str, ...], path: Path, max_columns: int = 10
 ) -> None:
-    """Write a PNG of stored images, uint8 (S, c, H, W) with c = 1 or 3 and int64 labels (S,), a row per class.
+    """Write a PNG of stored images, one row per class.
 
-    At most `max_columns` images a class, fewer when there are more than 20 classes; below about 3 MB.
+    At most `max_columns` images per class, fewer above 20 classes; below about 3 MB.
+
+    stored: uint8 (S, c, H, W), c = 1 or 3
+    labels: int64 (S,)
     """
     from PIL import Image, ImageDraw
 
@@ -72,10 +80,10 @@ def contact_sheet(
 
 
 def _layout(classes: int, columns: int, side: int, class_names: tuple[str, ...]) -> _Layout:
-    """Many classes get fewer columns; a tall sheet is broken into blocks side by side until it is nearly square."""
+    """Reduce columns for many classes, and split a tall sheet into blocks side by side until it is nearly square."""
     columns = columns if classes <= 20 else min(columns, 6 if classes <= 50 else 4)
     cell = side * math.ceil(SMALLEST_CELL / side) if side < SMALLEST_CELL else min(side, LARGEST_CELL)
-    # Enlarged pixels compress away; what counts is how many are shown at their own size or smaller.
+    # Enlarged pixels compress well; file size depends on pixels shown at their own size or smaller.
     shown = classes * columns * min(cell, side) ** 2
     if shown > _PIXELS:
         cell = max(min(cell, int(min(cell, side) * math.sqrt(_PIXELS / shown))), 16)
@@ -97,7 +105,10 @@ def _names_width(class_names: tuple[str, ...], text_size: int) -> int:
 
 
 def _label(name: str, number: int, room: int, font: "FreeTypeFont") -> tuple[str, tuple[int, int, int]]:
-    """The name, cut to `room` px; a name that the font cannot write becomes the class's number, in a fainter colour."""
+    """Return the name cut to `room` px, and its colour.
+
+    If the font lacks a letter of the name, the class number in a fainter colour.
+    """
     text = _printable(name, font)
     if not text:
         return f"#{number}", _FAINT
@@ -109,13 +120,13 @@ def _label(name: str, number: int, room: int, font: "FreeTypeFont") -> tuple[str
 
 
 def _printable(name: str, font: "FreeTypeFont") -> str:
-    """`name` on one line and short enough to measure; empty if any of its letters is not in the font."""
+    """Return `name` on one line and short enough to measure; empty if the font lacks any of its letters."""
     text = " ".join("".join(c if c.isprintable() else " " for c in name[:60]).split())
     return text if all(c == " " or _has_glyph(font, c) for c in set(text)) else ""
 
 
 def _has_glyph(font: "FreeTypeFont", character: str) -> bool:
-    """A missing letter is drawn as the same box as a code point that is never assigned."""
+    """Return whether the font has a character; a missing one is drawn like a code point that is never assigned."""
     if character.isascii():
         return True
     return bytes(font.getmask(character)) != bytes(font.getmask("\U0010fffe"))

@@ -1,5 +1,4 @@
-"""Folders that a command fills: that they can be written to, that nothing the user made is overwritten there, and that
-what is written is of the set that lies there."""
+"""Output folders: check that they are writable, hold no user files and belong to the same dataset."""
 
 import os
 from pathlib import Path
@@ -10,7 +9,7 @@ from ncfm_hub.utils.named import Named
 
 
 def new_folder(folder: Path) -> Path:
-    """Make `folder` if need be. Raises DistilledError where it is a file or holds anything."""
+    """Create `folder` if necessary. Raises DistilledError if it is a file or not empty."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         what = "is not empty" if folder.is_dir() else "is a file"
         raise DistilledError(f"{str(folder)!r} {what}; name another folder by --output")
@@ -19,7 +18,7 @@ def new_folder(folder: Path) -> Path:
 
 
 def check_output(folder: Path) -> None:
-    """Raise DistilledError where a study could not be written to `folder`, which is made only once there is one."""
+    """Raise DistilledError if a study could not be written to `folder`; the folder is created only with the study."""
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         what = "cannot be written to" if there.is_dir() else "is no folder"
@@ -27,8 +26,10 @@ def check_output(folder: Path) -> None:
 
 
 def check_study_output(folder: Path, target: Named, *, revision: str | None, token: str | None) -> None:
-    """Raise DistilledError where a study of the set `target`, a folder or a Hub repository, could not be written to
-    `folder`, or would lie there beside another set."""
+    """Raise DistilledError if a study of `target` cannot be written to `folder`, or the folder holds another dataset.
+
+    target: folder or Hub repository
+    """
     check_output(folder)
     if not _holds_set(folder) or folder.resolve() == Path(target).expanduser().resolve():
         return

@@ -1,4 +1,4 @@
-"""Where the parts of a distilled dataset lie, in a folder and in a repository alike."""
+"""File names of a distilled dataset, in folders and repositories alike."""
 
 from typing import Literal
 
@@ -7,13 +7,13 @@ Config = Literal["default", "stored"]
 FORMAT_VERSION = 1
 CONFIGS: tuple[Config, ...] = ("default", "stored")
 SHARD = "train-00000-of-00001.parquet"
-SHARD_PATTERN = "train-*"  # what `configs` in the card says, and so what is loaded
+SHARD_PATTERN = "train-*"  # the pattern in the card's `configs`, which decides what is loaded
 TENSORS = "distilled.safetensors"
 PIPELINE = "pipeline.yaml"
 RESULTS = "results.json"
-# Studies of a set, where somebody put them beside it.
+# Studies of the dataset, if stored beside it.
 CONTINUAL = "continual.json"
 SEARCH = "nas.json"
 CARD = "README.md"
 PREVIEW = "preview.png"
-OWN_POOLS = ("trained here", "cache")  # origins of a pool made by the run's own recipe; any other names a place
+OWN_POOLS = ("trained here", "cache")  # origins of a pool made by the run's recipe; others are places

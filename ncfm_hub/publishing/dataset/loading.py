@@ -1,4 +1,4 @@
-"""A distilled dataset read back, from a folder or from a Hub."""
+"""Load a distilled dataset from a folder or the Hub."""
 
 import os
 from pathlib import Path

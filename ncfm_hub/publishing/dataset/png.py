@@ -1,4 +1,4 @@
-"""Lossless images, to and from bytes."""
+"""Encode and decode PNG."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 def encode_png(image: "np.ndarray") -> bytes:
-    """PNG of a uint8 (c, H, W) image, c = 1 (grey) or 3 (RGB)."""
+    """Encode a uint8 image (c, H, W), c = 1 (grey) or 3 (RGB), as PNG."""
     from PIL import Image
 
     channels = image.shape[0]
@@ -23,7 +23,7 @@ def encode_png(image: "np.ndarray") -> bytes:
 
 
 def decode_png(data: bytes, shape: tuple[int, int, int], what: str) -> "np.ndarray":
-    """uint8 (c, H, W) of a PNG that must have exactly `shape`; `what` names it in the DistilledError."""
+    """Decode a PNG of exactly `shape` to uint8 (c, H, W); `what` names it in the DistilledError."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""What `pipeline.yaml` says: the resolved recipe, where the images come from, what they were made with and on."""
+"""Content of `pipeline.yaml`: the resolved recipe, the source, and the pool, software and machine used."""
 
 import datetime
 import platform
@@ -47,7 +47,7 @@ def describe_run(
     notes: tuple[str, ...],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """The content of `pipeline.yaml`, in the order in which it is written. `seconds`: wall time by stage."""
+    """Return the content of `pipeline.yaml`, in writing order. seconds: wall time by stage."""
     return {
         "ncfm_hub": FORMAT,
         "name": pipeline.name,
@@ -58,14 +58,14 @@ def describe_run(
         "source": _describe_source(source, notes),
         "pool": {
             "key": pool.key,
-            # The key says how a pool was made; two made alike on two machines differ in their last digits.
+            # The key identifies how a pool was made; pools made alike on two machines differ in their last bits.
             "digest": pool.digest,
             "classes": pool.architecture.classes,
             "architecture": pool.architecture.name,
             "members": len(pool.members),
             "pretrained": public_weights(pool.pretrained),
             "origin": public_origin(pool.origin),
-            # `recipe` has its section in any case: only a whole recipe can be read back and evaluated with.
+            # `recipe` always has a pool section, since only a complete recipe can be read back.
             "trained_by_this_recipe": pool.origin in OWN_POOLS,
         },
         "versions": _versions(),
@@ -78,9 +78,9 @@ def describe_run(
 def describe_import(
     pipeline: ResolvedPipeline, source: "Source", imported: dict[str, Any], *, ipc: int, factor: int
 ) -> dict[str, Any]:
-    """`pipeline.yaml` of a set that others made. Of its distillation only the factor is known.
+    """Return the content of `pipeline.yaml` for an imported dataset, of whose distillation only the factor is known.
 
-    imported: the file it came from; the recipe's other sections say how the set and its baselines are measured.
+    imported: facts about the imported file; the recipe's other sections define how the dataset is evaluated
     """
     recipe = _public_recipe(pipeline.recipe, source.info)
     return {
@@ -97,20 +97,20 @@ def describe_import(
 
 
 def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
-    """The recipe that a `pipeline.yaml` says a set was made with, at the source's pinned revision.
+    """Return the recipe recorded in a `pipeline.yaml`, at the source's pinned revision.
 
-    Raises DistilledError, naming the folder, if it holds none that this version can use.
+    Raises DistilledError naming the folder if this version cannot read it.
     """
     unusable = f"{folder}/pipeline.yaml holds no usable recipe"
     try:
         values = {section: dict(content) for section, content in described["recipe"].items()}
         values["source"] |= _source_here(described["source"])
         values["pool"]["pretrained"] = weights_here(values["pool"].get("pretrained"))
-        if "imported" in described:  # no more is known than its factor; the rest makes only the baseline of DM
+        if "imported" in described:  # only its factor is known; the rest configures the DM baseline
             assumed = preset_section("distillation", described["preset"])
             values["distillation"] = assumed | values["distillation"]
         for section, model in (("evaluation", EvaluationRecipe), ("engine", EngineRecipe)):
-            # They do not describe the set, and other versions have other keys.
+            # These sections do not describe the dataset, and other versions have other keys.
             values[section] = {key: value for key, value in values[section].items() if key in model.model_fields}
         for section, content in values.items():
             check_section(unusable, section, content)
@@ -122,17 +122,17 @@ def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
 
 
 def public_origin(origin: str) -> str:
-    """Where a pool is from, as published files say it: a folder without its path."""
+    """Return a pool's origin as published: a folder without its path."""
     return origin if origin in OWN_POOLS or is_hub_pool(origin) else folder_name(origin)
 
 
 def is_hub_pool(origin: str) -> bool:
-    """Whether a pool is of a Hub: those are known with their commit."""
+    """Return whether an origin is a Hub repository, which includes a commit."""
     return _HUB_POOL.fullmatch(origin) is not None
 
 
 def remember_places(recipe: Recipe, source: "SourceInfo", pool: "Pool | None" = None) -> None:
-    """Keep on this machine where the folders are that a set was made from: `pipeline.yaml` has only their digests."""
+    """Remember on this machine which folders a dataset was made from; `pipeline.yaml` records only their digests."""
     if source.folder and source.content:
         remember(source.content, source.folder)
     weights = weights_folder(recipe.pool.pretrained)
@@ -143,7 +143,7 @@ def remember_places(recipe: Recipe, source: "SourceInfo", pool: "Pool | None" = 
 
 
 def _source_here(source: dict[str, Any]) -> dict[str, Any]:
-    """The source that a `pipeline.yaml` names, as a recipe: whoever wrote it, no path in it is ever opened."""
+    """Return the recorded source as recipe settings; no path in a third-party `pipeline.yaml` is ever opened."""
     name = str(source["dataset"])
     if not source["is_local"]:
         if not _HUB_DATASET.fullmatch(name):
@@ -164,9 +164,9 @@ def _public_recipe(recipe: Recipe, source: "SourceInfo") -> dict[str, Any]:
 
 
 def _without_path(note: str, source: "SourceInfo") -> str:
-    """A note that names the source's folder by its path, with its name instead."""
+    """Replace the path of the source's folder in a note by the folder's name."""
     for path in filter(None, (source.folder, source.dataset) if source.folder else ()):
-        if "/" in path and Path(path).name:  # a bare name says nothing, and stands in other words too
+        if "/" in path and Path(path).name:  # a bare name reveals nothing, and may occur inside other words
             note = note.replace(path, source.public_name)
     return note
 

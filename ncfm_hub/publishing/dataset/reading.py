@@ -1,4 +1,4 @@
-"""The data files of a distilled dataset, read back and checked: they may come from anyone."""
+"""Read and validate the data files of a distilled dataset, which may come from a third party."""
 
 import json
 from pathlib import Path
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def read_data(folder: Path) -> Distilled:
-    """Read what `write_data` wrote. Raises DistilledError naming the file and what is wrong with it.
+    """Read what `write_data` wrote. Raises DistilledError naming the file and the problem.
 
-    The images of config `default` are those of the parquet, not decoded anew: accuracies were measured on them.
+    Training images are read from the parquet files, not decoded anew, since accuracies were measured on those.
     """
     import torch
 
@@ -39,9 +39,10 @@ def read_data(folder: Path) -> Distilled:
 
 
 def read_stored(folder: Path, shape: tuple[int, ...]) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
-    """(images, labels, index) of config `stored`: uint8 (S, c, H, W), int64 (S,), int64 (S,), as others load it.
+    """Return (images, labels, index) of config `stored`: uint8 (S, c, H, W), int64 (S,), int64 (S,), as users load it.
 
-    shape: (c, H, W). Raises DistilledError naming the file and what is wrong with it.
+    shape: (c, H, W)
+    Raises DistilledError naming the file and the problem.
     """
     import torch
 
@@ -109,7 +110,7 @@ def _columns(folder: Path, table: "pa.Table", shape: tuple[int, ...]) -> "dict[s
 
 
 def _values(folder: Path, table: "pa.Table", needed: tuple[str, ...]) -> "tuple[list[Any], dict[str, np.ndarray]]":
-    """The bytes of the images, and the columns `needed` as arrays, writable: numbers (N,), soft labels (N, C)."""
+    """Return the encoded images, and the columns `needed` as writable arrays: numbers (N,), soft labels (N, C)."""
     if missing := [column for column in ("image", *needed) if column not in table.column_names]:
         found = ", ".join(table.column_names)
         raise DistilledError(f"{folder} has no column {missing[0]!r}; it has {found}")
@@ -125,7 +126,7 @@ def _values(folder: Path, table: "pa.Table", needed: tuple[str, ...]) -> "tuple[
 
 
 def _decoded(folder: Path, pictures: list[Any], shape: tuple[int, ...]) -> "torch.Tensor":
-    """uint8 (N, c, H, W); shape: (c, H, W)."""
+    """Decode to uint8 (N, c, H, W). shape: (c, H, W)."""
     import numpy as np
     import torch
 

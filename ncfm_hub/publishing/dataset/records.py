@@ -1,4 +1,4 @@
-"""What lies beside the images: `pipeline.yaml` and `results.json`, read back."""
+"""Read the records beside the images: `pipeline.yaml` and `results.json`."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.dataset.layout import PIPELINE, RESULTS
 from ncfm_hub.utils.mappings import Kinds, read_mapping
 
-# What their sections are, where they are there; what stands in these is for those who read it to check.
+# Keys that must be mappings if present; their content is validated where it is used.
 _GROUPS = ("recipe", "source", "pool", "machine", "versions", "wall_time_seconds", "imported")
 _OF_PIPELINE: Kinds = {**dict.fromkeys(_GROUPS, dict), "parts": list, "differs_from_all_at_once": list}
 _OF_RESULTS: Kinds = {
@@ -17,7 +17,7 @@ _OF_RESULTS: Kinds = {
 
 
 def read_pipeline(folder: Path) -> dict[str, Any]:
-    """Content of `pipeline.yaml`. Raises DistilledError when it is not there or not a mapping."""
+    """Read `pipeline.yaml`. Raises DistilledError if it is missing or not a mapping."""
     try:
         return read_mapping(folder / PIPELINE, "YAML", _OF_PIPELINE)
     except FileNotFoundError as error:
@@ -25,6 +25,6 @@ def read_pipeline(folder: Path) -> dict[str, Any]:
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """Content of `results.json`; empty when nothing was measured yet. Raises DistilledError when it is damaged."""
+    """Read `results.json`; empty if nothing was evaluated yet. Raises DistilledError if it is damaged."""
     path = folder / RESULTS
     return read_mapping(path, "JSON", _OF_RESULTS) if path.is_file() else {}

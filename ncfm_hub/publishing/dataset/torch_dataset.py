@@ -1,10 +1,10 @@
-"""A distilled dataset as torch's own tools take it."""
+"""A distilled dataset as a torch dataset."""
 
 import torch
 
 
 class TrainingSet(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """Map-style dataset over uint8 (N, c, H, W) images; `targets` is a list of ints."""
+    """Map-style dataset over uint8 images (N, c, H, W); `targets` is a list of ints."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor):
         self.images = images
@@ -14,5 +14,5 @@ class TrainingSet(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """The image as float (c, H, W) in [0, 1], and its label."""
+        """Return the image as float (c, H, W) in [0, 1], and its label."""
         return self.images[index].float() / 255, self.targets[index]

@@ -1,4 +1,4 @@
-"""The data files of a distilled dataset, written: two parquet configs and one safetensors file."""
+"""Write the data files of a distilled dataset: two parquet configs and one safetensors file."""
 
 import json
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from ncfm_hub.publishing.dataset.layout import CONFIGS, FORMAT_VERSION, SHARD, S
 from ncfm_hub.publishing.dataset.png import encode_png
 from ncfm_hub.utils.files import whole_file
 
-_ROWS_AT_ONCE = 500  # a row group; bounds memory and is what a streaming reader fetches
+_ROWS_AT_ONCE = 500  # per row group, the unit that streaming readers fetch; bounds memory
 
 
 def write_data(folder: Path, distilled: Distilled) -> None:
-    """Write `default/`, `stored/` and `distilled.safetensors` under `folder`; the same data give the same bytes.
+    """Write `default/`, `stored/` and `distilled.safetensors` under `folder`; equal data give equal bytes.
 
-    Shards of an earlier set in the same folder are removed: they would be loaded together with these.
+    Shards of an earlier dataset in the folder are removed, since they would be loaded with the new ones.
     """
     for config in CONFIGS:
         _write_parquet(folder / config / SHARD, distilled, config)
@@ -73,5 +73,5 @@ def _write_tensors(path: Path, distilled: Distilled) -> None:
     }
     about = {"version": FORMAT_VERSION, "factor": distilled.factor, "class_names": list(distilled.class_names)}
     with whole_file(path) as temporary:
-        # One metadata key only: several would be written in an order that differs from run to run.
+        # A single metadata key, since the order of several differs between runs.
         save_file(tensors, temporary, metadata={"ncfm_hub": json.dumps(about, ensure_ascii=False)})

@@ -1,1 +1,1 @@
-"""Formats of others: exports and imports."""
+"""Exchange formats: exports and imports."""

@@ -1,5 +1,6 @@
-"""How benchmarks of others name and normalise the datasets they know: facts of their loaders, which are part of their
-formats. A set is measured there on test images normalised by these figures, whatever the images' own statistics are.
+"""How benchmarks name and normalise the datasets they know, taken from their loaders.
+
+A benchmark tests on images normalised by these values, so they are part of its format.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,9 @@ TITLES: Mapping[Benchmark, str] = {"dd-ranking": "DD-Ranking", "dc-bench": "DC-B
 
 @dataclass(frozen=True)
 class Figures:
-    """What images are normalised by: (pixel - mean) / std, per channel, pixels from 0 to 1.
+    """Mean and std to normalise with: (pixel - mean) / std, per channel, for pixels in [0, 1].
 
-    origin: whose they are, in words: "given", "of ..."
+    origin: where they come from, in words: "given", "of ..."
     """
 
     mean: tuple[float, ...]
@@ -32,10 +33,12 @@ class Figures:
 
 @dataclass(frozen=True)
 class Convention:
-    """A dataset as a benchmark has it.
+    """A dataset as defined by a benchmark.
 
-    name: there; classes: their number, labelled 0..classes-1 in the order of the Hub's copy; resolution: px
-    mean, std: per channel, pixels from 0 to 1
+    name: the benchmark's name for it
+    classes: their number; labels 0..classes-1 follow the order of the Hub's copy
+    resolution: px
+    mean, std: per channel, for pixels in [0, 1]
     """
 
     name: str
@@ -47,8 +50,8 @@ class Convention:
 
 _CIFAR = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# By the name of our pipeline. DD-Ranking 0.2.0 (ddranking/utils/data.py) also has six subsets of ImageNet, which are
-# left out: it numbers their classes in another order than the Hub's copies do. DC-Bench: evaluator/evaluator_utils.py.
+# By pipeline name. DD-Ranking 0.2.0 (ddranking/utils/data.py) also has six subsets of ImageNet, which are
+# omitted, since it orders their classes differently from the Hub's copies. DC-Bench: evaluator/evaluator_utils.py.
 CONVENTIONS: Mapping[Benchmark, Mapping[str, Convention]] = {
     "dd-ranking": {
         "cifar10": Convention("CIFAR10", 10, 32, *_CIFAR),
@@ -66,7 +69,7 @@ CONVENTIONS: Mapping[Benchmark, Mapping[str, Convention]] = {
 def convention_of(
     benchmark: Benchmark, name: str, class_ids: Sequence[int], channels: int, resolution: int
 ) -> Convention | None:
-    """How `benchmark` has the dataset of the pipeline `name`; None if it does not, or with other classes or pixels.
+    """Return a benchmark's convention for a pipeline; None if it lacks the dataset or has other classes or pixels.
 
     class_ids: labels in the source of the classes used, in order
     """
@@ -84,10 +87,11 @@ def choose_figures(
     images: "torch.Tensor",
     what: str,
 ) -> Figures:
-    """The figures given, else the benchmark's own for its dataset, else the statistics of `images`.
+    """Return the given mean and std, else the benchmark's own for its dataset, else the statistics of `images`.
 
-    images: uint8 (N, c, H, W), which `what` names. Raises DistilledError unless the figures given are one mean and one
-    positive deviation a channel.
+    images: uint8 (N, c, H, W)
+    what: describes `images` in the origin
+    Raises DistilledError unless there is one mean and one positive std per channel.
     """
     from ncfm_hub.networks.build import channel_statistics
 

@@ -1,4 +1,4 @@
-"""Tensors that others distilled, checked one property at a time, and made into a set of ours.
+"""Validate tensors of a third-party distilled dataset and convert them.
 
 Shapes: S stored images, C classes, c channels, (H, W) resolution.
 """
@@ -13,9 +13,9 @@ from ncfm_hub.publishing.exchange.conventions import Figures
 if TYPE_CHECKING:
     import torch
 
-_ROUNDING = 1 / 510  # half a step of 8 bits: what lies no further outside is rounded, not cut
-_OVERSHOOT = 0.02  # an optimiser's last step may leave [0, 1] by so much
-_SUM = 1e-3  # soft labels of a row may miss 1 by so much
+_ROUNDING = 1 / 510  # half an 8-bit step: values this close to [0, 1] are rounded, not clipped
+_OVERSHOOT = 0.02  # how far an optimiser's last step may leave [0, 1]
+_SUM = 1e-3  # tolerance for the sum of a row of soft labels
 
 
 def check_images(images: "torch.Tensor", channels: int, resolution: int) -> None:
@@ -40,9 +40,9 @@ def check_images(images: "torch.Tensor", channels: int, resolution: int) -> None
 def check_labels(
     labels: "torch.Tensor", count: int, class_names: Sequence[str]
 ) -> "tuple[torch.Tensor, torch.Tensor | None]":
-    """(int64 (S,), float32 probabilities (S, C) or None where the labels are class numbers).
+    """Return int64 (S,), and float32 probabilities (S, C) or None if labels are class numbers.
 
-    Raises DistilledError unless every class of the source has the same number of images, one at least.
+    Raises DistilledError unless all classes of the source have the same number of images, at least one.
     """
     classes = len(class_names)
     if labels.ndim == 2 and labels.shape == (count, classes):
@@ -72,9 +72,10 @@ def check_labels(
 def to_stored(
     images: "torch.Tensor", figures: Figures | None, clip: bool
 ) -> "tuple[torch.Tensor, dict[str, float] | None]":
-    """(uint8 (S, c, H, W), which values were cut or None). figures: what float images were normalised by, if they were.
+    """Return uint8 (S, c, H, W), and the clipped values or None.
 
-    Raises DistilledError where values lie outside [0, 1] and are not to be cut.
+    figures: mean and std that float images were normalised with, if any
+    Raises DistilledError if values lie outside [0, 1] and must not be clipped.
     """
     import torch
 
@@ -105,9 +106,11 @@ def arrange(
     class_names: Sequence[str],
     factor: int,
 ) -> Distilled:
-    """The set, class by class in the file's order within a class. Tiles have the soft labels of their stored image.
+    """Return the dataset ordered by class, in file order within a class; tiles share their stored image's soft labels.
 
-    stored: uint8 (S, c, H, W); labels: int64 (S,); soft: float32 (S, C), None for one-hot
+    stored: uint8 (S, c, H, W)
+    labels: int64 (S,)
+    soft: float32 (S, C), None for one-hot
     """
     import torch
 
@@ -137,7 +140,7 @@ def _probabilities(labels: "torch.Tensor") -> "torch.Tensor":
 
 
 def _numbers(labels: "torch.Tensor") -> "torch.Tensor":
-    """Class numbers as int64; some files have them as floats."""
+    """Return class numbers as int64; some files store them as floats."""
     numbers = labels.long()
     if not (numbers == labels).all():
         raise DistilledError(f"labels are {labels.dtype} and no whole numbers; expected class numbers")

@@ -1,4 +1,4 @@
-"""Files of `torch.save`: those we write for others, and those of others, of which only tensors are read."""
+"""Write and read `torch.save` files; from third-party files only tensors are read."""
 
 import pickle
 import re
@@ -11,24 +11,24 @@ from ncfm_hub.utils.files import whole_file
 if TYPE_CHECKING:
     import torch
 
-_DEEPEST = 4  # lists and dicts around a pair of tensors
+_DEEPEST = 4  # nesting of lists and dicts around a pair of tensors
 _LABELS = ("labels", "targets")
 
 
 def save_tensors(path: Path, value: Any) -> None:
-    """Write a tensor, or lists and dicts of tensors, whole or not at all; equal values give equal bytes."""
+    """Write a tensor, or lists and dicts of tensors, atomically; equal values give equal bytes."""
     import torch
 
-    with whole_file(path) as temporary, open(temporary, "wb") as handle:  # by its path, the name would be written too
+    with whole_file(path) as temporary, open(temporary, "wb") as handle:  # saving to a path would write its name too
         torch.save(value, handle)
 
 
 def read_pair(path: Path) -> "tuple[torch.Tensor, torch.Tensor | None]":
-    """(images, labels) in a file of `torch.save`; labels are None where it holds a single tensor.
+    """Return (images, labels) from a `torch.save` file; labels are None if it holds a single tensor.
 
-    Understood are a tensor, [images, labels], lists of such pairs, of which the last counts, and dicts with `data` or
-    `images` (and `labels` or `targets`): the forms of NCFM's authors, and of DC, DSA, DM and MTT, which DC-Bench reads.
-    Raises DistilledError for anything else. Nothing in the file is run: it is unpickled with weights_only.
+    Accepts a tensor, [images, labels], lists of such pairs (the last counts), and dicts with `data` or `images` (and
+    `labels` or `targets`): the structures used by the NCFM authors, and by DC, DSA, DM and MTT, which DC-Bench reads.
+    Unpickles with weights_only, so no code in the file runs. Raises DistilledError for anything else.
     """
     import torch
 
@@ -53,7 +53,7 @@ def read_pair(path: Path) -> "tuple[torch.Tensor, torch.Tensor | None]":
 
 
 def read_tensor(path: Path) -> "torch.Tensor":
-    """The only tensor in a file of `torch.save`. Raises DistilledError for anything else."""
+    """Return the only tensor in a `torch.save` file. Raises DistilledError for anything else."""
     import torch
 
     content = _load(path)
@@ -76,21 +76,21 @@ def _load(path: Path) -> Any:
         raise DistilledError(f"{path} {what}; only tensors, numbers, text, lists and dicts are read") from error
     except MemoryError:
         raise
-    except Exception as error:  # what a damaged file makes of an unpickler can be anything
+    except Exception as error:  # a damaged file can raise anything in the unpickler
         raise DistilledError(f"{path} cannot be read as a file of torch.save ({type(error).__name__})") from error
 
 
 def _numbers() -> list[Any]:
-    """What unpickling allows beyond tensors: numpy's numbers, as accuracies stand beside the images of DC and DM."""
+    """Return what unpickling allows beyond tensors: numpy scalars, since DC and DM store accuracies beside images."""
     import numpy as np
 
-    number = np.float64(0).__reduce__()[0]  # numpy's own maker of a number from its type and bytes
-    old_name = (number, "numpy.core.multiarray.scalar")  # as numpy 1 wrote it
+    number = np.float64(0).__reduce__()[0]  # numpy's function that rebuilds a scalar from its type and bytes
+    old_name = (number, "numpy.core.multiarray.scalar")  # its name in numpy 1
     return [number, old_name, np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8"))]
 
 
 def _plain(tensor: "torch.Tensor", path: Path) -> "torch.Tensor":
-    """Without gradient; refused unless it has all the memory that its shape says: a few bytes can claim any shape."""
+    """Detach a tensor; rejects one whose storage is smaller than its shape, since a few bytes can claim any shape."""
     import torch
 
     whole = tensor.layout == torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"

@@ -1,1 +1,1 @@
-"""A folder put on a Hub and read back."""
+"""Push a folder to the Hub and verify the upload."""

@@ -1,4 +1,4 @@
-"""A folder read whole before it is published: what nobody could load or measure is not sent."""
+"""Validate a folder before it is published: what cannot be loaded or evaluated is not uploaded."""
 
 import json
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ from ncfm_hub.utils.hub_client import RepoType
 
 @dataclass(frozen=True)
 class Checked:
-    """What a sound folder has to publish.
+    """The publishable content of a valid folder.
 
-    files: path in the repository -> file, but for the card, which is written anew
-    held: what tells it from others
+    files: path in the repository -> file, except the card, which is regenerated
+    held: identifies the dataset or pool
     left_out: files that are not published, with the reason
     """
 
@@ -34,9 +34,9 @@ class Checked:
 
 
 def check_folder(folder: Path, repo_type: RepoType) -> Checked:
-    """Read the distilled dataset (the pool, for a model repository) in `folder` as those who load it will.
+    """Read the distilled dataset (or the pool, for a model repository) in `folder` as users will load it.
 
-    Raises DistilledError, PoolError or PublishError, naming the file and what is wrong with it.
+    Raises DistilledError, PoolError or PublishError naming the file and the problem.
     """
     files = _files(folder)
     if card := files.pop(CARD, None):
@@ -57,7 +57,7 @@ def check_folder(folder: Path, repo_type: RepoType) -> Checked:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Path in the repository -> file; links, hidden files and what lies in hidden folders are not for publishing."""
+    """Return path in the repository -> file; links, hidden files and files in hidden folders are excluded."""
     inside = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")))
     found = {
         name.as_posix(): path
@@ -70,15 +70,15 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _check_set(folder: Path, distilled: Distilled) -> tuple[dict[str, Any], list[str]]:
-    """(content of pipeline.yaml, files that a repository cannot do without)."""
-    from ncfm_hub.publishing.dataset.provenance import recipe_of  # which imports from this package
+    """Return (content of pipeline.yaml, files that a repository must have)."""
+    from ncfm_hub.publishing.dataset.provenance import recipe_of  # imports from this package, hence here
 
     _check_images(folder, distilled)
     described = read_pipeline(folder)
     recipe_of(described, folder)
     _check_described(folder, distilled, described)
     measured = (folder / RESULTS).is_file()
-    if not measured and "imported" not in described:  # an import is measured when its owner wishes
+    if not measured and "imported" not in described:  # an imported dataset may be published without evaluation
         raise DistilledError(f"{folder} has no {RESULTS}; measure it by `ncfm-hub evaluate {folder} --update`")
     render_card(described, read_results(folder), repo_id=None)
     shards = [path for config in CONFIGS for path in (folder / config).glob(SHARD_PATTERN)]
@@ -89,11 +89,11 @@ def _check_set(folder: Path, distilled: Distilled) -> tuple[dict[str, Any], list
 
 
 def _check_images(folder: Path, distilled: Distilled) -> None:
-    """The images stand in three places, which must agree."""
+    """Check that the three copies of the images agree."""
     import torch
 
     tiles, images = decode_stored(distilled.stored, distilled.factor), distilled.images
-    # Tiles are resized in floating point: where a value lies halfway, another machine may have rounded the other way.
+    # Tiles are resized in floating point, so another machine may round a halfway value differently.
     if (torch.maximum(tiles, images) - torch.minimum(tiles, images)).max() > 1:
         raise DistilledError(f"{folder}: the images in default/ are not those of {TENSORS}; the folder mixes two sets")
     stored, labels, index = read_stored(folder, tuple(distilled.stored.shape[1:]))
@@ -120,7 +120,7 @@ def _check_described(folder: Path, distilled: Distilled, described: Mapping[str,
 
 
 def _check_pool(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """(content of pool.json, files that a repository cannot do without): as we load it, and as timm does."""
+    """Return (content of pool.json, files that a repository must have), after loading it as ncfm-hub and timm do."""
     from ncfm_hub.extractors.pool import member_file, read_pool
 
     pool = read_pool(folder, str(folder))

@@ -1,4 +1,4 @@
-"""How a push that failed ends: one line, whose last words are what goes on."""
+"""The error line of a failed push, which ends with the command that resumes it."""
 
 import shlex
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from ncfm_hub.utils.hub_client import expected_errors, explain, hide
 
 @contextmanager
 def ending_with(advice: str, what: str, token: str | None) -> Iterator[None]:
-    """Raise PublishError, ending with `advice`, for whatever a Hub's client or we raise within about `what`.
+    """Turn any error about `what` into a PublishError ending with `advice`.
 
-    An error that says itself what to change stays as it is: the same again would fail again.
+    An error that already says what to change is left as it is, since repeating the push would fail again.
     """
     try:
         yield
@@ -26,7 +26,7 @@ def ending_with(advice: str, what: str, token: str | None) -> Iterator[None]:
 
 
 def push_command(folder: Path, repo_id: str | None, *, private: bool, replace: bool) -> str:
-    """The command that pushes `folder`, for people to copy; it holds no token."""
+    """Return the command that pushes `folder`, for users to copy; without a token."""
     words = ["ncfm-hub", "push", str(folder)]
     words += ["--repo-id", repo_id] if repo_id else []
     words += ["--private"] * private + ["--replace"] * replace

@@ -1,4 +1,4 @@
-"""Which distilled dataset, or pool of extractors, a folder or a repository holds: what tells two of them apart."""
+"""Identify the distilled dataset or extractor pool in a folder or repository, to tell two of them apart."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,15 @@ _CHANGES_SHOWN = 4
 
 @dataclass(frozen=True)
 class Held:
-    """What is held, as far as it is known; None for what is not.
+    """What a folder or repository holds; None for unknown properties.
 
-    dataset: the source, a Hub id or a name; on_hub: whether it is an id; fingerprint: of the source's images
-    ipc: of a distilled dataset; imported: SHA-256 of the file that others made it as
-    added_to: where the smaller set was that classes were added to
-    settings: by dotted key, of how it was made
+    dataset: the source, a Hub id or a name
+    on_hub: whether `dataset` is a Hub id
+    fingerprint: of the source's images
+    ipc: of a distilled dataset
+    imported: SHA-256 of the imported file
+    added_to: the smaller dataset that classes were appended to
+    settings: settings it was made with, by dotted key
     """
 
     dataset: str | None
@@ -42,8 +45,10 @@ class Held:
         return plain(", ".join(said))
 
     def is_replaced_by(self, other: "Held", repo_id: str) -> bool:
-        """Whether `other`, pushed to `repo_id` where this one is, is the same thing: of the same source and ipc, made
-        again perhaps with another seed or recipe, or with classes added."""
+        """Return whether `other`, pushed to this repository `repo_id`, is a new version of the same dataset or pool.
+
+        That is, of the same source and IPC, possibly with another seed or recipe, or with classes appended.
+        """
         if (self.ipc, self.imported) != (other.ipc, other.imported):
             return False
         if self.fingerprint and self.fingerprint == other.fingerprint:
@@ -51,12 +56,12 @@ class Held:
         grown = other.added_to is not None and set(self.class_names) <= set(other.class_names)
         if grown and other.added_to == repo_id:
             return True
-        unknown = self.fingerprint is None and self.dataset is None  # of a set of which only the card is left
+        unknown = self.fingerprint is None and self.dataset is None  # only the card is left
         same_source = unknown or (self.on_hub and other.on_hub and self.dataset == other.dataset)
         return same_source and (grown or self.class_names == other.class_names)
 
     def changes(self, other: "Held") -> str:
-        """How `other` was made otherwise, in words; empty where nothing is known to differ."""
+        """Describe how `other` was made differently; empty if no difference is known."""
         here, there = self.settings or {}, other.settings or {}
         keys = [key for key in here if key in there and here[key] != there[key]]
         said = [f"{key} {here[key]} -> {there[key]}" for key in keys[:_CHANGES_SHOWN]]
@@ -64,7 +69,7 @@ class Held:
 
 
 def held_set(described: Mapping[str, Any]) -> Held | None:
-    """The set that the content of pipeline.yaml describes; None where that does not say."""
+    """Return the dataset described by a pipeline.yaml; None if undetermined."""
     try:
         source, recipe = described["source"], described["recipe"]
         imported, ipc = described.get("imported"), described["ipc"]
@@ -86,7 +91,7 @@ def held_set(described: Mapping[str, Any]) -> Held | None:
 
 
 def held_pool(described: Mapping[str, Any]) -> Held | None:
-    """The pool that the content of pool.json describes; None where that does not say."""
+    """Return the pool described by a pool.json; None if undetermined."""
     try:
         source = described.get("source") or {}
         return Held(
@@ -101,7 +106,7 @@ def held_pool(described: Mapping[str, Any]) -> Held | None:
 
 
 def held_by_card(card: Card) -> Held | None:
-    """The set that a card of ours is about, where nothing else can be read; None where that does not say."""
+    """Return the dataset described by one of our cards, for when nothing else is readable; None if undetermined."""
     try:
         info = next(info for info in card.header["dataset_info"] if info["config_name"] == "stored")
         names = next(part["dtype"]["class_label"]["names"] for part in info["features"] if part["name"] == "label")
@@ -112,8 +117,8 @@ def held_by_card(card: Card) -> Held | None:
         return None
 
 
-# What is read here may come from anyone, and a few lines of YAML can stand for lists that fill the memory once written
-# out: only what is plain is taken.
+# This may be third-party content, and a few lines of YAML can expand to lists that fill the memory: only plain
+# values are accepted.
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -129,5 +134,5 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _repository(added_to: Any) -> str | None:
-    """Without the commit that stands behind a repository's id."""
+    """Strip the commit from a repository's id."""
     return added_to.partition("@")[0] if isinstance(added_to, str) else None

@@ -1,4 +1,4 @@
-"""Whether a push will be allowed, asked before hours are spent on what is to be pushed."""
+"""Check that a push will be allowed, before hours of work."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -28,14 +28,14 @@ def check_can_push(
     replace: bool = False,
     again: str = NOT_BEGUN,
 ) -> str:
-    """The full id `owner/name` that a push will go to. Nothing is created.
+    """Return the full id `owner/name` that a push will go to. Creates nothing.
 
-    repo_id: `owner/name`, or a name under the user's own account; None: `default_name` there.
-    coming: what is going to be pushed, if that is known; replace: it may take the place of another set (or pool)
-    again: what a user whose Hub fails is told to do
-    Raises PublishError, one line, when there is no valid token that may write there, the Hub is switched off or cannot
-    be reached, the repository holds something that is not a set (or pool) of ours, or another one than `coming`, or it
-    is public though `private`.
+    repo_id: `owner/name`, or a name in the user's namespace; None: `default_name` there
+    coming: what will be pushed, if known
+    replace: a different dataset or pool there may be replaced
+    again: advice for a user whose Hub fails
+    Raises PublishError if there is no valid token with write access, the Hub is disabled or unreachable, the repository
+    holds anything but a dataset or pool of ncfm-hub or one different from `coming`, or it is public despite `private`.
     """
     with ending_with(again, repo_id or default_name, token):
         api = client(_token(token))
@@ -97,7 +97,7 @@ def _check_token(me: dict[str, Any], owner: str) -> None:
 
 
 def check_visibility(remote: Remote, repo_id: str, private: bool) -> None:
-    """Raise PublishError if what is to be private would be put where everybody can read it."""
+    """Raise PublishError if content meant to be private would go to a public repository."""
     if private and not remote.private:
         raise PublishError(f"{repo_id} exists and is public; change that in its settings, or leave out --private")
 

@@ -1,4 +1,4 @@
-"""A folder put on a Hub in one commit, tried again when the Hub is busy, read back and compared."""
+"""Push a folder in one commit, with retries while the Hub is busy, and verify it by reading it back."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,7 +13,7 @@ from ncfm_hub.publishing.cards.pool_card import write_pool_card
 from ncfm_hub.publishing.dataset.layout import CARD
 from ncfm_hub.publishing.hub.checking import Checked, check_folder
 from ncfm_hub.publishing.hub.failing import ending_with, push_command
-from ncfm_hub.publishing.hub.permission import check_can_push as check_can_push  # asked before, found in the same place
+from ncfm_hub.publishing.hub.permission import check_can_push as check_can_push  # re-exported: called before a push
 from ncfm_hub.publishing.hub.permission import check_visibility
 from ncfm_hub.publishing.hub.remote import MARK, Remote, look_at
 from ncfm_hub.utils.files import sha256_file, write_text
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pushed:
-    """Where a folder now is. revision: the commit, 40 hex digits."""
+    """Where a folder was pushed. revision: the commit, 40 hex digits."""
 
     repo_id: str
     url: str
@@ -45,13 +45,18 @@ class _Job:
 
     @property
     def planned(self) -> set[str]:
-        """What the repository will hold of this push."""
+        """Names of the files that the push will write."""
         return {CARD, *self.checked.files}
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """card: as it was committed; revision: the commit; notes: what became of what was there"""
+    """A finished commit.
+
+    card: as committed
+    revision: the commit
+    notes: what happened to existing files
+    """
 
     card: str
     revision: str
@@ -68,13 +73,16 @@ def push_folder(
     repo_type: RepoType = "dataset",
     progress: Progress | None = None,
 ) -> Pushed:
-    """Check `folder`, put its files (not hidden ones, nor studies of other images) into the repository, read them back.
+    """Validate `folder`, upload its files and read them back; hidden files and studies of other images are left out.
 
-    The repository is made if need be, private if asked. Files that others put there stay, those that an earlier push
-    left about other images go, and what a person changed in the card on the Hub is merged into the folder's card. A
-    repository that holds another set is refused; with `replace` nothing of that set stays.
-    Raises PublishError, one line: for a folder that could not be loaded, of which nothing is sent, and for a push that
-    failed, ending with the command that goes on. The folder is left as it is.
+    Creates the repository if necessary. Files that others added stay, files of an earlier push about other images are
+    removed, and a person's changes to the card on the Hub are merged into the folder's card. A repository with another
+    dataset is refused; with `replace`, everything of that dataset is removed.
+
+    private: create the repository as private
+    Raises PublishError: for an invalid folder, before anything is uploaded, and for a failed push, ending with the
+        command
+    that resumes it. The folder is left unchanged then.
     """
     progress = progress or Silent()
     job = _Job(client(token), folder, _checked(folder, repo_type, progress), repo_id, repo_type, private, replace)
@@ -88,7 +96,7 @@ def push_folder(
         published = f"{repo_id} is published at revision {sent.revision}"
         with ending_with(f"{published}, compare it again with: {command}", repo_id, token):
             with_retries(lambda: _compare(job, sent), what=f"reading {repo_id} back", progress=progress)
-            write_text(folder / CARD, sent.card)  # the folder stays what the repository is
+            write_text(folder / CARD, sent.card)  # keeps folder and repository identical
     kind = "datasets/" if repo_type == "dataset" else ""
     return Pushed(repo_id, f"{job.api.endpoint}/{kind}{repo_id}", sent.revision)
 
@@ -104,13 +112,13 @@ def _checked(folder: Path, repo_type: RepoType, progress: Progress) -> Checked:
 
 
 def _name_in_card(job: _Job) -> None:
-    """Let the folder's card say where it is going to be found."""
+    """Write the repository's id into the folder's card."""
     write = write_pool_card if job.repo_type == "model" else write_card
     write(job.folder, repo_id=job.repo_id)
 
 
 def _commit(job: _Job) -> _Sent:
-    """One attempt, from the repository as it is now."""
+    """Make one attempt, based on the repository's current state."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     remote = look_at(job.api, job.repo_id, job.repo_type) or _create(job)
@@ -131,13 +139,13 @@ def _commit(job: _Job) -> _Sent:
         operations,
         repo_type=job.repo_type,
         commit_message="Upload with ncfm-hub",
-        parent_commit=remote.head,  # someone else's commit meanwhile is a 412: look again, merge again
+        parent_commit=remote.head,  # a concurrent commit gives 412: read and merge again
     )
     return _Sent(card, str(done.oid), [] if same_images else _replaced(job, remote))
 
 
 def _replaced(job: _Job, remote: Remote) -> list[str]:
-    """What a user should know of what was there, a sentence each: nothing is replaced without a word."""
+    """Return notes on what the push replaces; nothing is replaced silently."""
     coming, before = job.checked.held, remote.held
     said = [f"the header of {CARD} in {job.repo_id} could not be read, and is written anew"] if remote.damage else []
     if remote.holds_another(coming):
@@ -178,7 +186,7 @@ def _compare(job: _Job, sent: _Sent) -> None:
     with TemporaryDirectory(prefix="ncfm-hub-") as temporary:
         for name, expected in digests.items():
             try:
-                # Downloaded into an empty folder: neither the cache nor the sizes in a listing prove anything.
+                # Downloaded into an empty folder: neither the cache nor listed sizes prove that the upload is intact.
                 got = job.api.hf_hub_download(
                     job.repo_id, name, repo_type=job.repo_type, revision=sent.revision, local_dir=temporary
                 )

@@ -1,4 +1,4 @@
-"""The state of a repository as a push finds it, and what of it a push may touch."""
+"""The state of a repository before a push, and which of its files a push may change."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -20,19 +20,19 @@ from ncfm_hub.utils.hub_client import RepoType, is_missing
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-_GIT_ID = 40  # hex digits of the SHA-1 by which Git knows a small file
+_GIT_ID = 40  # hex digits of the SHA-1 that identifies a small file in Git
 _KINDS: dict[RepoType, str] = {"dataset": "distilled dataset", "model": "extractor pool"}
-# The file that only a repository of ours has, and the one that says what it holds.
+# The file that marks a repository of ncfm-hub, and the one that describes its content.
 MARK: dict[RepoType, str] = {"dataset": TENSORS, "model": POOL}
 _DESCRIBED: dict[RepoType, str] = {"dataset": PIPELINE, "model": POOL}
-# Files that an earlier push may have left under other names, and that would be loaded with this one's.
+# Files of an earlier push with other names, which would be loaded together with the new ones.
 _LEFT_OVER: dict[RepoType, re.Pattern[str]] = {
     "dataset": re.compile(rf"(?:{'|'.join(CONFIGS)})/{SHARD_PATTERN.replace('*', '.*')}\.parquet"),
     "model": re.compile(r"[0-9]+(?:-init|-trained)\.safetensors|[0-9]+\.json"),
 }
-# Further files about the images of a set, and about no other.
+# Further files that describe specific images.
 _ABOUT_IMAGES = re.compile(rf"{re.escape(PREVIEW)}|{Path(RESULTS).stem}(?:-\d+)?\.json")
-# What every push writes, for checks made before there is anything to push.
+# What every push writes, for checks before there is a folder.
 PLANNED: dict[RepoType, frozenset[str]] = {
     "dataset": frozenset({TENSORS, PIPELINE, RESULTS, PREVIEW, *(f"{config}/{SHARD}" for config in CONFIGS)}),
     "model": frozenset({POOL, "model.safetensors", "config.json"}),
@@ -41,11 +41,13 @@ PLANNED: dict[RepoType, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Remote:
-    """One commit of a repository.
+    """A repository at one commit.
 
-    head: its id, None while there is none; files: path -> SHA-256 of the content, or Git's id for a small file
-    described: content of the file that says what it holds; None where it cannot be read
-    card: its README, None without one; damage: what is wrong with the header of that, which is left out of `card`
+    head: commit id, None if there is none
+    files: path -> SHA-256 of the content, or Git's id for a small file
+    described: content of the file that describes the repository; None if unreadable
+    card: its README, None if missing
+    damage: what is wrong with the card's header, which is then left out of `card`
     """
 
     repo_id: str
@@ -59,19 +61,19 @@ class Remote:
 
     @property
     def ours(self) -> bool:
-        """Whether an earlier push of ours made it what it is, be it damaged."""
+        """Whether it was made by a push of ncfm-hub, even if damaged since."""
         marked = MARK[self.repo_type] in self.files or "ncfm_hub" in (self.described or {})
         return marked or bool(self.card and self.card.block)
 
     @property
     def held(self) -> Held | None:
-        """What is in a repository of ours, as far as that says; a card tells what a damaged one has been."""
+        """What a repository of ncfm-hub holds, if known; for a damaged one, according to its card."""
         if self.repo_type == "model":
             return held_pool(self.described or {})
         return held_set(self.described or {}) or (held_by_card(self.card) if self.card else None)
 
     def has(self, name: str, files: Mapping[str, Path]) -> bool:
-        """Whether its file `name` is, byte by byte, the one that `files` has under that name."""
+        """Return whether its file `name` equals the one in `files`, byte by byte."""
         stated = self.files.get(name) or ""
         if len(stated) == _GIT_ID:
             data = files[name].read_bytes()
@@ -79,11 +81,14 @@ class Remote:
         return sha256_file(files[name]) == stated
 
     def holds_another(self, coming: Held) -> bool:
-        """Whether `coming`, pushed here, would take the place of something else than an earlier one of itself."""
+        """Return whether pushing `coming` would replace something other than an earlier version of it."""
         return self.ours and not (self.held and self.held.is_replaced_by(coming, self.repo_id))
 
     def check_same(self, coming: Held, instead: str) -> None:
-        """Raise PublishError if the repository holds another set or pool than `coming`. instead: what replaces it."""
+        """Raise PublishError if the repository holds a dataset or pool other than `coming`.
+
+        instead: how to replace it
+        """
         if self.holds_another(coming):
             kind = _KINDS[self.repo_type]
             found = f"another {kind} ({self.held})" if self.held else f"a {kind} that does not say what it is of"
@@ -94,19 +99,18 @@ class Remote:
             )
 
     def left_over(self, planned: Collection[str], same_images: bool) -> list[str]:
-        """Files of an earlier push that this one, writing `planned`, does not replace: they would be loaded or read
-        with it."""
+        """Return files of an earlier push that are not in `planned`, and would be loaded with the new ones."""
         old = {name for name in self.files if _LEFT_OVER[self.repo_type].fullmatch(name)}
         if self.repo_type == "dataset" and not same_images:
             old |= {name for name in self.files if _ABOUT_IMAGES.fullmatch(name)} | study_files(self.files).keys()
         return sorted(old - set(planned))
 
     def not_ours(self, planned: Collection[str]) -> list[str]:
-        """Files that others put there, which stay."""
+        """Return files that others added, which stay."""
         return sorted(self.files.keys() - {*planned, *self.left_over(planned, same_images=False), ".gitattributes"})
 
     def check_ours_to_write(self, planned: Collection[str]) -> None:
-        """Raise PublishError if pushing `planned` would overwrite, delete or hide what somebody else put there."""
+        """Raise PublishError if pushing `planned` would overwrite, delete or hide files that others added."""
         if self.ours:
             return
         if self.damage:
@@ -130,7 +134,7 @@ class Remote:
 
 
 def look_at(api: "HfApi", repo_id: str, repo_type: RepoType) -> Remote | None:
-    """The repository at the head of its main branch; None if there is none that this user may see."""
+    """Return the repository at the head of its main branch; None if it is missing or not visible to this user."""
     ask = api.dataset_info if repo_type == "dataset" else api.model_info
     try:
         info = ask(repo_id, files_metadata=True)
@@ -141,7 +145,7 @@ def look_at(api: "HfApi", repo_id: str, repo_type: RepoType) -> Remote | None:
     files = {s.rfilename: s.lfs.sha256 if s.lfs else s.blob_id for s in info.siblings or ()}
 
     def text(name: str) -> str:
-        # Into a folder of its own: the cache must not answer for the Hub.
+        # Downloaded into a new folder, so that the cache cannot answer for the Hub.
         with TemporaryDirectory(prefix="ncfm-hub-") as folder:
             path = api.hf_hub_download(repo_id, name, repo_type=repo_type, revision=info.sha, local_dir=folder)
             return Path(path).read_text(encoding="utf-8", errors="replace")
@@ -155,7 +159,7 @@ def _described(text: str) -> Mapping[str, Any] | None:
     import yaml
 
     try:
-        content = yaml.safe_load(text)  # pool.json too: JSON is YAML
+        content = yaml.safe_load(text)  # also reads pool.json, since JSON is YAML
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
