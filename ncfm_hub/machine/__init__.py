@@ -1,1 +1,1 @@
-"""What this computer can do: device, precision, processes, and C++ built for it."""
+"""The machine: device, precision, processes and native kernels."""

@@ -1,15 +1,15 @@
-"""What the operating system says of the processor; empty where it does not say."""
+"""CPU properties as reported by the operating system; empty if unknown."""
 
 import platform
 
 
 def cpu_name() -> str:
-    """The processor's name."""
+    """Return the CPU's name."""
     return _said("model name") or platform.processor() or platform.machine()
 
 
 def cpu_features() -> frozenset[str]:
-    """Names of the instruction sets that programs may use, in Linux's spelling."""
+    """Return the available instruction sets, in Linux's spelling."""
     return frozenset((_said("flags") or _said("Features")).split())
 
 

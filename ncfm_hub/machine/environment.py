@@ -1,4 +1,4 @@
-"""What this installation is and sees: for `ncfm-hub env` and for bug reports. It never holds a token."""
+"""Describe this installation for `ncfm-hub env` and bug reports, without tokens."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ PACKAGES = ("torch", "torchvision", "timm", "datasets", "huggingface_hub", "acce
 
 
 def describe() -> dict[str, str]:
-    """Versions, device, settings and folders, as words for people, in the order to show them."""
+    """Return versions, device, settings and folders as text, in display order."""
     import torch
     from huggingface_hub import constants, get_token
 
@@ -44,7 +44,7 @@ def describe() -> dict[str, str]:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes in the files below `folder`; 0 if there is none. Links are not followed."""
+    """Return the bytes of all files below `folder`, without following links; 0 if it is missing."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 

@@ -1,4 +1,4 @@
-"""One run at a time works at one thing in the cache, with as many processes as it has."""
+"""Locks in the cache, held by all processes of one run together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from ncfm_hub.utils.progress import Progress
 
 @contextmanager
 def one_run(path: Path, engine: Engine, progress: Progress, doing: str) -> Iterator[None]:
-    """Hold the lock file `path` for all processes of this run, until the last of them leaves.
+    """Hold the lock file `path` for all processes of this run, until the last one leaves.
 
-    The main process takes it, and says so if another run is `doing` what it waits for; the others wait for the main
-    one. It goes with the process that holds it, however that ends.
+    The main process acquires it, with a note if another run is `doing` what it waits for; the others wait for the main
+    one. The lock is released when the process ends, however it ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)

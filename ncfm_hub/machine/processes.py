@@ -1,4 +1,4 @@
-"""The processes of one run: they meet as their launcher says, and where they do not, what to type instead is said."""
+"""Connect the processes of one run as their launcher describes; if that fails, say what to type instead."""
 
 import datetime
 import os
@@ -11,21 +11,21 @@ from ncfm_hub.utils.launchers import KINDS, told
 _PLACE = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 _TYPE = "start all processes by `torchrun --standalone --nproc-per-node N -m ncfm_hub ...`"
 UNTIL_ALL_ARE_HERE = datetime.timedelta(minutes=2)
-# Processes wait for each other while one of them trains: for as long as that takes.
+# Processes wait for each other while one of them trains, however long that takes.
 AT_WORK = datetime.timedelta(days=7)
 
 
 def join_processes(on_gpu: bool) -> None:
-    """Meet the other processes that the launcher has started; does nothing in a process that was started alone.
+    """Connect to the other processes of the launcher; does nothing for a single process.
 
-    Raises LaunchError, one line, where others were asked for and do not come, or this one cannot know which it is.
+    Raises LaunchError if other processes were requested and do not connect, or this process's rank is unknown.
     """
     if not dist.is_available() or dist.is_initialized():
         return
     numbers = {name: _number(name) for name in KINDS}
     size = numbers["WORLD_SIZE"]
     if size is None and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
-        # Its launcher sets both, and for several processes on a CPU nothing else: it leaves them to MPI.
+        # `accelerate launch` sets both; for several processes on a CPU it sets nothing else and relies on MPI.
         raise LaunchError(f"`accelerate launch` was asked for several processes and has started one; {_TYPE}")
     if size is None and os.environ.get("LOCAL_RANK"):
         raise LaunchError(f"LOCAL_RANK is set, as by a launcher, and WORLD_SIZE is not; unset it, or {_TYPE}")
@@ -34,7 +34,7 @@ def join_processes(on_gpu: bool) -> None:
     missing = [" or ".join(KINDS[name]) for name, number in numbers.items() if number is None]
     if missing:
         raise LaunchError(f"the environment asks for {size} processes and lacks {' and '.join(missing)}; {_TYPE}")
-    os.environ |= {name: str(number) for name, number in numbers.items()}  # by the names that accelerate reads
+    os.environ |= {name: str(number) for name, number in numbers.items()}  # under the names that accelerate reads
     for name, usual in _PLACE.items():
         os.environ.setdefault(name, usual)
     _meet(numbers["RANK"] or 0, size, "nccl" if on_gpu else "gloo")

@@ -1,1 +1,1 @@
-"""What knows nothing of distillation: files, the client of a Hub, progress, seeds."""
+"""Utilities independent of distillation: files, Hub client, progress, seeds."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name, flushed, renamed."""
+"""Atomic file writes: under a temporary name, flushed, then renamed."""
 
 import hashlib
 import itertools
@@ -13,7 +13,7 @@ from typing import Any
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it onto `path` on success, remove it on any error."""
+    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on any error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
@@ -24,28 +24,29 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp makes 0600; a user expects the ordinary mode
+        temporary.chmod(0o666 & ~mask)  # mkstemp creates 0600; users expect the default mode
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text atomically."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON in the order given, whole or not at all."""
+    """Write indented JSON atomically, in the given order."""
     write_text(path, _as_json(value))
 
 
 def write_study(folder: Path, names: Sequence[str], found: Any) -> Path | None:
-    """Write a study's JSON under the first of `names`; an earlier study with another content is kept beside it.
+    """Write a study's JSON under the first of `names`; an earlier study with different content is kept.
 
-    names: all files of the study, which the caller writes anew; an earlier one's are renamed together, `nas.json` to
-        `nas-1.json` or the next free number. Returns what the earlier JSON is called now, None where nothing was.
+    names: all files of the study, which the caller writes; those of an earlier study are renamed together, `nas.json`
+        to `nas-1.json` or the next free number
+    Returns the new name of the earlier JSON, None if there was none.
     """
     first = folder / names[0]
     text = _as_json(found)
@@ -65,13 +66,13 @@ def write_study(folder: Path, names: Sequence[str], found: Any) -> Path | None:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Return the SHA-256 (hex) of a file."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def cache_root() -> Path:
-    """Where all is kept that need not be computed again: `NCFM_HUB_CACHE`, else `~/.cache/ncfm_hub`."""
+    """Return the cache folder: `NCFM_HUB_CACHE`, else `~/.cache/ncfm_hub`."""
     named = os.environ.get("NCFM_HUB_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "ncfm_hub"
 

@@ -1,4 +1,4 @@
-"""What every conversation with a Hub needs: the client, which failures pass, and one line for those that don't."""
+"""Access to the Hub: the client, retries, and error messages of one line."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 RepoType = Literal["dataset", "model"]
 T = TypeVar("T")
 
-TRIES = 8  # with the waits between them about as long as a Hub is borne with (`ncfm_hub.utils.patience`)
+TRIES = 8  # together they take about as long as the limit in `ncfm_hub.utils.patience`
 FIRST_WAIT = FIRST_PAUSE
-# 409 and 412: someone else has committed meanwhile. 408 and 5xx: the Hub or something before it was busy.
+# 409 and 412: a concurrent commit. 408 and 5xx: the Hub or a proxy was busy.
 _PASSING = frozenset({408, 409, 412, 429, 500, 502, 503, 504})
 
 
 def client(token: str | None) -> "HfApi":
-    """A Hub client that uses `token`, else the one the user is logged in with."""
+    """Return a Hub client with `token`, else with the stored login."""
     from huggingface_hub import HfApi
 
     return HfApi(token=token, library_name="ncfm-hub")
@@ -31,7 +31,7 @@ def client(token: str | None) -> "HfApi":
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Keep the Hub client's own progress bars off stderr: the library is silent unless asked to speak."""
+    """Hide the Hub client's progress bars: the library is silent by default."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     if are_progress_bars_disabled():
@@ -45,9 +45,9 @@ def without_bars() -> Iterator[None]:
 
 
 def with_retries(action: Callable[[], T], *, what: str, progress: Progress, tries: int | None = None) -> T:
-    """Call `action` until it succeeds, waiting longer each time; its error is raised if it won't pass or tries are out.
+    """Call `action` until it succeeds, with growing waits; raises its error if it is permanent or tries run out.
 
-    `action` must be repeatable: after a dropped connection the Hub may have done what was asked.
+    `action` must be repeatable: after a dropped connection the Hub may have completed it.
     """
     tries = TRIES if tries is None else tries
     with patient(progress) as patience, ExitStack() as failing:
@@ -66,7 +66,7 @@ def with_retries(action: Callable[[], T], *, what: str, progress: Progress, trie
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the same request may succeed a moment later."""
+    """Return whether the error is temporary, so that the same request may succeed later."""
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
     error = _root(error)
@@ -75,12 +75,12 @@ def is_passing(error: BaseException) -> bool:
         return status in _PASSING
     if isinstance(error, OfflineModeIsEnabled | HubUnavailable):
         return False
-    # No answer at all: refused, dropped, timed out.
+    # No response: refused, dropped, timed out.
     return isinstance(error, HTTPError | ConnectionError | TimeoutError)
 
 
 def cause_of(error: BaseException) -> BaseException | None:
-    """What the Hub's client raised, below what other libraries wrapped around it; None if it was something else."""
+    """Return the Hub client's error inside other libraries' errors; None if there is none."""
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
     found: BaseException | None = error
@@ -94,19 +94,19 @@ def _root(error: BaseException) -> BaseException:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error of the client carries, if it does."""
+    """Return the HTTP status of a client error, if it has one."""
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether a repository is not there, or not for this user: a Hub does not tell the two apart."""
+    """Return whether a repository is missing or not visible to this user, which a Hub does not distinguish."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     return isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError)
 
 
 def short(error: BaseException) -> str:
-    """What went wrong in a few words, on one line, for notes."""
+    """Describe an error in a few words on one line, for notes."""
     error = _root(error)
     status = status_of(error)
     if status is not None:
@@ -116,7 +116,7 @@ def short(error: BaseException) -> str:
 
 
 def explain(error: BaseException, repo_id: str, *, revision: str | None = None) -> str:
-    """One line for people: what failed at `repo_id`, and what to do about it."""
+    """Describe in one line what failed at `repo_id` and what to do."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -151,7 +151,7 @@ def explain(error: BaseException, repo_id: str, *, revision: str | None = None) 
 
 
 def unreachable(error: BaseException) -> str:
-    """One line for a Hub that gave no answer at all."""
+    """Describe in one line that a Hub did not respond."""
     from huggingface_hub.constants import ENDPOINT
 
     reason = _one_line(str(error)) or type(error).__name__
@@ -159,15 +159,15 @@ def unreachable(error: BaseException) -> str:
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """What the Hub client raises for reasons outside this program; anything else is a bug and keeps its traceback."""
+    """Return the errors that the Hub client raises for external reasons; any other is a bug and keeps its traceback."""
     from huggingface_hub.errors import EntryNotFoundError, HTTPError
 
-    # HFValidationError is a ValueError, and so is what the client says when the Hub refuses a card's header.
+    # HFValidationError and the error for a rejected card header are both ValueErrors.
     return (HTTPError, EntryNotFoundError, HubUnavailable, OSError, RuntimeError, ValueError)
 
 
 def hide(text: str, token: str | None) -> str:
-    """`text` without any token: neither the one given, nor the user's own, nor what looks like one."""
+    """Remove all tokens from `text`: the given one, the user's own, and anything that looks like one."""
     from huggingface_hub import get_token
 
     for known in filter(None, (token, get_token())):

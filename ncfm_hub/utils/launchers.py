@@ -1,4 +1,4 @@
-"""What a launcher tells each of several processes in the environment, by the names of torchrun or of MPI's kinds."""
+"""Read what torchrun or MPI launchers tell each process in the environment."""
 
 import os
 
@@ -10,15 +10,15 @@ KINDS = {
 
 
 def told(name: str) -> str | None:
-    """What the first variable of a kind says that is set; None where none is."""
+    """Return the first variable of a kind that is set; None if none is."""
     return next((os.environ[kind] for kind in KINDS[name] if os.environ.get(kind)), None)
 
 
 def is_first_process() -> bool:
-    """Under a launcher every process runs the same command: only the first one speaks."""
+    """Return whether this is the first process. A launcher runs the same command in all, and only the first prints."""
     return told("RANK") in (None, "0")
 
 
 def is_alone() -> bool:
-    """Whether the run has this process alone."""
+    """Return whether the run has a single process."""
     return told("WORLD_SIZE") in (None, "1")

@@ -1,4 +1,4 @@
-"""YAML and JSON of keys and values that may come from anyone: what is read, or why it cannot be."""
+"""Read YAML and JSON mappings that may come from a third party."""
 
 import json
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from typing import Any, Literal
 from ncfm_hub.errors import DistilledError
 
 Kinds = Mapping[str, type]
-_MOST = 1_000_000  # values; a few lines of YAML with references can stand for more than memory holds
+_MOST = 1_000_000  # values; a few lines of YAML with references can expand beyond memory
 
 
 def read_mapping(path: Path, kind: Literal["YAML", "JSON"], kinds: Kinds | None = None) -> dict[str, Any]:
-    """The keys and values of a file. kinds: what some of the values are, where they are there and not null.
+    """Read the mapping in a file. kinds: expected types of some values, if present and not null.
 
-    Raises FileNotFoundError, and DistilledError, one line, for a file that is nothing of the kind.
+    Raises FileNotFoundError, and DistilledError for a file that is not such a mapping.
     """
     try:
         content = parse(path.read_text(encoding="utf-8"), kind)
@@ -33,7 +33,7 @@ def read_mapping(path: Path, kind: Literal["YAML", "JSON"], kinds: Kinds | None 
 
 
 def parse(text: str, kind: Literal["YAML", "JSON"]) -> Any:
-    """The value that a text stands for. Raises ValueError where it is none, is nested too deeply, or is too large."""
+    """Parse a text. Raises ValueError if it is malformed, too deeply nested or too large."""
     import yaml
 
     try:
@@ -47,7 +47,7 @@ def parse(text: str, kind: Literal["YAML", "JSON"]) -> Any:
 
 
 def _check_size(content: Any) -> None:
-    """Counted as it would be written out: what is referred to several times counts as often."""
+    """Check the expanded size, in which a value referenced several times counts as often."""
     left, count = [content], 0
     while left:
         count += 1

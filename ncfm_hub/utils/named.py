@@ -1,4 +1,4 @@
-"""What a caller names: a dataset, a set, a folder or a file, as text or as a Path."""
+"""Names that callers pass: a dataset, folder or file, as text or as a Path."""
 
 import os
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ def text_of(name: Named) -> str: ...
 @overload
 def text_of(name: Named | None) -> str | None: ...
 def text_of(name: Named | None) -> str | None:
-    """`name` as text. A Path is a place on this machine, and so never a pipeline or a repository of the same name."""
+    """Return `name` as text. A Path is always local, never a pipeline or a repository of the same name."""
     if name is None or isinstance(name, str):
         return name
     text = os.fspath(name)
@@ -21,7 +21,7 @@ def text_of(name: Named | None) -> str | None:
 
 
 def texts_of(names: Named | Iterable[Named]) -> list[str]:
-    """One name, or several, as texts."""
+    """Return one or several names as texts."""
     return [text_of(name) for name in ([names] if isinstance(names, str | os.PathLike) else names)]
 
 
@@ -30,5 +30,5 @@ def path_of(name: Named) -> Path: ...
 @overload
 def path_of(name: Named | None) -> Path | None: ...
 def path_of(name: Named | None) -> Path | None:
-    """`name` as a place on this machine, `~` being the user's home."""
+    """Return `name` as a local path, with `~` expanded."""
     return None if name is None else Path(name).expanduser()

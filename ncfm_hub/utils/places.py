@@ -1,7 +1,7 @@
-"""Folders on this machine: what published files say of them in place of a path, and how they are found again.
+"""Local folders: what published files state in place of their paths, and how to find them again.
 
-A published file has a folder's name and a digest of its content. Where content of that digest was last seen lies in the
-user's cache, and in nothing that others write: so no file of theirs decides which folder is opened.
+A published file contains a folder's name and a digest of its content. Where that content was last seen is stored only
+in the user's cache, so that no third-party file decides which folder is opened.
 """
 
 import hashlib
@@ -11,18 +11,18 @@ from pathlib import Path
 
 from ncfm_hub.utils.files import cache_root, sha256_file, write_json
 
-# What stands for a folder that is not on this machine; neither is ever opened.
+# Placeholders for folders that are not on this machine; never opened.
 LOCAL_SOURCE, LOCAL_WEIGHTS = "local-folder:", "local-weights:"
 _WEIGHTS_ELSEWHERE = re.compile(r"[\w.-]+|hf[-_]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 
 def remember(digest: str, folder: str | Path) -> None:
-    """Keep where content of this digest is."""
+    """Remember where content with this digest is."""
     write_json(_entry(digest), {"digest": digest, "folder": str(Path(folder).resolve())})
 
 
 def recall(digest: object) -> Path | None:
-    """The folder in which content of this digest was last seen on this machine, if it is still there."""
+    """Return the folder where content with this digest was last seen, if it still exists."""
     if not isinstance(digest, str):
         return None
     try:
@@ -38,32 +38,32 @@ def _entry(digest: str) -> Path:
 
 
 def folder_name(folder: str | Path) -> str:
-    """What a folder is called, without what it lies in."""
+    """Return a folder's name without its parents."""
     return Path(folder).expanduser().resolve().name or "folder"
 
 
 def weights_folder(pretrained: str | None) -> Path | None:
-    """The folder of weights `local-dir:folder`, as timm reads it; None for weights of another kind."""
+    """Return the folder of weights in timm's notation `local-dir:folder`; None for other weights."""
     kind, _, place = (pretrained or "").partition(":")
     return Path(place) if kind.lower() == "local-dir" else None
 
 
 def weights_digest(folder: Path) -> str:
-    """Digest of the names and contents of a folder's files: what lies under one path may change."""
+    """Return a digest of the names and contents of a folder's files, since the content of a path may change."""
     files = [(path.name, sha256_file(path)) for path in sorted(folder.glob("*")) if path.is_file()]
     return f"sha256:{hashlib.sha256(json.dumps(files).encode()).hexdigest()}"
 
 
 def public_weights(pretrained: str | None) -> str | None:
-    """Weights as published files name them: those of a folder by its name and digest."""
+    """Return the published form of weights: for a folder, its name and digest."""
     folder = weights_folder(pretrained)
     return pretrained if folder is None else f"{LOCAL_WEIGHTS}{folder_name(folder)}@{weights_digest(folder)}"
 
 
 def weights_here(published: object) -> str | None:
-    """Weights that a published file names, which may be anyone's: those of a folder only where this machine has them.
+    """Resolve weights named in a published file: those of a folder only if this machine knows it.
 
-    What is not found is given back in its published form, which can be told of and not opened.
+    Unresolved weights are returned in their published form, which can be shown but not opened.
     """
     if published is None:
         return None

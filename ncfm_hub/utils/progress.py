@@ -1,4 +1,4 @@
-"""How long stages report to whoever watches. The library is silent unless handed something that speaks."""
+"""Progress of long stages. The library is silent unless it is given a receiver."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,20 +6,20 @@ from typing import Protocol
 
 
 class Bar(Protocol):
-    """One running stage."""
+    """A running stage."""
 
     def advance(self, count: int = 1, **figures: float | str) -> None:
-        """Move on by `count` units and show the latest `figures` (for example `loss=21.3`)."""
+        """Advance by `count` units and show the latest `figures` (for example `loss=21.3`)."""
 
 
 class Progress(Protocol):
-    """What a stage tells: notes, and bars that know their rate and time left."""
+    """Receiver of notes and progress bars, which know their rate and time left."""
 
     def note(self, message: str) -> None:
-        """Say one line."""
+        """Show a message of one line."""
 
     def bar(self, total: int, what: str, done: int = 0) -> AbstractContextManager[Bar]:
-        """Open a bar of `total` units, `done` of them finished before (a resumed run)."""
+        """Open a bar of `total` units, `done` of them completed before (a resumed run)."""
 
 
 class _SilentBar:
@@ -28,7 +28,7 @@ class _SilentBar:
 
 
 class Silent:
-    """The default: says nothing."""
+    """The default receiver, which ignores everything."""
 
     def note(self, message: str) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Where the folders that users edit (`pipelines/`, `model_cards/`) lie: beside the package, or inside the wheel."""
+"""Find the folders that users can edit (`pipelines/`, `model_cards/`): beside the package, or inside the wheel."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def data_folder(name: str) -> Path:
-    """Folder `name` as shipped in the wheel, else as it stands at the top of a checkout."""
+    """Return the folder `name` in the wheel, else at the root of the checkout."""
     shipped = _PACKAGE / "_data" / name
     return shipped if shipped.is_dir() else _PACKAGE.parent / name

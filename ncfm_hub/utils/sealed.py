@@ -1,7 +1,7 @@
-"""Files that carry a digest of what they hold, so that damage is found when they are read: safetensors and JSON.
+"""safetensors and JSON files with a digest of their content, so that damage is detected on reading.
 
-The digest (SHA-256) covers names, kinds, shapes and values, and what is said beside them; it lies in the metadata of
-safetensors and as an entry of its own in JSON.
+The SHA-256 covers names, types, shapes, values and metadata. It is stored in the metadata of safetensors, and as an
+entry in JSON.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ CHANGED = "its content is not what was written"
 
 
 def add_tensors(digest: "hashlib._Hash", tensors: Mapping[str, "torch.Tensor"]) -> None:
-    """Continue a digest with the names, kinds, shapes and bits of tensors, in the order of their names."""
+    """Update a digest with the names, types, shapes and bits of tensors, in order of their names."""
     import torch
 
     for name, tensor in sorted(tensors.items()):
@@ -31,12 +31,12 @@ def add_tensors(digest: "hashlib._Hash", tensors: Mapping[str, "torch.Tensor"]) 
 
 
 def contiguous(tensors: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
-    """Tensors as safetensors takes them."""
+    """Return tensors in the form that safetensors accepts."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], facts: Mapping[str, str] | None = None) -> None:
-    """Write tensors and facts as safetensors with their digest, whole or not at all."""
+    """Write tensors and facts as safetensors with a digest, atomically."""
     from safetensors.torch import save_file
 
     placed = contiguous(tensors)
@@ -46,9 +46,9 @@ def save_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"], facts: Mappi
 
 
 def load_tensors(path: Path, *, digest_needed: bool = True) -> tuple[dict[str, "torch.Tensor"], dict[str, str]]:
-    """(tensors, facts) as saved; without `digest_needed` also of a file that carries no digest.
+    """Return (tensors, facts) as saved; if not `digest_needed`, also from a file without a digest.
 
-    Raises FileNotFoundError, and Damaged for all that is there and not as it was saved.
+    Raises FileNotFoundError, and Damaged if the content is not as saved.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -67,7 +67,7 @@ def load_tensors(path: Path, *, digest_needed: bool = True) -> tuple[dict[str, "
 
 
 def discard_damaged(path: Path, progress: Progress) -> None:
-    """Remove a file of tensors that is damaged, and say so; whoever needs it makes it anew."""
+    """Remove a damaged file of tensors, with a note; it is then recomputed."""
     try:
         load_tensors(path)
     except FileNotFoundError:
@@ -78,12 +78,12 @@ def discard_damaged(path: Path, progress: Progress) -> None:
 
 
 def save_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON with its digest, whole or not at all."""
+    """Write a record as JSON with a digest, atomically."""
     write_json(path, {**record, DIGEST: _digest_of_record(record)})
 
 
 def load_record(path: Path, *, digest_needed: bool = True) -> dict[str, Any]:
-    """The record as saved; see `load_tensors`."""
+    """Return the record as saved; see `load_tensors`."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -105,5 +105,5 @@ def _digest(tensors: Mapping[str, "torch.Tensor"], facts: Mapping[str, str]) -> 
 
 
 def _digest_of_record(record: Mapping[str, Any]) -> str:
-    as_read = json.loads(json.dumps(record))  # keys are text there, and sorted as such
+    as_read = json.loads(json.dumps(record))  # JSON keys are text and sort as text
     return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()

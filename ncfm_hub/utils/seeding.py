@@ -1,7 +1,7 @@
-"""Random draws keyed by what they are for, never by the order in which they are made.
+"""Random generators keyed by purpose, not by order of use.
 
-A generator is made from (seed, purpose, and further keys such as step and class), so that a resumed run, another number
-of processes, or another order of classes draws the same values.
+A generator is derived from (seed, purpose, and further keys such as step and class). A resumed run, another number of
+processes or another order of classes therefore samples the same values.
 """
 
 import hashlib
@@ -10,9 +10,10 @@ import torch
 
 
 def generator(seed: int, purpose: str, *keys: int) -> torch.Generator:
-    """A CPU generator for one purpose.
+    """Return a CPU generator for one purpose.
 
-    seed: the run's seed (0 is a seed like any other); keys: for example step and class.
+    seed: the run's seed
+    keys: for example step and class
     """
     text = "/".join([str(int(seed)), purpose, *(str(int(key)) for key in keys)])
     digest = hashlib.sha256(text.encode()).digest()

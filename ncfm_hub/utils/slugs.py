@@ -1,4 +1,4 @@
-"""Any text as a name that folders and repositories can have."""
+"""Turn any text into a name for folders and repositories."""
 
 import hashlib
 import re
@@ -6,10 +6,10 @@ import unicodedata
 
 
 def slug(text: str) -> str:
-    """`text` as a repository name may be spelt: letters, digits, `.`, `_`, `-`; no `--` or `..`, no mark at the ends.
+    """Return `text` as a valid repository name: letters, digits, `.`, `_`, `-`; no `--` or `..`, no mark at the ends.
 
-    Accents are dropped, everything else becomes `-`; text of which nothing is left becomes `dataset`. Where letters of
-    other scripts are lost a few digits of the text's digest follow, so that other texts get other names.
+    Accents are dropped and other characters become `-`; an empty result becomes `dataset`. If letters of other scripts
+    are lost, digits of the text's digest are appended, so that different texts keep different names.
     """
     letters = unicodedata.normalize("NFKD", text)
     plain = letters.encode("ascii", "ignore").decode()

@@ -1,4 +1,4 @@
-"""Wall time by stage, over all parts of a run that was interrupted."""
+"""Wall time by stage, accumulated over the parts of an interrupted run."""
 
 import json
 import time
@@ -17,13 +17,13 @@ _KEPT = TypeAdapter(dict[str, _SECONDS], config=ConfigDict(strict=True))
 
 
 class Stopwatch:
-    """Seconds by stage, those of earlier parts of the run among them.
+    """Seconds by stage, including earlier parts of the run.
 
-    file: where they are kept from the end of the first stage on, before which a run leaves nothing to go on from; None
-        in processes that keep none
+    file: where they are stored, from the end of the first stage on, since a run cannot be resumed before; None in
+        processes that store nothing
     """
 
-    every = 2.0  # seconds between writes: a kill loses no more, and no disk minds
+    every = 2.0  # seconds between writes, the most that a kill loses
 
     def __init__(self, file: Path | None, progress: Progress):
         self.seconds: dict[str, float] = {}
@@ -33,14 +33,14 @@ class Stopwatch:
             self._keeps = True
             try:
                 self.seconds = _KEPT.validate_python(json.loads(file.read_text(encoding="utf-8")))
-            except (OSError, ValueError) as error:  # pydantic's is a ValueError
+            except (OSError, ValueError) as error:  # pydantic's error is a ValueError
                 kind = "no times" if isinstance(error, ValidationError) else "not readable"
                 progress.note(f"{file} is {kind}; the times of what was done before are not known, and count from now")
         self._write()
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Add what the block takes to a stage, whichever way it ends."""
+        """Add the duration of the block to a stage, even if it raises."""
         self._stage, self._since = stage, time.perf_counter()
         try:
             yield
@@ -51,12 +51,12 @@ class Stopwatch:
             self._write()
 
     def record(self, stage: str, seconds: float) -> None:
-        """Set a stage's time, where its own checkpoint knows it."""
+        """Set the duration of a stage whose checkpoint stores it."""
         self.seconds[stage] = seconds
         self._write()
 
     def tick(self) -> None:
-        """Keep what has passed, now and then; to be called often."""
+        """Store the elapsed time now and then; call often."""
         if self._stage and time.perf_counter() - self._written >= self.every:
             self._add()
             self._write()
@@ -73,7 +73,7 @@ class Stopwatch:
 
 
 class Ticking:
-    """A progress that lets a stopwatch look at the clock whenever something moves on."""
+    """A progress that ticks a stopwatch on every advance."""
 
     def __init__(self, progress: Progress, watch: Stopwatch):
         self._progress, self._watch = progress, watch

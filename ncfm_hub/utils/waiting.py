@@ -1,7 +1,7 @@
-"""A time-out for every request to a Hub, and one patience for all of them.
+"""Time-outs and a shared retry limit for all requests to a Hub.
 
-The Hub's client waits for ever where it is given no time-out, and every library above it tries again in its own way,
-without a word. All of their requests pass through one HTTP client, so that is where `patient` bounds them.
+Without a time-out the Hub client waits forever, and every library above it retries silently in its own way. All their
+requests pass through one HTTP client, so this is where `patient` limits them.
 """
 
 import threading
@@ -21,12 +21,12 @@ from ncfm_hub.utils.patience import Patience, speaking
 from ncfm_hub.utils.progress import Progress
 
 CONNECT_SECONDS = 5.0
-WRITE_SECONDS = 60.0  # a Hub may think about a commit for longer than about anything that is read
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})  # the Hub, or something before it, may do it a moment later
+WRITE_SECONDS = 60.0  # commits take a Hub longer than reads
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})  # temporary: the Hub or a proxy is busy
 
 
 class _Shared:
-    """The patience in use, and by how many; one for the process, as the client is."""
+    """The `Patience` in use and its number of users; one per process, like the client."""
 
     lock = threading.Lock()
     patience = Patience()
@@ -36,9 +36,9 @@ class _Shared:
 
 @contextmanager
 def patient(progress: Progress | None = None) -> Iterator[Patience]:
-    """Bound all that is asked of a Hub meanwhile, by any thread, and say on `progress` what is waited for.
+    """Limit all requests to a Hub inside the context, from any thread, and report waiting on `progress`.
 
-    May be nested. The Hub client of the process is as it was afterwards.
+    May be nested. The process's Hub client is restored afterwards.
     """
     with _Shared.lock:
         if _Shared.users == 0:
@@ -57,19 +57,19 @@ def patient(progress: Progress | None = None) -> Iterator[Patience]:
 
 
 def _bound_client(patience: Patience) -> Callable[[], None]:
-    """Bound the client of the process; returns what undoes it."""
+    """Limit the process's client; returns a function that undoes it."""
     from huggingface_hub import constants, set_client_factory
     from huggingface_hub.utils import _http
 
-    factory = _http._GLOBAL_CLIENT_FACTORY  # perhaps the user's own; in public it can be set, but not asked for
+    factory = _http._GLOBAL_CLIENT_FACTORY  # may be the user's own; the public API can set it but not read it
     xet = constants.HF_HUB_DISABLE_XET
 
     def restore() -> None:
         constants.HF_HUB_DISABLE_XET = xet
         set_client_factory(factory)
 
-    # Xet's client makes requests of its own: it waits 5 minutes for each, tries again whatever the status says, without
-    # a word, and takes other limits only from the environment of its first use in a process. Without it the same files
+    # Xet's client makes its own requests: it waits 5 minutes for each, retries silently whatever the status,
+    # and reads other limits only from the environment, at first use in a process. Without it the same files
     # go over plain HTTP, within the limits here.
     constants.HF_HUB_DISABLE_XET = True
     set_client_factory(partial(_bounded, factory, patience))
@@ -77,18 +77,17 @@ def _bound_client(patience: Patience) -> Callable[[], None]:
 
 
 def _bounded(factory: Callable[[], Any], patience: Patience) -> Any:
-    """A client as `factory` makes it, but of patience."""
+    """Return a client as made by `factory`, with these limits."""
     try:
         client = factory()
-    except (ImportError, ValueError) as error:  # a proxy of a kind that needs another package, or that does not exist
+    except (ImportError, ValueError) as error:  # a proxy type that needs another package, or is unknown
         raise HubUnreachable(f"the proxy that the environment names cannot be used: {error}") from error
     client.send = partial(_send, client.send, patience)
     return client
 
 
 def _send(send: Callable[..., Any], patience: Patience, request: Any, **options: Any) -> Any:
-    """What `client.send` does. What only reads is asked for again while there is patience, whatever else is the
-    business of who called."""
+    """Replace `client.send`. Reads are retried while time is left; everything else is left to the caller."""
     from huggingface_hub.utils import hf_raise_for_status
 
     place = f"{request.url.scheme}://{request.url.netloc.decode()}"
@@ -103,7 +102,7 @@ def _send(send: Callable[..., Any], patience: Patience, request: Any, **options:
                 response = ask(request, **options)
         except _http_library().TransportError as error:
             reached = _failed(patience, place, started, error)
-            # Of HEAD the client knows itself what to do: it may have the file already.
+            # The client handles a failed HEAD itself, since it may have the file already.
             if request.method != "GET" or not reached or not patience.passes(attempt, f"{what}: {_why(error)}", {}):
                 raise
             continue
@@ -113,13 +112,15 @@ def _send(send: Callable[..., Any], patience: Patience, request: Any, **options:
         patience.failed(place, started, why, reached=True)
         again = reads and patience.passes(attempt, f"{what}: {why}", response.headers)
         if not again:
-            hf_raise_for_status(response)  # here, because those who would try again silently only look at the status
+            hf_raise_for_status(response)  # raise here, since callers that retry silently only look at the status
         response.close()
 
 
 def _first(send: Callable[..., Any], request: Any, **options: Any) -> Any:
-    """`send` of what reads to a Hub that was never reached, in a thread: looking up a name has no time-out, and each of
-    several addresses has its own."""
+    """Send the first read to a Hub in a thread.
+
+    Name lookup has no time-out, and each of several addresses has its own.
+    """
     outcome: Future[Any] = Future()
 
     def ask() -> None:
@@ -137,7 +138,7 @@ def _first(send: Callable[..., Any], request: Any, **options: Any) -> Any:
 
 
 def _set_timeouts(request: Any, left: float) -> None:
-    """Fill in the time-outs that whoever made the request left out, and let none outlast the patience."""
+    """Set missing time-outs of a request, and let none exceed the time left."""
     from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT
 
     read = HF_HUB_DOWNLOAD_TIMEOUT if request.method in ("GET", "HEAD") else WRITE_SECONDS
@@ -152,21 +153,21 @@ def _done(response: Any, patience: Patience, place: str) -> Any:
 
 
 def _watched(response: Any, patience: Patience, place: str) -> Any:
-    """A response whose body has yet to come: only with its last byte the request has succeeded."""
+    """Wrap a response whose body is still to come: the request succeeds only with the last byte."""
     read = response.iter_raw
 
     def iter_raw(chunk_size: int | None = None) -> Iterator[bytes]:
         started = time.monotonic()
         try:
             for part in read(chunk_size):
-                if response.status_code == 206:  # what was asked for is the rest: this is progress
+                if response.status_code == 206:  # a resumed download, so this is progress
                     patience.succeeded(place)
                 started = time.monotonic()
                 yield part
         except _http_library().TransportError as error:
             _failed(patience, place, started, error)
             raise
-        except GeneratorExit:  # the rest is not wanted
+        except GeneratorExit:  # the caller stopped reading
             patience.succeeded(place)
             raise
         patience.succeeded(place)
@@ -176,12 +177,12 @@ def _watched(response: Any, patience: Patience, place: str) -> Any:
 
 
 def _failed(patience: Patience, place: str, started: float, error: Exception) -> bool:
-    """Note a failure; whether the Hub was there at all."""
+    """Record a failure; returns whether the Hub was ever reached."""
     return patience.failed(place, started, _why(error), reached=not is_unreachable(error))
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether nobody was there to be asked, rather than somebody who did not answer."""
+    """Return whether no connection was possible, as opposed to no response."""
     http = _http_library()
     return isinstance(error, HubUnreachable | http.ConnectError | http.ConnectTimeout | http.ProxyError)
 
@@ -191,7 +192,7 @@ def _why(error: Exception) -> str:
 
 
 def _http_library() -> Any:
-    """The one that the Hub's client is built on; its name differs between versions."""
+    """Return the HTTP library under the Hub client; its name differs between versions."""
     from huggingface_hub.errors import HTTPError
 
     return import_module(HTTPError.__module__.partition(".")[0])
