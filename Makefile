@@ -2,7 +2,7 @@
 # NCFM_HUB_VENV names another place for the environment. It is made anew only when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs interop
+.PHONY: help setup demo quick test check style types fast all docs interop
 
 NCFM_HUB_VENV ?= .venv
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -31,14 +31,27 @@ demo: $(STAMP) ## distill handwritten digits from a local hub to a local hub, an
 	@echo "==> Running the demo in ./demo-run"
 	@$(RUN) ncfm_hub.demo
 
+quick: $(STAMP) ## check style and types, and run the fast tests (about a minute)
+	@$(MAKE) --no-print-directory --jobs=2 fast style types
+
 test: $(STAMP) ## check style and types, and run all tests
 	@$(MAKE) --no-print-directory check
 
-check:
+check: style types all
+
+style:
 	@echo "==> ruff check"
 	@$(BIN)/python -m ruff check .
+
+types:
 	@echo "==> mypy"
 	@$(BIN)/python -m mypy
+
+fast:
+	@echo "==> pytest, the fast tests"
+	@$(RUN) pytest -m "not slow and not e2e and not hub and not gpu"
+
+all:
 	@echo "==> pytest"
 	@$(RUN) pytest
 

@@ -22,6 +22,29 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
 
+# A folder of tests or a fixture says what a test needs; so nobody has to write it on the test.
+MARKS = {
+    "e2e": ("e2e", {"cli", "client"}),
+    "hub": ("localhub", {"hub", "town", "server", "seeded"}),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        for mark, (folder, needed) in MARKS.items():
+            if item.path.parent.name == folder or fixtures & needed:
+                item.add_marker(mark)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA here")
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real test data. Without the variable the test is skipped; with it, a skip is a failure."""
@@ -132,8 +155,10 @@ def hub(tmp_path: Path) -> Iterator[LiveHub]:
 
 
 def _skipped(config: pytest.Config) -> list[Any]:
+    """Those that test data would have let run: tests of a GPU wait for one."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-    return list(reporter.stats.get("skipped", [])) if reporter else []
+    found = reporter.stats.get("skipped", []) if reporter else []
+    return [report for report in found if "gpu" not in getattr(report, "keywords", ())]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

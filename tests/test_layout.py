@@ -86,9 +86,7 @@ def test_no_import_runs_back_up():
 
 
 def test_rooms_of_their_own_import_only_what_the_table_allows():
-    found = {
-        room: {room_of(name) for module, name in imports() if room_of(module) == room} - {room} for room in ONLY
-    }
+    found = {room: {room_of(name) for module, name in imports() if room_of(module) == room} - {room} for room in ONLY}
     assert all(found[room] <= allowed for room, allowed in ONLY.items()), found
 
 

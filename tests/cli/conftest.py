@@ -79,7 +79,7 @@ class FakeLibrary(types.ModuleType):
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
     fake = FakeLibrary(tmp_path / "out")
     monkeypatch.setitem(sys.modules, "ncfm_hub.api", fake)
-    monkeypatch.setattr(ncfm_hub, "run", fake, raising=False)
+    monkeypatch.setattr(ncfm_hub, "api", fake, raising=False)
     return fake
 
 

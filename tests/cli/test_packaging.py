@@ -24,10 +24,15 @@ def test_the_wheel_carries_pipelines_cards_and_digits(tmp_path):
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)
 
 
-@pytest.mark.parametrize(("data", "status", "words"), [("x", 1, "which fails"), ("", 0, "1 NOT TESTED")])
-def test_a_skip_is_a_failure_where_test_data_are_given(tmp_path, monkeypatch, data, status, words):
+@pytest.mark.parametrize(
+    ("marks", "data", "status", "words"),
+    [("", "x", 1, "1 skipped, which fails"), ("", "", 0, "1 NOT TESTED"), ("@pytest.mark.gpu", "x", 0, "1 skipped")],
+)
+def test_a_skip_is_a_failure_where_test_data_are_given(tmp_path, monkeypatch, marks, data, status, words):
+    """A test of a GPU apart."""
     (tmp_path / "conftest.py").write_text((REPOSITORY / "tests" / "conftest.py").read_text())
-    (tmp_path / "test_it.py").write_text("import pytest\ndef test_a(): pytest.skip('no')\ndef test_b(): pass\n")
+    skips = f"import pytest\n{marks}\ndef test_a(): pytest.skip('no')\ndef test_b(): pass\n"
+    (tmp_path / "test_it.py").write_text(skips)
     monkeypatch.setenv("NCFM_HUB_TEST_DATA", data)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."]
     found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
