@@ -1,4 +1,4 @@
-"""`python -m ncfm_hub` is `ncfm-hub`."""
+"""`python -m ncfm_hub` runs `ncfm-hub`."""
 
 from ncfm_hub.cli import main
 

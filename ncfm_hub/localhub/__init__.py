@@ -1,7 +1,7 @@
-"""A Hub-compatible server that can be written to: for demos, tests, and labs without internet.
+"""A writable Hub-compatible server, for demos, tests and labs without internet access.
 
-Real clients (`huggingface_hub`, `datasets`, `timm`, the `hf` command) use it through HF_ENDPOINT and HF_TOKEN. It needs
-the extra `localhub`. Not served: pull requests, discussions, organisations, buckets, Spaces that run.
+`huggingface_hub`, `datasets`, `timm` and the `hf` CLI use it through HF_ENDPOINT and HF_TOKEN. It needs the extra
+`localhub`. Not implemented: pull requests, discussions, organisations, buckets, running Spaces.
 """
 
 from ncfm_hub.localhub.hub import Hub, Role, User

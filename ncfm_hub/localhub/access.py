@@ -1,4 +1,4 @@
-"""Who may see, read and write which repository."""
+"""Access control: who may see, read and write a repository."""
 
 from ncfm_hub.localhub.accounts import Account
 from ncfm_hub.localhub.names import KINDS
@@ -8,7 +8,7 @@ from ncfm_hub.localhub.web import Call
 
 
 def caller(call: Call) -> Account | None:
-    """Who asks; None without a token. Raises HubError (401) for a token that is not known."""
+    """Return the caller's account; None without a token. Raises HubError (401) for an unknown token."""
     scheme, _, token = call.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
@@ -19,7 +19,7 @@ def caller(call: Call) -> Account | None:
 
 
 def known_caller(call: Call) -> Account:
-    """Who asks; somebody must."""
+    """Return the caller's account. Raises HubError (401) without a token."""
     account = caller(call)
     if account is None:
         raise HubError(401, "Invalid username or password.")
@@ -27,12 +27,12 @@ def known_caller(call: Call) -> Account:
 
 
 def sees(repo: Repo, account: Account | None) -> bool:
-    """Whether a repository exists as far as `account` can tell."""
+    """Return whether a repository is visible to `account`."""
     return not repo.private or (account is not None and account.name == repo.namespace)
 
 
 def visible(call: Call) -> Repo:
-    """The repository the address names, if the caller may know of it."""
+    """Return the requested repository if it is visible to the caller."""
     account = caller(call)
     name = call.params["name"].removesuffix(".git")
     repo = call.hub.repositories.find(call.kind, call.params["space"], name)
@@ -42,7 +42,7 @@ def visible(call: Call) -> Repo:
 
 
 def readable(call: Call) -> Repo:
-    """The same if its files may be read too, which a gated repository grants to its owner and to those admitted."""
+    """Return the requested repository if the caller may read its files; a gated one admits owner and approved users."""
     repo = visible(call)
     if not repo.gated:
         return repo
@@ -56,7 +56,7 @@ def readable(call: Call) -> Repo:
 
 
 def writable(call: Call) -> tuple[Repo, Account]:
-    """The repository the address names and its owner, if it is the owner who asks with a token that may write."""
+    """Return the requested repository and its owner, if the caller is the owner and the token may write."""
     repo = visible(call)
     account = known_caller(call)
     if account.name != repo.namespace or account.role != "write":
@@ -65,7 +65,7 @@ def writable(call: Call) -> tuple[Repo, Account]:
 
 
 def may_write_in(call: Call, namespace: str | None) -> str:
-    """The namespace for a new or moved repository: the caller's own, with a token that may write."""
+    """Return the namespace of a new or moved repository: the caller's own, with a token that may write."""
     account = known_caller(call)
     namespace = namespace or account.name
     if account.name != namespace or account.role != "write":
@@ -74,7 +74,7 @@ def may_write_in(call: Call, namespace: str | None) -> str:
 
 
 def singular_kind(kind: str) -> str:
-    """A kind named in a JSON body."""
+    """Return the kind named in a JSON body."""
     if kind not in KINDS.values():
         raise HubError(400, f"Unknown repository type: {kind[:40]!r}")
     return kind

@@ -1,7 +1,7 @@
-"""Who may do what: users by token, and short-lived signed tickets for uploads.
+"""Users by token, and short-lived signed tickets for uploads.
 
-Tokens are kept as SHA-256 only. Tickets stand in for a token where the clients send none (the URL of a large-file
-upload) or must not send it (Xet).
+Tokens are stored as SHA-256 only. Tickets replace a token where clients send none (the URL of a large-file upload) or
+must not send it (Xet).
 """
 
 import base64
@@ -35,7 +35,7 @@ def _hash(token: str) -> str:
 
 
 class Accounts:
-    """The users of a hub, and the secret that its tickets are signed with."""
+    """The users of a hub, and the secret that signs tickets."""
 
     def __init__(self, database: Database):
         self._db = database
@@ -44,7 +44,7 @@ class Accounts:
         self._secret = bytes.fromhex(database.rows("select value from setting where key='secret'")[0][0])
 
     def set_users(self, users: Sequence[User]) -> None:
-        """Let exactly these users in from now on."""
+        """Replace all users."""
         for user in users:
             _check_given(user)
         with self._db.transaction():
@@ -54,40 +54,40 @@ class Accounts:
                 self._db.rows("insert or replace into account(token, name, role) values(?, ?, ?)", *values)
 
     def renew(self, name: str, role: Role, token: str) -> None:
-        """Let `token` in, which the hub keeps in a file; the one that it kept there before ends."""
+        """Admit `token`, which the hub stores in a file, in place of the one stored there before."""
         with self._db.transaction():
             self._db.rows("delete from account where name=? and role=? and kept", name, role)
             self._db.rows("insert into account(token, name, role, kept) values(?, ?, ?, 1)", _hash(token), name, role)
 
     def kept(self) -> list[tuple[str, Role]]:
-        """Name and role of each token that the hub keeps in a file."""
+        """Return name and role of each token that the hub stores in a file."""
         rows = self._db.rows("select name, role from account where kept order by name, role desc")
         return [(name, role) for name, role in rows]
 
     def empty(self) -> bool:
-        """Whether nobody is let in."""
+        """Return whether there are no users."""
         return not self._db.rows("select 1 from account limit 1")
 
     def find(self, token: str) -> Account | None:
-        """Whose token it is."""
+        """Return the account of a token."""
         rows = self._db.rows("select name, role from account where token=?", _hash(token))
         return Account(*rows[0]) if rows else None
 
     def exists(self, name: str) -> bool:
-        """Whether there is a user of that name."""
+        """Return whether there is a user of that name."""
         return bool(self._db.rows("select 1 from account where name=?", name))
 
     def ticket(self, purpose: str, user: str, size: int = 0) -> tuple[str, int]:
-        """A signed statement that `user` may do `purpose`, and when it ends (seconds since 1970).
+        """Return a signed statement that `user` may do `purpose`, and when it expires (seconds since 1970).
 
-        size: what was announced, in bytes
+        size: the announced size in bytes
         """
         ends = int(time.time()) + _TICKET_SECONDS
         claim = base64.urlsafe_b64encode(json.dumps([purpose, user, ends, size]).encode()).decode().rstrip("=")
         return f"{claim}.{self._sign(claim)}", ends
 
     def redeem(self, purpose: str, ticket: str) -> str:
-        """The user a ticket was made for. Raises HubError (401) unless it is ours, for `purpose` and still good."""
+        """Return the user of a ticket. Raises HubError (401) unless it is authentic, for `purpose` and not expired."""
         claim, _, signature = ticket.partition(".")
         if hmac.compare_digest(self._sign(claim).encode(), signature.encode()):
             made_for, user, ends, _ = _claims(claim)
@@ -97,7 +97,7 @@ class Accounts:
 
     @staticmethod
     def announced(ticket: str) -> int:
-        """The size in a ticket that was redeemed."""
+        """Return the size stated in a redeemed ticket."""
         return int(_claims(ticket.partition(".")[0])[3])
 
     def _sign(self, claim: str) -> str:
@@ -110,7 +110,7 @@ def _claims(claim: str) -> tuple[str, str, int, int]:
 
 
 def check_user(name: str, role: str) -> None:
-    """Raise NcfmHubError for a user that could not work."""
+    """Raise NcfmHubError for an invalid name or role."""
     try:
         names.user_name(name)
     except HubError as error:

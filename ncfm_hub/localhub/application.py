@@ -1,4 +1,4 @@
-"""The hub as an ASGI application: reads a request, lets a route answer in a thread, turns refusals into replies."""
+"""The ASGI application: reads a request, runs its route in a thread, and turns errors into responses."""
 
 import contextlib
 import errno
@@ -27,7 +27,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
 class Application:
-    """Answers for one opened hub. `scope["state"]["cut"]`, set by the listener, ends the connection at once."""
+    """Serve one open hub. `scope["state"]["cut"]`, set by the listener, closes the connection at once."""
 
     def __init__(self, services: Services):
         self._services = services
@@ -44,11 +44,11 @@ class Application:
         trace = request.headers.get("x-amzn-trace-id", "")
         response.headers["X-Request-Id"] = trace if re.fullmatch(r"[\w=;:-]{1,200}", trace, re.A) else uuid.uuid4().hex
         stalls = getattr(request.state, "stalls", False)
-        with contextlib.suppress(OSError, ClientDisconnect):  # the client went away
+        with contextlib.suppress(OSError, ClientDisconnect):  # the client disconnected
             await response(scope, receive, _stalling(send, receive) if stalls else send)
 
     async def _answer(self, request: Request) -> Response | None:
-        """The reply, or None where a fault says that there shall be none."""
+        """Return the response, or None if an injected fault suppresses it."""
         try:
             call, route = self._call(request)
             if route.guard:
@@ -71,7 +71,7 @@ class Application:
         except Exception as error:
             if Database.is_full(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                 return error_response(HubError(507, "The disk of the local hub is full"))
-            _log.exception("%s %r failed", request.method, request.scope["path"])  # the client learns nothing of it
+            _log.exception("%s %r failed", request.method, request.scope["path"])  # not disclosed to the client
             return error_response(HubError(500, "Internal error of the local hub; see its log"))
 
     def _call(self, request: Request) -> tuple[Call, Route]:
@@ -86,14 +86,14 @@ class Application:
 
 
 async def _until_gone(receive: Receive) -> NoReturn:
-    """Wait for the client to give up."""
+    """Wait for the client to disconnect."""
     while (await receive())["type"] != "http.disconnect":
         pass
     raise ClientDisconnect
 
 
 def _stalling(send: Send, receive: Receive) -> Send:
-    """Send half of the first piece of a body, and nothing after it."""
+    """Send half of the first chunk of a body, and nothing after it."""
 
     async def stalling(message: Message) -> None:
         body = message.get("body", b"")
@@ -107,7 +107,7 @@ def _stalling(send: Send, receive: Receive) -> Send:
 
 @contextlib.asynccontextmanager
 async def _body(request: Request, call: Call, route: Route) -> AsyncIterator[None]:
-    """Give the call its body, in memory or as a temporary file that is gone afterwards."""
+    """Read the body into the call, in memory or as a temporary file that is removed afterwards."""
     if route.body is Body.SMALL:
         call.data = b"".join([part async for part in _limited(request, SMALL_BODY)])
         yield
@@ -126,7 +126,7 @@ async def _body(request: Request, call: Call, route: Route) -> AsyncIterator[Non
 
 
 async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
-    """The parts of a body as they come. Raises HubError (413) once there are more than `most` bytes."""
+    """Yield the chunks of a body. Raises HubError (413) after more than `most` bytes."""
     seen = 0
     async for part in request.stream():
         seen += len(part)

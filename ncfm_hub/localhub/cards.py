@@ -1,4 +1,4 @@
-"""The YAML header of a README, read as data that others wrote: bounded, and always fit to be sent as JSON."""
+"""Parse the YAML header of a README as untrusted data: bounded, and always serialisable as JSON."""
 
 import math
 import re
@@ -14,11 +14,11 @@ _TAG_FIELDS = ("task_categories", "size_categories", "language", "license")
 
 
 class CardError(ValueError):
-    """A header that is not usable YAML; the message says why."""
+    """A header is not usable YAML; the message says why."""
 
 
-class _Loader(yaml.SafeLoader):  # the C loader is faster, but deep nesting overflows its stack and ends the process
-    """Safe YAML without merge keys, which can double a mapping again and again while it is read."""
+class _Loader(yaml.SafeLoader):  # the C loader is faster, but deep nesting overflows its stack and crashes the process
+    """Safe YAML without merge keys, which can double a mapping repeatedly while it is parsed."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
@@ -27,7 +27,7 @@ class _Loader(yaml.SafeLoader):  # the C loader is faster, but deep nesting over
 
 
 def parse(text: str) -> dict[str, Any] | None:
-    """The header's mapping, None if there is no header. Raises CardError."""
+    """Return the header's mapping, None if there is no header. Raises CardError."""
     found = _HEADER.match(text.removeprefix("\ufeff"))
     if not found:
         return None
@@ -38,7 +38,7 @@ def parse(text: str) -> dict[str, Any] | None:
         plain = _plain({} if loaded is None else loaded, [_MOST_VALUES], _DEEPEST)
     except CardError:
         raise
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an impossible date or number
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date or number
         raise CardError(f"YAML parse error: {error}") from None
     if not isinstance(plain, dict):
         raise CardError("the header must be a mapping")
@@ -46,7 +46,7 @@ def parse(text: str) -> dict[str, Any] | None:
 
 
 def _plain(value: Any, budget: list[int], depth: int) -> Any:
-    """A copy of what JSON can hold. The budget stops headers whose aliases unfold without end."""
+    """Return a JSON-serialisable copy. The budget stops headers whose aliases expand without limit."""
     budget[0] -= 1
     if budget[0] < 0 or depth < 0:
         raise CardError("the header is too large or too deeply nested")
@@ -66,7 +66,7 @@ def _text(value: Any) -> str:
 
 
 def tags(card: dict[str, Any]) -> list[str]:
-    """The tags by which a repository is listed: its own, and `field:value` for the usual fields."""
+    """Return the tags of a repository: its own, and `field:value` for the usual fields."""
     found = [str(tag) for tag in _listed(card.get("tags"))]
     return found + [f"{field}:{value}" for field in _TAG_FIELDS for value in _listed(card.get(field))]
 

@@ -1,4 +1,4 @@
-"""One SQLite file, opened by one server at a time, written in transactions that survive a power cut."""
+"""A SQLite file, opened by one server at a time, with transactions that survive a power failure."""
 
 import datetime
 import sqlite3
@@ -10,7 +10,7 @@ from typing import Any
 
 from ncfm_hub.errors import NcfmHubError
 
-# Format N of the file is what the first N steps make; an older file is brought up to date when it is opened.
+# The first N steps create format N of the file; an older file is migrated when opened.
 _STEPS = (
     """
 create table account(token text primary key, name text not null, role text not null);
@@ -39,14 +39,14 @@ update account set kept=1 where name='local' and role='write';
 
 
 def now() -> str:
-    """The time as the Hub writes it, in UTC."""
+    """Return the current time in UTC, in the Hub's format."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 class Database:
-    """A connection shared by all request threads, one at a time.
+    """A connection shared by all request threads, used by one at a time.
 
-    Raises NcfmHubError when another server has the folder open, or the file is not one of ours.
+    Raises NcfmHubError if another server has the folder open, or the file is not a hub's.
     """
 
     def __init__(self, path: Path):
@@ -76,7 +76,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside happens, or none of it; nobody else reads or writes meanwhile. May be nested."""
+        """Run the block as a transaction that excludes all other reads and writes. May be nested."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -86,13 +86,13 @@ class Database:
                 yield
                 self._connection.execute("commit")
             except BaseException:
-                if self._connection.in_transaction:  # on a full disk SQLite has rolled back by itself
+                if self._connection.in_transaction:  # on a full disk SQLite rolls back by itself
                     self._connection.execute("rollback")
                 raise
 
     @staticmethod
     def is_full(error: BaseException) -> bool:
-        """Whether SQLite failed for want of space; some systems report a full disk as a failed write."""
+        """Return whether SQLite failed for lack of space; some systems report a full disk as a failed write."""
         code = getattr(error, "sqlite_errorcode", None)
         return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC)
 
@@ -102,6 +102,6 @@ class Database:
             return self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
-        """Let another server have the folder."""
+        """Release the folder for another server."""
         with self._lock:
             self._connection.close()

@@ -1,4 +1,4 @@
-"""Failures on purpose, so that tests can see how clients take them."""
+"""Fault injection, to test clients."""
 
 import threading
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class _Rule:
 
 
 class Faults:
-    """Rules that each hit a number of requests. Off unless the hub was started with `allow_faults`."""
+    """Rules that each affect a number of requests. Disabled unless the hub was started with `allow_faults`."""
 
     def __init__(self, allowed: bool):
         self.allowed = allowed
@@ -29,14 +29,14 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, method: str, contains: str, fault: int | str, times: int) -> None:
-        """Let the next `times` requests of `method` with `contains` in their path meet `fault`."""
+        """Apply `fault` to the next `times` requests of `method` with `contains` in their path."""
         if fault not in (DROP, DROP_AFTER, HANG, STALL) and fault not in _STATUSES:
             raise HubError(400, f"Unknown fault: {fault!r}")
         with self._lock:
             self._rules.append(_Rule(method, contains, fault, times))
 
     def take(self, method: str, path: str) -> int | str | None:
-        """The fault this request meets, if any; counts it."""
+        """Return the fault for this request, if any, and count it."""
         with self._lock:
             for rule in self._rules:
                 if rule.times > 0 and rule.method == method and rule.contains in path:

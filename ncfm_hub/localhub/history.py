@@ -1,4 +1,4 @@
-"""Branches, tags, commits, and which large files they refer to."""
+"""Branches, tags, commits, and the large files they reference."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ _COLUMNS = "number, oid, parent, title, body, author, date"
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit without its files; `number` grows with time."""
+    """A commit without its files; `number` grows with time."""
 
     number: int
     oid: str
@@ -28,7 +28,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Change:
-    """What a new commit is to do, and who says so."""
+    """The operations, message and author of a new commit."""
 
     operations: Sequence[trees.Operation]
     title: str
@@ -37,19 +37,21 @@ class Change:
 
 
 class History:
-    """The references and commits of all repositories, by the repository's number. Each public method is one
-    transaction, so commits come one after another."""
+    """References and commits of all repositories, by the repository's number.
+
+    Each public method is one transaction, so commits are serialised.
+    """
 
     def __init__(self, database: Database):
         self._db = database
 
     def refs(self, repo: int, kind: str) -> dict[str, str]:
-        """Branches or tags (`kind`) by name, with the commits they stand at, oldest first."""
+        """Return branches or tags (`kind`) by name with their commits, oldest first."""
         rows = self._db.rows("select name, oid from ref where repo=? and kind=? order by rowid", repo, kind)
         return dict(rows)
 
     def add_ref(self, repo: int, kind: str, name: str, revision: str) -> bool:
-        """Set up a branch or tag at a revision; False if the name is taken."""
+        """Create a branch or tag at a revision; returns False if the name is taken."""
         with self._db.transaction():
             if name in self.refs(repo, kind):
                 return False
@@ -58,7 +60,7 @@ class History:
         return True
 
     def delete_ref(self, repo: int, kind: str, name: str) -> bool:
-        """Remove a branch or tag; False if there is none."""
+        """Delete a branch or tag; returns False if there is none."""
         with self._db.transaction():
             if name not in self.refs(repo, kind):
                 return False
@@ -66,7 +68,7 @@ class History:
         return True
 
     def resolve(self, repo: int, revision: str) -> str:
-        """The commit that a branch, tag, full `refs/...` name or (short) commit id stands for."""
+        """Return the commit of a branch, tag, full `refs/...` name or (short) commit id."""
         for kind, prefix in (("branch", "refs/heads/"), ("tag", "refs/tags/")):
             name = revision.removeprefix(prefix)
             rows = self._db.rows("select oid from ref where repo=? and kind=? and name=?", repo, kind, name)
@@ -79,24 +81,24 @@ class History:
         raise revision_not_found(revision)
 
     def commits(self, repo: int) -> dict[str, Commit]:
-        """All commits of a repository by id, whatever their branch."""
+        """Return all commits of a repository by id, on any branch."""
         rows = self._db.rows(f"select {_COLUMNS} from history where repo=?", repo)
         return {row[1]: Commit(*row) for row in rows}
 
     def tree(self, repo: int, oid: str) -> trees.Tree:
-        """The files at a commit."""
+        """Return the files at a commit."""
         rows = self._db.rows("select tree from history where repo=? and oid=?", repo, oid)
         if not rows:
             raise revision_not_found(oid)
         return trees.load(rows[0][0])
 
     def start(self, repo: int, change: Change) -> str:
-        """Put the first commit of a new repository on `main` and return its id."""
+        """Create the first commit of a new repository on `main`; returns its id."""
         with self._db.transaction():
             return self._add(repo, "main", None, {}, change)
 
     def commit(self, repo: int, branch: str, change: Change, parent: str | None = None) -> str:
-        """Put a commit on a branch and return its id. With `parent`, only if the branch still stands there (412)."""
+        """Create a commit on a branch; returns its id. With `parent`, only if that is still the branch's head (412)."""
         branch = branch.removeprefix("refs/heads/")
         with self._db.transaction():
             head = self.refs(repo, "branch").get(branch)
@@ -122,12 +124,12 @@ class History:
         return oid
 
     def uploaded(self, user: str, sha256: str) -> None:
-        """Note that a user has sent the bytes of a large file."""
+        """Record that a user has uploaded a large file."""
         with self._db.transaction():
             self._db.rows("insert or ignore into upload values(?, ?)", user, sha256)
 
     def may_refer(self, user: str, sha256: str) -> bool:
-        """Whether a user may commit a large file by its hash: they sent it, or can read it in a repository."""
+        """Return whether a user may commit a large file by hash: they uploaded it, or can read it in a repository."""
         return bool(
             self._db.rows(
                 "select 1 from upload where name=? and sha256=? union all "

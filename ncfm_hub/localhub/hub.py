@@ -1,4 +1,4 @@
-"""What those who start a local hub hold in their hands: its users, its address, a way to make it fail on purpose."""
+"""A handle on a local hub: its users, its address, and fault injection."""
 
 import json
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ Role = Literal["write", "read"]
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with a token. The name is also the namespace of their repositories; one name may have several tokens.
+    """A user with a token. The name is also the namespace of their repositories; one name may have several tokens.
 
-    file: where the hub keeps the token, if it made it itself
+    file: where the hub stores the token, if it created it
     """
 
     name: str
@@ -20,19 +20,19 @@ class User:
     role: Role = "write"
     file: Path | None = None
 
-    def __repr__(self) -> str:  # tokens appear in no log and no traceback
+    def __repr__(self) -> str:  # keeps tokens out of logs and tracebacks
         return f"User(name={self.name!r}, role={self.role!r})"
 
 
 @dataclass(frozen=True)
 class Hub:
-    """A running local hub: its address and those users whose tokens are known (it keeps only hashes of the others)."""
+    """A running local hub: its address and the users whose tokens are known (it stores only hashes of the others)."""
 
     url: str
     users: tuple[User, ...]
 
     def token(self, name: str | None = None, role: Role | None = None) -> str:
-        """A user's token, one that may write if there is a choice; by default the first user's.
+        """Return a user's token, preferably one that may write; default: the first user's.
 
         Raises KeyError if no such token is known.
         """
@@ -42,18 +42,18 @@ class Hub:
         return min(fitting, key=lambda user: user.role != "write").token
 
     def inject(self, method: str, contains: str, fault: int | str, times: int = 1) -> None:
-        """Make the next `times` requests of `method` whose path contains `contains` fail (only with `allow_faults`).
+        """Make the next `times` requests of `method` with `contains` in their path fail (only with `allow_faults`).
 
-        `fault` is a status (409, 412, 429, 500 to 599), `drop` to cut the connection before anything is done,
-        `drop-after` to do what is asked and then cut the connection instead of answering, `hang` to do nothing and
-        never answer, or `stall` to stop in the middle of the answer.
+        fault: a status (409, 412, 429, 500 to 599), `drop` to close the connection before doing anything, `drop-after`
+            to do what is asked and then close the connection without a response, `hang` to do nothing and never
+            respond, or `stall` to stop in the middle of the response
         """
-        import urllib.request  # slow to import, and only tests come here
+        import urllib.request  # slow to import and used only by tests
 
         rule = {"method": method, "contains": contains, "fault": fault, "times": times}
         request = urllib.request.Request(
             f"{self.url}/_faults", json.dumps(rule).encode(), {"Content-Type": "application/json"}, method="POST"
         )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never by way of a proxy
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
         with opener.open(request, timeout=30):
             pass

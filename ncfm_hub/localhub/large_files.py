@@ -1,4 +1,4 @@
-"""Which files count as large: kept by SHA-256 and uploaded apart from the commit."""
+"""Which files are large: stored by SHA-256 and uploaded separately from the commit."""
 
 _SUFFIXES = (
     *(".7z", ".arrow", ".avif", ".bin", ".bz2", ".ckpt", ".flac", ".ftz", ".gif", ".gz", ".h5", ".jpeg", ".jpg"),
@@ -26,5 +26,8 @@ GIT_ATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for 
 
 
 def is_large(path: str, size: int, sample: bytes) -> bool:
-    """Whether a file goes by the large-file way: by its ending, over 1 MiB, or not text (`sample`: its first bytes)."""
+    """Return whether a file is stored as a large file: by suffix, above 1 MiB, or binary.
+
+    sample: its first bytes
+    """
     return path.lower().endswith(_SUFFIXES) or size > _MOST_REGULAR or b"\0" in sample

@@ -1,4 +1,4 @@
-"""uvicorn, without its handling of signals, and with a way to cut a connection."""
+"""uvicorn without signal handling, and with a way to drop a connection."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from ncfm_hub.localhub.application import Application
 
 
 class _Protocol(H11Protocol):
-    """Lets the application end a connection without an answer, as a failing network would."""
+    """Lets the application close a connection without a response, as a failing network would."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -22,7 +22,7 @@ class _Protocol(H11Protocol):
 
 
 class Listener(uvicorn.Server):
-    """Serves an application on a bound socket until `stop`."""
+    """Serve an application on a bound socket until `stop`."""
 
     def __init__(self, application: Application, bound: socket.socket, started: Callable[[], None]):
         config = uvicorn.Config(
@@ -34,7 +34,7 @@ class Listener(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=120,  # longer than clients keep an idle connection, so that they end it and not we
+            timeout_keep_alive=120,  # longer than clients keep idle connections, so that the client closes them
             timeout_graceful_shutdown=5,
         )
         super().__init__(config)
@@ -42,13 +42,13 @@ class Listener(uvicorn.Server):
         self._on_start = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tell the caller as soon as requests are taken."""
+        """Notify the caller once requests are accepted."""
         await super().startup(sockets)
         self._on_start()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Not uvicorn's way, which raises the signal anew at the end; see `listen_until_signal`."""
+        """Disable uvicorn's handling, which raises the signal again at the end; see `listen_until_signal`."""
         yield
 
     def listen(self) -> None:
@@ -56,7 +56,7 @@ class Listener(uvicorn.Server):
         self.run([self._bound])
 
     def listen_until_signal(self) -> None:
-        """Serve until SIGINT, SIGTERM or `stop`; only the main thread hears signals, elsewhere this is `listen`."""
+        """Serve until SIGINT, SIGTERM or `stop`; signals arrive only in the main thread, elsewhere this is `listen`."""
         if threading.current_thread() is not threading.main_thread():
             return self.listen()
         signals = (signal.SIGINT, signal.SIGTERM)
@@ -68,5 +68,5 @@ class Listener(uvicorn.Server):
                 signal.signal(number, handler)
 
     def stop(self) -> None:
-        """Finish what is being answered (for 5 seconds at most), then end."""
+        """Finish pending responses (for at most 5 seconds), then stop."""
         self.should_exit = True

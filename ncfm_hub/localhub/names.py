@@ -1,4 +1,4 @@
-"""What may be a name. Everything a client names passes here before it is stored or becomes part of a path on disk."""
+"""Validate names. Every name from a client is checked here before it is stored or used in a path."""
 
 import re
 
@@ -19,21 +19,21 @@ def _is_segment(text: str) -> bool:
 
 
 def user_name(text: str) -> str:
-    """A user's name, which is also the namespace of their repositories."""
+    """Validate a user's name, which is also the namespace of their repositories."""
     if not _is_segment(text) or text.lower() in _RESERVED:
         raise HubError(400, f"Invalid user name: {text!r} (letters, digits, '-', '_' and '.'; at most 96)")
     return text
 
 
 def repo_name(text: str) -> str:
-    """The part of a repository id after the slash."""
+    """Validate the part of a repository id after the slash."""
     if not _is_segment(text):
         raise HubError(400, f"Invalid repository name: {text!r} (letters, digits, '-', '_' and '.'; at most 96)")
     return text
 
 
 def file_path(text: str) -> str:
-    """A file's path inside a repository: relative, slash-separated, nothing that could leave a folder it is put in."""
+    """Validate a file's path in a repository: relative, slash-separated, and never leaving its folder."""
     parts = text.split("/")
     if len(text.encode()) > 1024 or _CONTROL.search(text) or "\\" in text or ":" in parts[0]:
         raise HubError(400, f"Invalid path: {text!r}")
@@ -44,7 +44,7 @@ def file_path(text: str) -> str:
 
 
 def ref_name(text: str) -> str:
-    """The name of a new branch or tag."""
+    """Validate the name of a new branch or tag."""
     bad_part = any(part.startswith(".") or part.endswith((".", ".lock")) or not part for part in text.split("/"))
     if not _REF.fullmatch(text) or ".." in text or bad_part or re.fullmatch(r"[0-9a-f]{40}", text):
         raise HubError(400, f"Invalid reference name: {text!r}")
@@ -52,7 +52,7 @@ def ref_name(text: str) -> str:
 
 
 def sha256(text: str) -> str:
-    """The lower-case hex of a SHA-256 or of a Xet hash (both 32 bytes)."""
+    """Validate a SHA-256 or Xet hash (both 32 bytes); returns it in lower-case hex."""
     if not _SHA256.fullmatch(text):
         raise HubError(400, f"Invalid hash: {text[:80]!r}")
     return text

@@ -1,4 +1,4 @@
-"""The bytes of files, kept under their hashes. A file is there whole or not at all."""
+"""File contents, stored under their hashes, written atomically."""
 
 import hashlib
 import os
@@ -12,17 +12,17 @@ from ncfm_hub.localhub import names
 
 
 def git_oid(data: bytes) -> str:
-    """The name git gives to a blob."""
+    """Return Git's hash of a blob."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def lfs_pointer(sha256: str, size: int) -> bytes:
-    """The small text that git holds in place of a large file."""
+    """Return the pointer file that Git stores in place of a large file."""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there
+    if os.name == "nt":  # Windows cannot open a folder
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -32,9 +32,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Objects:
-    """Blobs by git hash, large files by SHA-256, Xet's blocks by user and hash.
+    """Blobs by Git hash, large files by SHA-256, Xet blocks by user and hash.
 
-    Blocks are kept per user because their hash is not checked here: a wrong one can only spoil its sender's uploads.
+    Blocks are stored per user because their hash is not verified: a wrong one can only affect its sender's uploads.
     """
 
     def __init__(self, root: Path):
@@ -42,26 +42,26 @@ class Objects:
         self._large = root / "large"
         self._xorbs = root / "xorbs"
         self._scratch = root / "scratch"
-        shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed server left half-written
+        shutil.rmtree(self._scratch, ignore_errors=True)  # partial files of a killed server
         for folder in (self._blobs, self._large, self._xorbs, self._scratch):
             folder.mkdir(parents=True, exist_ok=True)
 
     def blob(self, oid: str) -> Path:
-        """Where a small file lies; `oid` comes from the database, never from a client."""
+        """Return the path of a small file; `oid` comes from the database, never from a client."""
         return self._blobs / oid[:2] / oid
 
     def large(self, sha256: str) -> Path:
-        """Where a large file lies or would lie."""
+        """Return the path of a large file, whether it exists or not."""
         checked = names.sha256(sha256)
         return self._large / checked[:2] / checked
 
     def xorb(self, user: str, hash_: str) -> Path:
-        """Where a block that `user` uploaded lies or would lie."""
+        """Return the path of a block uploaded by `user`, whether it exists or not."""
         return self._xorbs / names.user_name(user) / names.sha256(hash_)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A path for a temporary file on the same disk; whatever is still there afterwards is removed."""
+        """Yield a path for a temporary file on the same disk; what is left there afterwards is removed."""
         path = self._scratch / uuid.uuid4().hex
         try:
             yield path
@@ -69,7 +69,7 @@ class Objects:
             path.unlink(missing_ok=True)
 
     def adopt(self, written: Path, place: Path) -> None:
-        """Move a finished temporary file to its place so that it survives a power cut."""
+        """Move a finished temporary file to its place so that it survives a power failure."""
         with open(written, "rb+") as handle:
             os.fsync(handle.fileno())
         if not place.parent.is_dir():
@@ -79,7 +79,7 @@ class Objects:
         _sync_folder(place.parent)
 
     def put_blob(self, data: bytes) -> str:
-        """Keep a small file and return its git hash."""
+        """Store a small file and return its Git hash."""
         oid = git_oid(data)
         place = self.blob(oid)
         if not place.exists():

@@ -1,8 +1,8 @@
-"""Errors as the Hub words them: a status, a message, and the code that clients turn into their own exceptions."""
+"""Errors in the Hub's format: a status, a message, and the code that clients map to exceptions."""
 
 
 class HubError(Exception):
-    """A request that is refused; becomes a JSON reply with the headers that clients look at."""
+    """A rejected request; becomes a JSON response with the headers that clients read."""
 
     def __init__(self, status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None):
         super().__init__(message)
@@ -13,15 +13,15 @@ class HubError(Exception):
 
 
 def repo_not_found(authenticated: bool) -> HubError:
-    """A repository that is missing or that the caller may not know of: the two look the same."""
+    """Error for a repository that is missing or not visible to the caller, which look the same."""
     return HubError(404 if authenticated else 401, "Repository not found", "RepoNotFound")
 
 
 def revision_not_found(revision: str) -> HubError:
-    """No branch, tag or commit of that name."""
+    """Error for an unknown branch, tag or commit."""
     return HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
 
 def entry_not_found(path: str, headers: dict[str, str] | None = None) -> HubError:
-    """The revision has no such file or folder."""
+    """Error for a file or folder that the revision lacks."""
     return HubError(404, f"Entry not found: {path}", "EntryNotFound", headers)

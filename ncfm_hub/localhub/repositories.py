@@ -1,4 +1,4 @@
-"""Repositories: their names, who sees them, who may read a gated one."""
+"""Repositories: names, visibility and gating."""
 
 from dataclasses import dataclass
 
@@ -40,19 +40,19 @@ class Repositories:
         self._history = history
 
     def find(self, kind: str, namespace: str, name: str) -> Repo | None:
-        """The repository of that name, whoever may see it."""
+        """Return the repository of that name, visible or not."""
         rows = self._db.rows(
             f"select {_COLUMNS} from repo where kind=? and namespace=? and name=?", kind, namespace, name
         )
         return _repo(rows[0]) if rows else None
 
     def all(self, kind: str | None = None) -> list[Repo]:
-        """All repositories of a kind (or all), newest first."""
+        """Return all repositories, or those of a kind, newest first."""
         rows = self._db.rows(f"select {_COLUMNS} from repo where kind=coalesce(?, kind) order by id desc", kind)
         return [_repo(row) for row in rows]
 
     def create(self, kind: str, namespace: str, name: str, private: bool, first: Change) -> Repo | None:
-        """Make a repository with one commit on `main`; None if it is there already."""
+        """Create a repository with one commit on `main`; None if it exists."""
         with self._db.transaction():
             if self.find(kind, namespace, name):
                 return None
@@ -64,12 +64,12 @@ class Repositories:
         return repo
 
     def delete(self, repo: Repo) -> None:
-        """Forget a repository with its history."""
+        """Delete a repository with its history."""
         with self._db.transaction():
             self._db.rows("delete from repo where id=?", repo.id)
 
     def rename(self, repo: Repo, name: str) -> bool:
-        """Give a repository another name in its namespace; False if that is taken."""
+        """Rename a repository within its namespace; returns False if the name is taken."""
         with self._db.transaction():
             if self.find(repo.kind, repo.namespace, name):
                 return False
@@ -77,22 +77,22 @@ class Repositories:
         return True
 
     def set_private(self, repo: Repo, private: bool) -> None:
-        """Hide a repository from everybody but its owner, or show it."""
+        """Make a repository private or public."""
         with self._db.transaction():
             self._db.rows("update repo set private=? where id=?", private, repo.id)
 
     def set_gated(self, repo: Repo, gated: str) -> None:
-        """Ask for permission before files may be read: `auto`, `manual`, or empty for no."""
+        """Set gating: `auto`, `manual`, or empty for none."""
         with self._db.transaction():
             self._db.rows("update repo set gated=? where id=?", gated, repo.id)
 
     def admit(self, repo: Repo, user: str) -> None:
-        """Let a user read the files of a gated repository."""
+        """Grant a user access to the files of a gated repository."""
         with self._db.transaction():
             self._db.rows("insert or ignore into guest values(?, ?)", repo.id, user)
 
     def is_admitted(self, repo: Repo, user: str) -> bool:
-        """Whether `admit` was called for this user."""
+        """Return whether `admit` was called for this user."""
         return bool(self._db.rows("select 1 from guest where repo=? and name=?", repo.id, user))
 
 

@@ -1,4 +1,4 @@
-"""Starting and stopping a local hub."""
+"""Start and stop a local hub."""
 
 import importlib.util
 import socket
@@ -26,15 +26,15 @@ def serve(
     ready: Callable[[Hub], None] | None = None,
     keep: Sequence[tuple[str, Role]] = (),
 ) -> None:
-    """Serve the hub kept in folder `root` until SIGINT or SIGTERM; `port` 0 takes a free one.
+    """Serve the hub stored in `root` until SIGINT or SIGTERM.
 
-    `users` are those to let in from now on. Without them, those of the last start are. `keep` are a name and a role
-    each of users to let in besides, whose tokens the hub makes, once, and keeps in files (`User.file`); if such a file
-    is lost, the token is replaced. A hub without anybody gets a user `local` who may write, with a token in
-    `root/token`. `ready` is called once requests are taken.
-
-    Raises MissingExtra without the extra `localhub`; NcfmHubError if the folder is in use, the address is taken or a
-    user is not usable.
+    users: replaces all users; default: those of the last start
+    keep: name and role of additional users whose tokens the hub creates once and stores in files (`User.file`); a lost
+        file gets a new token. A hub without users gets a user `local` with write access and a token in `root/token`
+    port: 0 for a free one
+    ready: called once requests are accepted
+    Raises MissingExtra without the extra `localhub`, NcfmHubError if the folder or address is in use or a user is
+    invalid.
     """
     with _opened(root, host, port, users, allow_faults, ready or (lambda hub: None), keep) as listener:
         listener.listen_until_signal()
@@ -49,7 +49,7 @@ def running(
     port: int = 0,
     keep: Sequence[tuple[str, Role]] = (),
 ) -> Iterator[Hub]:
-    """The same beside the caller, in a thread that has ended when the block is left. Errors as for `serve`."""
+    """Serve in a thread until the block is left. Arguments and errors as for `serve`."""
     started = threading.Event()
     hubs: list[Hub] = []
 
@@ -79,7 +79,7 @@ def _opened(
     ready: Callable[[Hub], None],
     keep: Sequence[tuple[str, Role]],
 ) -> Iterator["Listener"]:
-    """A hub with its folder open and its address bound, not yet serving."""
+    """Return a hub with its folder open and its address bound, not yet serving."""
     _require_extra()
     from ncfm_hub.localhub.application import Application
     from ncfm_hub.localhub.listener import Listener
@@ -114,7 +114,7 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _url(bound: socket.socket) -> str:
-    """The address for clients on this machine."""
+    """Return the address for clients on this machine."""
     host, port = bound.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"

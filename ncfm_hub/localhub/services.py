@@ -1,4 +1,4 @@
-"""All that a running hub consists of, in one place for the routes."""
+"""The components of a running hub, as routes use them."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from ncfm_hub.localhub.token_files import TokenFiles
 
 
 class Services:
-    """Opens (or makes) the folder of a hub. Only one process can have it open; NcfmHubError otherwise."""
+    """Open (or create) the folder of a hub. Raises NcfmHubError if another process has it open."""
 
     def __init__(self, root: Path, allow_faults: bool = False):
         self.root = root.resolve()
         try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # private repositories lie in it as plain files
-            self.database = Database(self.root / "hub.db")  # first of all: it keeps a second server out
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # contains private repositories as plain files
+            self.database = Database(self.root / "hub.db")  # first, since it locks out a second server
             self.objects = Objects(self.root)
         except OSError as error:
             raise NcfmHubError(f"{root} cannot hold a local hub: {error}") from None
@@ -32,5 +32,5 @@ class Services:
         self.faults = Faults(allow_faults)
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for another process."""
         self.database.close()

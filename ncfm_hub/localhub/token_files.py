@@ -1,4 +1,4 @@
-"""Tokens that a local hub makes itself: each in a file that only the owner of the hub's folder can read."""
+"""Tokens created by a local hub, each in a file that only the owner of the hub's folder can read."""
 
 import os
 import secrets
@@ -13,7 +13,7 @@ _FIRST_USER = "local"
 
 
 class TokenFiles:
-    """The users whose tokens can be told, because they are kept here: `root/token`, `root/tokens/NAME-ROLE`."""
+    """Users whose tokens are stored here: `root/token`, `root/tokens/NAME-ROLE`."""
 
     def __init__(self, root: Path, accounts: Accounts, objects: Objects):
         self._root = root
@@ -21,10 +21,9 @@ class TokenFiles:
         self._objects = objects
 
     def users(self, wanted: Sequence[tuple[str, Role]]) -> tuple[User, ...]:
-        """Those wanted, then those of earlier starts; a hub that nobody could use gets a user `local`.
+        """Return the wanted users, then those of earlier starts; a hub without users gets a user `local`.
 
-        A token is made where there is none yet, and where its file is lost. Raises NcfmHubError, before any is made,
-        for a name or a role that cannot be.
+        Tokens are created where missing. Raises NcfmHubError for an invalid name or role, before any is created.
         """
         for name, role in wanted:
             check_user(name, role)
@@ -37,12 +36,12 @@ class TokenFiles:
         token = _read(path)
         if self._accounts.find(token) != Account(name, role):
             token = f"hf_{secrets.token_hex(17)}"
-            self._write(path, token)  # first: a token that is let in but written nowhere would be lost
+            self._write(path, token)  # written before it is admitted, so that no admitted token can be lost
             self._accounts.renew(name, role, token)
         return User(name, token, role, path)
 
     def _path(self, name: str, role: Role) -> Path:
-        """Where the token lies; the name has been checked, so this is below the root."""
+        """Return the path of a token; the name was validated, so it is below the root."""
         if (name, role) == (_FIRST_USER, "write"):
             return self._root / "token"
         return self._root / "tokens" / f"{name}-{role}"

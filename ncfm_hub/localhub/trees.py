@@ -1,4 +1,4 @@
-"""What a commit holds: the files of a repository by path, and how a commit changes them."""
+"""The files of a commit by path, and how a commit changes them."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from ncfm_hub.localhub.replies import HubError, entry_not_found
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file: git hash, size in bytes, SHA-256 if it is a large file, and the commit that last set it."""
+    """A file: Git hash, size in bytes, SHA-256 if it is large, and the commit that last changed it."""
 
     oid: str
     size: int
@@ -24,7 +24,7 @@ Tree = dict[str, File]
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Add or replace a file; `sha256` names a large file that was uploaded before."""
+    """Add or replace a file; `sha256` names a large file uploaded before."""
 
     path: str
     oid: str
@@ -34,7 +34,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a file or everything under a folder."""
+    """Delete a file or everything under a folder."""
 
     path: str
     folder: bool
@@ -44,28 +44,28 @@ Operation = Put | Delete
 
 
 def put_large(path: str, sha256: str, size: int) -> Put:
-    """A large file, whose git hash is that of its pointer."""
+    """Return the operation for a large file, whose Git hash is that of its pointer."""
     return Put(path, git_oid(lfs_pointer(sha256, size)), size, sha256)
 
 
 def lfs_json(file: File) -> dict[str, str | int]:
-    """What the Hub says of a large file."""
+    """Return the Hub's description of a large file."""
     pointer = lfs_pointer(file.sha256 or "", file.size)
     return {"oid": file.sha256 or "", "sha256": file.sha256 or "", "size": file.size, "pointerSize": len(pointer)}
 
 
 def dump(tree: Tree) -> str:
-    """A tree as the database keeps it."""
+    """Serialise a tree for the database."""
     return json.dumps({path: astuple(file) for path, file in tree.items()})
 
 
 def load(text: str) -> Tree:
-    """The inverse of `dump`."""
+    """Parse a tree; the inverse of `dump`."""
     return {path: File(*values) for path, values in json.loads(text).items()}
 
 
 def folders(tree: Tree) -> dict[str, list[str]]:
-    """Every folder of a tree with the paths of all files beneath it."""
+    """Return every folder of a tree with the paths of all files below it."""
     found: dict[str, list[str]] = {}
     for path in sorted(tree):
         end = path.find("/")
@@ -76,14 +76,16 @@ def folders(tree: Tree) -> dict[str, list[str]]:
 
 
 def folder_oid(tree: Tree, beneath: Iterable[str]) -> str:
-    """A hash that changes exactly when something in the folder does (not git's own tree hash)."""
+    """Return a hash that changes exactly when the folder's content does (not Git's tree hash)."""
     text = "\n".join(f"{path}\0{tree[path].oid}" for path in beneath)
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def apply(tree: Tree, operations: Iterable[Operation], commit: str) -> Tree:
-    """The tree after `operations`, in order. Raises HubError for what is not there to delete, and for a file that
-    would also have to be a folder."""
+    """Return the tree after `operations`, in order.
+
+    Raises HubError for a deletion of something missing, and for a path that would be both file and folder.
+    """
     changed = dict(tree)
     for operation in operations:
         if isinstance(operation, Put):

@@ -1,4 +1,4 @@
-"""Requests as the routes see them: which route, whose repository, what body."""
+"""Requests as routes see them: route, repository and body."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _REQUIRED: Any = object()
 
 
 class Body(Enum):
-    """What happens to a request's body before the route is called."""
+    """How a request's body is read before the route is called."""
 
     NONE = "left alone"
     SMALL = "read into memory, at most SMALL_BODY bytes"
@@ -41,7 +41,7 @@ class Upload:
 
 @dataclass
 class Call:
-    """One request."""
+    """A request."""
 
     hub: Services
     method: str
@@ -52,7 +52,7 @@ class Call:
     params: dict[str, str] = field(default_factory=dict)
     data: bytes = b""
     upload: Upload | None = None
-    announced: int | None = None  # the most bytes of a FILE body, where the route's guard knows
+    announced: int | None = None  # upper bound in bytes of a FILE body, if the route's guard knows one
 
     @property
     def kind(self) -> str:
@@ -60,27 +60,27 @@ class Call:
         return KINDS[self.params["kind"]]
 
     def argument(self, name: str, default: str = "") -> str:
-        """A value of the query."""
+        """Return a query parameter."""
         return next((value for key, value in self.query if key == name), default)
 
     def flag(self, name: str) -> bool:
-        """Whether the query says yes to `name`."""
+        """Return whether a query parameter is true."""
         return self.argument(name).lower() in ("true", "1")
 
     def number(self, name: str, default: int, most: int) -> int:
-        """A whole number of the query, between 0 and `most`."""
+        """Return an integer query parameter between 0 and `most`."""
         text = self.argument(name, str(default))
         if not re.fullmatch(r"[0-9]{1,9}", text):
             raise HubError(400, f"{name} must be a whole number, not {text[:40]!r}")
         return min(int(text), most)
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object; an empty body is an empty object."""
+        """Return the body as a JSON object; an empty body is an empty object."""
         return parse_json(self.data or b"{}")
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
-    """A JSON object. Raises HubError (400) for anything else."""
+    """Parse a JSON object. Raises HubError (400) for anything else."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -91,7 +91,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 
 def member(data: dict[str, Any], key: str, kind: type[T], default: T = _REQUIRED) -> T:
-    """A value of a JSON object, of the type it must have. Null counts as absent."""
+    """Return a value of a JSON object, checking its type. Null counts as missing."""
     value = data.get(key)
     if value is None and default is not _REQUIRED:
         return default
@@ -105,12 +105,12 @@ def member(data: dict[str, Any], key: str, kind: type[T], default: T = _REQUIRED
 def _check_text(text: str) -> None:
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can encode
         raise HubError(400, "Invalid text: not Unicode") from None
 
 
 def strings(values: Any) -> list[str]:
-    """A list of texts, or one text as a list of one."""
+    """Return a list of texts; a single text becomes a list of one."""
     found = values if isinstance(values, list) else [values]
     for value in found:
         if not isinstance(value, str):
@@ -125,10 +125,10 @@ Guard = Callable[[Call], object]
 
 @dataclass(frozen=True)
 class Route:
-    """A method, a pattern such as `api/{kind}/{space}/{name}/tree/{rev}/{path*}`, and what answers.
+    """A method, a pattern such as `api/{kind}/{space}/{name}/tree/{rev}/{path*}`, and its handler.
 
-    `{kind}` matches the three kinds of repository, `{x}` one part (decoded, so it may hold a slash), `{x*}` the rest,
-    which may be nothing. `guard` is called before a FILE body is read, and refuses by raising.
+    `{kind}` matches the three kinds of repository, `{x}` one part (decoded, so it may contain a slash), `{x*}` the
+    rest, possibly empty. `guard` is called before a FILE body is read, and rejects by raising.
     """
 
     method: str
@@ -139,7 +139,7 @@ class Route:
     guard: Guard | None = None
 
     def match(self, parts: Sequence[str]) -> dict[str, str] | None:
-        """The pattern's variables if the decoded parts of a path fit it."""
+        """Return the pattern's variables if the decoded parts of a path match it."""
         wanted = self.pattern.split("/")
         found: dict[str, str] = {}
         for index, want in enumerate(wanted):
@@ -156,7 +156,7 @@ class Route:
 
 
 def find_route(routes: Sequence[Route], method: str, path: str) -> tuple[Route, dict[str, str]]:
-    """The route for a raw path. Raises HubError (400, 404, 405)."""
+    """Return the route for a raw path. Raises HubError (400, 404, 405)."""
     try:
         parts = [urllib.parse.unquote(part, errors="strict") for part in path.strip("/").split("/")]
     except UnicodeDecodeError:
@@ -164,7 +164,7 @@ def find_route(routes: Sequence[Route], method: str, path: str) -> tuple[Route, 
     if any("\0" in part for part in parts):
         raise HubError(400, "Invalid path")
     if parts[0] not in KINDS and parts[0] != "api" and not parts[0].startswith("_"):
-        parts.insert(0, "models")  # a model's page has no prefix
+        parts.insert(0, "models")  # model pages have no prefix
     other_method = False
     for route in routes:
         found = route.match(parts)
@@ -178,7 +178,7 @@ def find_route(routes: Sequence[Route], method: str, path: str) -> tuple[Route, 
 
 
 def paged(call: Call, items: Sequence[Any], default: int, headers: dict[str, str] | None = None) -> JSONResponse:
-    """One page of a list, with the address of the next one."""
+    """Return one page of a list, with a link to the next one."""
     limit = max(1, call.number("limit", default, default))
     start = call.number("cursor", 0, len(items))
     headers = dict(headers or {})
@@ -189,9 +189,9 @@ def paged(call: Call, items: Sequence[Any], default: int, headers: dict[str, str
 
 
 def error_response(error: HubError) -> JSONResponse:
-    """The reply for a refused request."""
+    """Return the response for a rejected request."""
     line = error.message.encode("ascii", "backslashreplace").decode()
-    # Names that clients chose: a header takes no control characters, and no space at either end.
+    # May contain client input: headers allow no control characters and no space at either end.
     headers = {"X-Error-Message": re.sub(r"[\x00-\x1f\x7f]", " ", line)[:500].strip(), **error.headers}
     if error.code:
         headers["X-Error-Code"] = error.code

@@ -1,8 +1,8 @@
-"""The two binary formats of Xet uploads, as far as whole files can be put together from them.
+"""The two binary formats of Xet uploads, as far as needed to assemble complete files.
 
-A file is cut into chunks; chunks travel packed in blocks (xorbs), each chunk under an 8-byte header: version, packed
-size (3 bytes), packing, plain size (3 bytes). A shard lists files as runs of chunks of blocks, in 48-byte records.
-Numbers are little-endian.
+A file is cut into chunks. Chunks are sent in blocks (xorbs), each chunk after an 8-byte header: version, compressed
+size (3 bytes), compression, uncompressed size (3 bytes). A shard lists files as runs of chunks of blocks, in 48-byte
+records. Numbers are little-endian.
 """
 
 import os
@@ -25,7 +25,7 @@ _MOST_CHUNKS = 1 << 15  # of a block; clients stop at 8,192
 
 @dataclass(frozen=True)
 class Run:
-    """Chunks `first` to `end` (exclusive) of a block; `size` plain bytes together."""
+    """Chunks `first` to `end` (exclusive) of a block; `size` uncompressed bytes in total."""
 
     xorb: str
     size: int
@@ -35,14 +35,14 @@ class Run:
 
 @dataclass(frozen=True)
 class ShardFile:
-    """A file as a shard describes it."""
+    """A file as described by a shard."""
 
     sha256: str
     runs: tuple[Run, ...]
 
 
 def _hex(raw: bytes) -> str:
-    """Xet writes a hash as four little-endian 64-bit numbers."""
+    """Format a hash, which Xet stores as four little-endian 64-bit numbers."""
     return "".join(raw[at : at + 8][::-1].hex() for at in (0, 8, 16, 24))
 
 
@@ -54,7 +54,7 @@ def _record(shard: BinaryIO) -> bytes:
 
 
 def shard_files(shard: BinaryIO) -> Iterator[ShardFile]:
-    """The files that a shard describes. Raises HubError (400) if it is malformed or leaves out a SHA-256."""
+    """Yield the files described by a shard. Raises HubError (400) if it is malformed or lacks a SHA-256."""
     if not _record(shard).startswith(_SHARD_TAG):
         raise HubError(400, "This is not a shard")
     while not (head := _record(shard)).startswith(_END):
@@ -75,11 +75,11 @@ def shard_files(shard: BinaryIO) -> Iterator[ShardFile]:
 
 
 def run_chunks(xorb: BinaryIO, run: Run) -> Iterator[bytes]:
-    """The plain bytes of a run, chunk by chunk. Raises HubError (400) if the block does not hold them."""
+    """Yield the uncompressed chunks of a run. Raises HubError (400) if the block does not contain them."""
     total = 0
     for index in range(run.end):
         header = xorb.read(8)
-        if len(header) != 8 or header[0] != 0:  # past the last chunk there may be an index, which starts otherwise
+        if len(header) != 8 or header[0] != 0:  # an index may follow the last chunk, starting with other bytes
             raise HubError(400, f"Block {run.xorb} has fewer chunks than the shard says")
         packed, plain = int.from_bytes(header[1:4], "little"), int.from_bytes(header[5:8], "little")
         if index < run.first:
@@ -104,7 +104,7 @@ def _unpack(data: bytes, packing: int, size: int) -> bytes:
 
 
 def _decompress(data: bytes, size: int) -> bytes:
-    """At most one byte more than `size`, whatever the data would unfold to."""
+    """Decompress to at most one byte more than `size`, however far the data would expand."""
     import lz4.frame
 
     try:
@@ -114,7 +114,7 @@ def _decompress(data: bytes, size: int) -> bytes:
 
 
 def _ungroup(data: bytes) -> bytes:
-    """Undo the sorting of bytes by their place in 4-byte words."""
+    """Undo the grouping of bytes by their position in 4-byte words."""
     plain = bytearray(len(data))
     start = 0
     for place in range(4):

@@ -1,1 +1,1 @@
-"""The addresses of the hub, by subject."""
+"""The routes of the hub, by subject."""

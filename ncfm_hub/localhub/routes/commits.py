@@ -1,4 +1,4 @@
-"""How a commit comes in: first which files are large, then the operations, one JSON object a line."""
+"""Commits: first which files are large, then the operations, one JSON object per line."""
 
 import base64
 import re
@@ -15,13 +15,13 @@ from ncfm_hub.localhub.large_files import is_large
 from ncfm_hub.localhub.replies import HubError
 from ncfm_hub.localhub.web import Body, Call, Route, member, parse_json
 
-_LONGEST_LINE = 32 << 20  # one small file, in base64
+_LONGEST_LINE = 32 << 20  # a small file in base64
 _MOST_BYTES = 1 << 30
-_MOST_OPERATIONS = 100_000  # four times what the Hub advises; they are held in memory
+_MOST_OPERATIONS = 100_000  # four times the Hub's recommendation; held in memory
 
 
 def preupload(call: Call) -> Response:
-    """For each file that is to come, whether it goes the large-file way, and the hash of what is there already."""
+    """Return, for each announced file, whether to upload it as a large file, and the hash of its current content."""
     repo, account = writable(call)
     oid = call.hub.history.resolve(repo.id, call.params["rev"])
     tree = call.hub.history.tree(repo.id, oid)
@@ -50,7 +50,7 @@ def _decoded(text: str) -> bytes:
 
 
 def commit(call: Call) -> Response:
-    """One commit on a branch, from a header and any number of operations."""
+    """Create a commit on a branch from a header and any number of operations."""
     repo, account = writable(call)
     if call.flag("create_pr"):
         raise HubError(400, "Pull requests are not part of the local hub; commit to a branch")
@@ -79,7 +79,7 @@ def commit(call: Call) -> Response:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Key and value of each line, one line in memory at a time."""
+    """Yield key and value of each line, with one line in memory at a time."""
     with open(path, "rb") as handle:
         while line := handle.readline(_LONGEST_LINE + 1):
             if len(line) > _LONGEST_LINE:

@@ -1,4 +1,4 @@
-"""Listing and downloading files."""
+"""List and download files."""
 
 import urllib.parse
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ncfm_hub.localhub.web import Body, Call, Route, member, paged, parse_json, 
 
 
 def listing(call: Call) -> Response:
-    """The files and folders of a folder, or of all folders beneath it."""
+    """List the files and folders in a folder, optionally recursively."""
     repo = visible(call)
     oid = call.hub.history.resolve(repo.id, call.params["rev"])
     tree = call.hub.history.tree(repo.id, oid)
@@ -36,7 +36,7 @@ def listing(call: Call) -> Response:
 
 
 def paths_info(call: Call) -> Response:
-    """The same of single paths; those that do not exist are left out."""
+    """List single paths; missing ones are left out."""
     repo = visible(call)
     if "json" in call.headers.get("content-type", ""):
         data = parse_json(call.data)
@@ -67,13 +67,13 @@ def _entry(
 
 
 def _last_commit(paths: Sequence[str], tree: trees.Tree, commits: dict[str, Commit]) -> dict[str, str]:
-    """The latest commit that set one of these files."""
+    """Return the latest commit that changed one of these files."""
     last = max((commits[tree[path].commit] for path in paths), key=lambda commit: commit.number)
     return {"id": last.oid, "title": last.title, "date": last.date}
 
 
 def download(call: Call) -> Response:
-    """A file's bytes or a range of them."""
+    """Return a file's bytes or a range of them."""
     repo = readable(call)
     path = names.file_path(call.params["path"])
     oid = call.hub.history.resolve(repo.id, call.params["rev"])
@@ -91,7 +91,7 @@ def download(call: Call) -> Response:
 
 
 class _Bytes(FileResponse):
-    chunk_size = 1 << 20  # each chunk costs a change of thread
+    chunk_size = 1 << 20  # each chunk costs a thread switch
 
 
 ROUTES = [

@@ -1,4 +1,4 @@
-"""Large files over plain HTTP, as Git LFS has it: one PUT each, to an address that carries its own permission."""
+"""Large files over plain HTTP in the Git LFS protocol: one PUT each, to a URL that carries its own permission."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _MOST_BYTES = 1 << 42
 
 
 def batch(call: Call) -> Response:
-    """For each large file that is to come, where to send it; nothing for those that are here already."""
+    """Return, for each announced large file, where to upload it; nothing for files that exist."""
     _, account = writable(call)
     data = call.json()
     if member(data, "operation", str) != "upload":
@@ -34,18 +34,18 @@ def batch(call: Call) -> Response:
 
 
 def _sender(call: Call) -> str:
-    """The user whose ticket the address carries."""
+    """Return the user of the URL's ticket."""
     return call.hub.accounts.redeem(f"lfs {names.sha256(call.params['sha256'])}", call.argument("ticket"))
 
 
 def _check(call: Call) -> None:
-    """Refuse before the bytes are read, and take no more of them than were announced."""
+    """Reject before the bytes are read, and accept at most the announced size."""
     _sender(call)
     call.announced = call.hub.accounts.announced(call.argument("ticket"))
 
 
 def put(call: Call) -> Response:
-    """The bytes of one large file."""
+    """Store a large file."""
     user = _sender(call)
     upload, sha256 = call.upload, call.params["sha256"]
     assert upload is not None

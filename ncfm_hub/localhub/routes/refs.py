@@ -9,7 +9,7 @@ from ncfm_hub.localhub.web import Body, Call, Route, member, paged
 
 
 def refs(call: Call) -> Response:
-    """All branches and tags."""
+    """List all branches and tags."""
     repo = visible(call)
     found = {
         plural: [
@@ -22,7 +22,7 @@ def refs(call: Call) -> Response:
 
 
 def commits(call: Call) -> Response:
-    """The commits behind a revision, latest first."""
+    """List the commits of a revision, latest first."""
     repo = visible(call)
     known = call.hub.history.commits(repo.id)
     found = []
@@ -42,7 +42,7 @@ def commits(call: Call) -> Response:
 
 
 def add_branch(call: Call) -> Response:
-    """A new branch, at `startingPoint` or `main`."""
+    """Create a branch at `startingPoint` or `main`."""
     repo, _ = writable(call)
     name = names.ref_name(call.params["ref"])
     start = member(call.json(), "startingPoint", str, "main")
@@ -52,7 +52,7 @@ def add_branch(call: Call) -> Response:
 
 
 def add_tag(call: Call) -> Response:
-    """A new tag at a revision."""
+    """Create a tag at a revision."""
     repo, _ = writable(call)
     name = names.ref_name(member(call.json(), "tag", str))
     if not call.hub.history.add_ref(repo.id, "tag", name, call.params["ref"]):
@@ -61,7 +61,7 @@ def add_tag(call: Call) -> Response:
 
 
 def delete_branch(call: Call) -> Response:
-    """Remove a branch other than `main`."""
+    """Delete a branch other than `main`."""
     repo, _ = writable(call)
     if call.params["ref"] == "main":
         raise HubError(403, "The branch 'main' cannot be deleted")
@@ -71,7 +71,7 @@ def delete_branch(call: Call) -> Response:
 
 
 def delete_tag(call: Call) -> Response:
-    """Remove a tag."""
+    """Delete a tag."""
     repo, _ = writable(call)
     if not call.hub.history.delete_ref(repo.id, "tag", call.params["ref"]):
         raise revision_not_found(call.params["ref"])

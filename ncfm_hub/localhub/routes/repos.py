@@ -1,4 +1,4 @@
-"""Making, changing, listing and describing repositories."""
+"""Create, change, list and describe repositories."""
 
 import hashlib
 from functools import lru_cache
@@ -17,7 +17,7 @@ from ncfm_hub.localhub.web import Body, Call, Route, member, paged
 
 
 def create(call: Call) -> Response:
-    """A new repository in the caller's namespace; 409 with its address if it is there already."""
+    """Create a repository in the caller's namespace; 409 with its URL if it exists."""
     data = call.json()
     kind = singular_kind(member(data, "type", str, "model"))
     space = may_write_in(call, member(data, "organization", str, ""))
@@ -35,7 +35,7 @@ def create(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    """Remove a repository of the caller's."""
+    """Delete one of the caller's repositories."""
     data = call.json()
     space = may_write_in(call, member(data, "organization", str, ""))
     kind = singular_kind(member(data, "type", str, "model"))
@@ -47,7 +47,7 @@ def delete(call: Call) -> Response:
 
 
 def move(call: Call) -> Response:
-    """Rename a repository of the caller's."""
+    """Rename one of the caller's repositories."""
     data = call.json()
     source, target = (member(data, key, str).split("/") for key in ("fromRepo", "toRepo"))
     kind = singular_kind(member(data, "type", str, "model"))
@@ -64,7 +64,7 @@ def move(call: Call) -> Response:
 
 
 def change_settings(call: Call) -> Response:
-    """Visibility and gating."""
+    """Change visibility and gating."""
     repo, _ = writable(call)
     data = call.json()
     visibility = member(data, "visibility", str, "")
@@ -81,7 +81,7 @@ def change_settings(call: Call) -> Response:
 
 
 def grant_access(call: Call) -> Response:
-    """Let a user read the files of a gated repository."""
+    """Grant a user access to the files of a gated repository."""
     repo, _ = writable(call)
     user = member(call.json(), "user", str)
     if not repo.gated:
@@ -93,19 +93,19 @@ def grant_access(call: Call) -> Response:
 
 
 def check_read(call: Call) -> Response:
-    """200 if the caller may read the files."""
+    """Return 200 if the caller may read the files."""
     readable(call)
     return JSONResponse({})
 
 
 def check_write(call: Call) -> Response:
-    """200 if the caller may write."""
+    """Return 200 if the caller may write."""
     writable(call)
     return JSONResponse({})
 
 
 def info(call: Call) -> Response:
-    """What there is to know of a repository at a revision."""
+    """Describe a repository at a revision."""
     repo = visible(call)
     found = describe(call, repo, call.params.get("rev", "main"), call.flag("blobs"))
     wanted = [value for key, value in call.query if key in ("expand", "expand[]")]
@@ -115,7 +115,7 @@ def info(call: Call) -> Response:
 
 
 def listing(call: Call) -> Response:
-    """The repositories the caller may see: by author, part of the name, tags; newest first."""
+    """List repositories visible to the caller, by author, part of the name or tags; newest first."""
     account = caller(call)
     author, search = call.argument("author"), call.argument("search").lower()
     tags = {value for key, value in call.query if key == "filter"}
@@ -129,7 +129,7 @@ def listing(call: Call) -> Response:
 
 
 def describe(call: Call, repo: Repo, revision: str, blobs: bool) -> dict[str, Any]:
-    """A repository as the Hub's JSON has it; with `blobs`, sizes and hashes of its files."""
+    """Return a repository in the Hub's JSON format; with `blobs`, including sizes and hashes of files."""
     oid = call.hub.history.resolve(repo.id, revision)
     tree = call.hub.history.tree(repo.id, oid)
     readme = tree.get("README.md")
@@ -164,7 +164,7 @@ def _sibling(path: str, file: trees.File, blobs: bool) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _card(path: Path) -> dict[str, Any]:
-    """A README's header; a file of that path never changes. One that cannot be read counts as none."""
+    """Return a README's header, empty if unreadable; cacheable, since a file of that path never changes."""
     try:
         return cards.parse(path.read_text("utf-8", "replace")) or {}
     except cards.CardError:
@@ -176,7 +176,7 @@ def _object_id(repo: Repo) -> str:
 
 
 def no_namespace(call: Call) -> Response:
-    """Repositories without a namespace are the Hub's oldest; there is none here."""
+    """Reject ids without a namespace, which only the Hub's oldest repositories have."""
     raise repo_not_found(caller(call) is not None)
 
 

@@ -1,4 +1,4 @@
-"""Who the caller is and what they own; checks of cards; faults for tests."""
+"""The caller's identity and repositories; card validation; fault injection."""
 
 import hashlib
 from typing import Any
@@ -12,7 +12,7 @@ from ncfm_hub.localhub.web import Body, Call, Route, member, paged
 
 
 def whoami(call: Call) -> Response:
-    """The user behind a token, and the token's role."""
+    """Return the user and role of a token."""
     account = known_caller(call)
     token = {"displayName": "local hub", "role": account.role, "createdAt": "2020-01-01T00:00:00.000Z"}
     user: dict[str, Any] = {
@@ -31,7 +31,7 @@ def whoami(call: Call) -> Response:
 
 
 def own_repositories(call: Call) -> Response:
-    """The caller's repositories with the space that their latest files take."""
+    """List the caller's repositories with the size of their latest files."""
     account = known_caller(call)
     found = []
     for repo in call.hub.repositories.all():
@@ -50,7 +50,7 @@ def own_repositories(call: Call) -> Response:
 
 
 def validate_yaml(call: Call) -> Response:
-    """Whether a card's header can be read."""
+    """Return whether a card's header is valid."""
     try:
         header = cards.parse(member(call.json(), "content", str))
     except cards.CardError as error:
@@ -60,7 +60,7 @@ def validate_yaml(call: Call) -> Response:
 
 
 def add_fault(call: Call) -> Response:
-    """Make coming requests fail, if the hub was started for that."""
+    """Make coming requests fail, if the hub was started with `allow_faults`."""
     if not call.hub.faults.allowed:
         raise HubError(404, "There is nothing at this address of the local hub")
     rule = call.json()

@@ -1,7 +1,7 @@
-"""Large files the Xet way: blocks first, then a shard that says how files are made of them.
+"""Large files in the Xet protocol: first blocks, then a shard that describes how files consist of them.
 
-Whole files are put together when the shard arrives and kept by SHA-256 like all large files, so downloads are plain
-HTTP. Blocks are kept, since a client that has sent one refers to it again instead of sending it again.
+Complete files are assembled when the shard arrives and stored by SHA-256 like all large files, so that downloads are
+plain HTTP. Blocks are kept, since clients reference blocks they have sent instead of sending them again.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ _MOST_BYTES = 128 << 20  # clients stop at 64 MiB
 
 
 def write_token(call: Call) -> Response:
-    """Permission to upload, for the client's Xet part, which never sees the user's token."""
+    """Return permission to upload, for the client's Xet part, which never receives the user's token."""
     _, account = writable(call)
     return _token(call, "xet", account.name)
 
 
 def read_token(call: Call) -> Response:
-    """The same for reading; there is nothing to read the Xet way, but clients may ask."""
+    """Return permission to read; nothing is served over Xet, but clients may ask."""
     readable(call)
     return _token(call, "xet-read", "")
 
@@ -38,12 +38,12 @@ def _token(call: Call, purpose: str, user: str) -> Response:
 
 
 def _sender(call: Call) -> str:
-    """The user whose ticket comes in place of a token."""
+    """Return the user of the ticket sent in place of a token."""
     return call.hub.accounts.redeem("xet", call.headers.get("authorization", "").removeprefix("Bearer "))
 
 
 def put_xorb(call: Call) -> Response:
-    """One block of chunks."""
+    """Store a block of chunks."""
     place = call.hub.objects.xorb(_sender(call), call.params["hash"])
     new = not place.is_file()
     assert call.upload is not None
@@ -52,7 +52,7 @@ def put_xorb(call: Call) -> Response:
 
 
 def put_shard(call: Call) -> Response:
-    """The description of files; puts them together from their blocks."""
+    """Assemble the files described by a shard from their blocks."""
     user = _sender(call)
     assert call.upload is not None
     with open(call.upload.path, "rb") as shard:
@@ -65,7 +65,7 @@ def put_shard(call: Call) -> Response:
 
 
 def _assemble(call: Call, user: str, file: ShardFile, place: Path) -> None:
-    """Write one file and check that it is what its hash says."""
+    """Write one file and verify its hash."""
     call.hub.announced.check(user, sum(run.size for run in file.runs))
     digest = hashlib.sha256()
     with call.hub.objects.scratch() as path:
@@ -85,7 +85,7 @@ def _assemble(call: Call, user: str, file: ShardFile, place: Path) -> None:
 
 
 def put_xorb_guard(call: Call) -> None:
-    """Refuse before the bytes are read."""
+    """Reject before the bytes are read."""
     _sender(call)
     names.sha256(call.params["hash"])
 
