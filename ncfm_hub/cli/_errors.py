@@ -1,4 +1,4 @@
-"""One map from what can go wrong to one readable line and an exit code."""
+"""Map errors to one readable line and an exit code."""
 
 import errno
 import os
@@ -16,12 +16,12 @@ from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.utils.launchers import is_first_process
 
 FAILED = 1
-BY_SIGNAL = 128  # and its number, as shells have it
+BY_SIGNAL = 128  # plus the signal's number, as in shells
 _NO_SPACE = "No space left on device"
 
 
 class SafeGroup(click.Group):
-    """The root command: whatever escapes from a command becomes one line on stderr and an exit code."""
+    """The root command: turns any error of a command into one line on stderr and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -37,7 +37,7 @@ class SafeGroup(click.Group):
             line, code = explain(error, resume=advice(ctx))
             if os.environ.get("HF_DEBUG", "0") not in ("", "0"):
                 click.echo(scrub(traceback.format_exc()), err=True)
-            if not isinstance(error, KeyboardInterrupt) or is_first_process():  # a signal reaches all of them
+            if not isinstance(error, KeyboardInterrupt) or is_first_process():  # a signal reaches all processes
                 click.echo(f"Error: {scrub(line)}", err=True)
             ctx.exit(code)
 
@@ -47,7 +47,7 @@ class SafeGroup(click.Group):
 
 
 def explain(error: BaseException, resume: str | None = None) -> tuple[str, int]:
-    """(one line, exit code) for anything that a command raised."""
+    """Return (one line, exit code) for an error of a command."""
     after = f"; {resume}" if resume else ""
     if isinstance(error, NcfmHubError):
         return _one_line(error), FAILED
@@ -74,7 +74,7 @@ def _one_line(error: BaseException) -> str:
 
 def _is_full_disk(error: BaseException) -> bool:
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or _NO_SPACE in str(error)  # safetensors and torch keep the text only
+    return full or _NO_SPACE in str(error)  # safetensors and torch preserve only the text
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -84,9 +84,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _hub_line(error: BaseException) -> str | None:
-    """A line for what huggingface_hub, datasets and their HTTP client raise; None for anything else."""
+    """Return a line for errors of huggingface_hub, datasets and their HTTP client; None for others."""
     module = type(error).__module__.partition(".")[0]
-    if not module.startswith(("huggingface_hub", "datasets", "httpx", "httpcore")):  # httpx2, from one version on
+    if not module.startswith(("huggingface_hub", "datasets", "httpx", "httpcore")):  # also httpx2 of later versions
         return None
     login = "log in with `hf auth login` or set HF_TOKEN"
     kinds = {

@@ -1,4 +1,4 @@
-"""The options --mean and --std: one figure a channel."""
+"""The options --mean and --std: one number per channel."""
 
 import click
 

@@ -1,7 +1,7 @@
-"""The options that several commands share, each declared once.
+"""Options shared by several commands, each declared once.
 
-An option that overrides a setting is collected under its dotted key; a command reads them all with `overrides()`.
-Where two override the same setting, the later one on the command line wins.
+An option that overrides a setting is collected under its dotted key; commands read them all with `overrides()`. If two
+override the same setting, the later one on the command line wins.
 """
 
 import csv
@@ -24,19 +24,19 @@ _OVERRIDES = "ncfm_hub.overrides"
 
 
 def overrides() -> dict[str, Any]:
-    """Settings given on the command line, by dotted key."""
+    """Return the settings given on the command line, by dotted key."""
     return dict(click.get_current_context().meta.get(_OVERRIDES, {}))
 
 
 def refuse(instead: Mapping[str, str]) -> None:
-    """Usage error for a setting that the command now running does not read. instead: its own option for each."""
+    """Raise a usage error for a setting that the current command ignores. instead: the option to use, by key."""
     for key in overrides():
         if key in instead:
             raise click.UsageError(f"--set {key} has no effect here; use {instead[key]}")
 
 
 def refuse_with_pool(pool: str | None) -> None:
-    """Usage error for settings of the pool's training beside a pool that is trained already."""
+    """Raise a usage error for training settings of the pool together with a trained pool."""
     for key in overrides():
         if pool is not None and key.startswith("pool."):
             raise click.UsageError(
@@ -45,7 +45,7 @@ def refuse_with_pool(pool: str | None) -> None:
 
 
 def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one decorator, in the order in which help shows them."""
+    """Combine several options into one decorator, in the order in which help shows them."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -60,7 +60,7 @@ def _collect(ctx: click.Context, key: str, value: Any) -> None:
 
 
 def _recipe(flag: str, key: str, **attributes: Any) -> Callable[[Command], Command]:
-    """An option that overrides the setting `key`."""
+    """Declare an option that overrides the setting `key`."""
 
     def store(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
         if value is not None:
@@ -82,12 +82,12 @@ def _split_classes(ctx: click.Context, parameter: click.Parameter, value: str | 
             "expected comma-separated names or indices; quote a name that contains a comma, for example "
             "'cat,3,\"tench, Tinca tinca\"'"
         )
-    _collect(ctx, "source.classes", names)  # a number is an index only where no class has it for a name
+    _collect(ctx, "source.classes", names)  # a number is an index unless a class has that name
 
 
 def _store_assignments(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
     for text in values:
-        from ncfm_hub.recipes.resolve import parse_assignment  # not before it is needed: --help must stay fast
+        from ncfm_hub.recipes.resolve import parse_assignment  # imported late: --help must stay fast
 
         try:
             _collect(ctx, *parse_assignment(text))
@@ -104,7 +104,7 @@ def _guard_token(ctx: click.Context, parameter: click.Parameter, value: str | No
 
 
 def _hand_over(token: str, ctx: click.Context) -> None:
-    """Where clients look that take no token as an argument (timm's), as long as the command runs."""
+    """Set the token in the environment while the command runs, for clients that accept none as an argument (timm's)."""
     before = os.environ.get("HF_TOKEN")
     os.environ["HF_TOKEN"] = token
 
@@ -117,7 +117,7 @@ def _hand_over(token: str, ctx: click.Context) -> None:
 
 
 def _list(flag: str, key: str, help: str) -> Callable[[Command], Command]:
-    """An option of comma-separated names, which overrides a setting that is a list."""
+    """Declare an option of comma-separated names that overrides a list setting."""
 
     def store(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value is not None:
@@ -127,18 +127,18 @@ def _list(flag: str, key: str, help: str) -> Callable[[Command], Command]:
 
 
 def count(flag: str, default: int, help: str) -> Callable[[Command], Command]:
-    """An option of a number of things, of which there is one at least."""
+    """Declare an option for a positive integer."""
     return click.option(flag, type=click.IntRange(min=1), default=default, show_default=True, metavar="N", help=help)
 
 
 def preset(default: str) -> Callable[[Command], Command]:
-    """The option --preset; default: in words."""
+    """Declare the option --preset. default: description for help."""
     names = click.Choice(["paper", "cpu"])
     return click.option("--preset", type=names, help=f"Preset to start from (default: {default}).")
 
 
 def output_folder(default: str) -> Callable[[Command], Command]:
-    """The option --output of a command that writes to the folder `default`, in words, unless it is given."""
+    """Declare the option --output of a command that writes to a folder. default: description for help."""
     return click.option(
         "--output",
         type=click.Path(file_okay=False, path_type=Path),
@@ -276,7 +276,7 @@ publish_options = _stack(
 
 
 def output_option(command: Command) -> Command:
-    """Add --format and -q, and hand the command its `out`."""
+    """Add --format and -q, and pass the command its `out`."""
 
     @click.option("--format", "format_", type=click.Choice(FORMATS), help="Output format (default: human).")
     @click.option("-q", "--quiet", is_flag=True, help="Same as --format quiet.")
@@ -292,7 +292,7 @@ def output_option(command: Command) -> Command:
 
 
 def check_publishing(push: bool, repo_id: str | None, replace: bool) -> None:
-    """Usage error where --repo-id or --replace is given and nothing would be pushed."""
+    """Raise a usage error for --repo-id or --replace without a push."""
     for flag, given in (("--repo-id", repo_id is not None), ("--replace", replace)):
         if given and not push:
             raise click.UsageError(f"{flag} has no effect without --push")

@@ -1,4 +1,4 @@
-"""Where a command's words go: data to stdout, everything else to stderr, progress bars only for people."""
+"""Output of commands: results to stdout, everything else to stderr, progress bars only on a terminal."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from ncfm_hub.utils.progress import Bar
 
 Format = Literal["human", "json", "quiet"]
 FORMATS = ("human", "json", "quiet")
-_PLAIN_EVERY = 30.0  # seconds between the lines that stand for a bar where nobody watches one
+_PLAIN_EVERY = 30.0  # seconds between lines in place of a bar without a terminal
 
 
 class Output:
-    """The one place that prints. It is also the `Progress` that the library reports to."""
+    """The only place that prints; also the `Progress` that the library reports to."""
 
     def __init__(self, format: Format = "human"):
         self.format = format
@@ -28,14 +28,14 @@ class Output:
         self.alone = is_alone()
         self.live = self.speaks and format == "human" and sys.stderr.isatty()
         self._bars = 0
-        if not self.live:  # the libraries below draw bars of their own
+        if not self.live:  # silences progress bars of other libraries
             os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
             os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
     def result(self, data: Any, lines: Sequence[str], quiet: str = "") -> None:
-        """Print a command's result: `lines` for people, `data` as one JSON value, or the one word for scripts.
+        """Print a command's result without tokens.
 
-        Tokens are taken out.
+        lines: for people; data: as one JSON value; quiet: one word for scripts
         """
         if self.format == "json":
             text = json.dumps(data, ensure_ascii=False, default=str)
@@ -45,12 +45,12 @@ class Output:
             click.echo(scrub(text))
 
     def note(self, message: str) -> None:
-        """Say one line on stderr, unless quiet."""
+        """Print one line on stderr, unless quiet."""
         if self.format != "quiet":
             self.warn(message)
 
     def warn(self, message: str) -> None:
-        """Say one line on stderr whatever the format."""
+        """Print one line on stderr, whatever the format."""
         if not self.speaks:
             return
         if self._bars:
@@ -61,13 +61,13 @@ class Output:
             click.echo(scrub(message), err=True)
 
     def confirm(self, question: str) -> None:
-        """Ask a person to go on; nobody is asked where nobody can answer."""
+        """Ask for confirmation, if there is a terminal to answer on."""
         if self.live and self.alone and sys.stdin.isatty():
             click.confirm(question, default=True, abort=True, err=True)
 
     @contextmanager
     def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
-        """A bar with rate, time left and the latest figures; plain lines where there is no terminal."""
+        """Open a bar with rate, time left and the latest figures; prints plain lines without a terminal."""
         if not self.live:
             yield _PlainBar(self, total, what, done)
             return
@@ -92,7 +92,7 @@ class _LiveBar:
 
 
 class _PlainBar:
-    """Says how far a stage is every half minute, and once at its end."""
+    """Prints progress every half minute, and once at the end."""
 
     def __init__(self, out: Output, total: int, what: str, done: int):
         self._out, self._total, self._what = out, total, what
@@ -114,7 +114,7 @@ class _PlainBar:
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `13 min` or `2 h 05 min`."""
+    """Format as `42 s`, `13 min` or `2 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

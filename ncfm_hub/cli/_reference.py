@@ -1,4 +1,4 @@
-"""The command reference, made of the commands: `python -m ncfm_hub.cli._reference` writes docs/commands.md."""
+"""Generate the command reference: `python -m ncfm_hub.cli._reference` writes docs/commands.md."""
 
 import inspect
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ adds the traceback), 2 wrong usage, 130 interrupted.
 
 
 def reference() -> str:
-    """The whole page as Markdown, one section a command."""
+    """Return the page as Markdown, one section per command."""
     return "\n".join([_HEADING, *(_section(path, command) for path, command in _walk("ncfm-hub", main))])
 
 
@@ -31,7 +31,7 @@ def _walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Comman
 
 
 def _section(path: str, command: click.Command) -> str:
-    # Not Click's own help text, whose layout changes between versions.
+    # Click's own help text changes its layout between versions.
     text, _, examples = inspect.cleandoc(command.help or "").partition("\n\n\b\n")
     arguments = [param.human_readable_name.upper() for param in command.params if isinstance(param, click.Argument)]
     kind = ["COMMAND"] if isinstance(command, click.Group) else [*arguments, "[OPTIONS]"]

@@ -1,4 +1,4 @@
-"""Keeping tokens out of everything that is printed."""
+"""Keep tokens out of all output."""
 
 import os
 import re
@@ -15,13 +15,13 @@ _given: set[str] = set()
 
 
 def remember(token: str | None) -> None:
-    """Never print `token` from now on."""
+    """Remove `token` from all output from now on."""
     if token:
         _given.add(token)
 
 
 def scrub(text: str) -> str:
-    """`text` without any token: those given, set or stored, and whatever has the shape of one."""
+    """Remove all tokens from `text`: given, set or stored ones, and anything that looks like one."""
     for token in sorted(_known(), key=len, reverse=True):
         text = text.replace(token, _HIDDEN)
     for shape, replacement in _SHAPES:
@@ -31,7 +31,7 @@ def scrub(text: str) -> str:
 
 def _known() -> set[str]:
     known = {*_given, *(os.environ.get(name, "").strip() for name in _ENVIRONMENT)}
-    if "huggingface_hub" in sys.modules:  # else nothing can have read the stored token
+    if "huggingface_hub" in sys.modules:  # otherwise nothing has read the stored token
         from huggingface_hub import get_token
 
         known.add(get_token() or "")

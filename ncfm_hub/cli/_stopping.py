@@ -1,4 +1,4 @@
-"""Commands that last: how signals end them, and the command line that goes on where they stopped."""
+"""Long-running commands: how signals stop them, and the command line that resumes them."""
 
 import shlex
 import signal
@@ -12,12 +12,12 @@ from ncfm_hub.utils.launchers import is_alone
 
 _ARGUMENTS, _GOING_ON = "ncfm_hub.arguments", "ncfm_hub.going_on"
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-# Of the flags that begin or go on, the command to type next has its own.
+# Removed from the command line that resumes, which gets its own flag.
 _BEGINNINGS = ("--resume", "--restart")
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal ended the command; whatever lets Ctrl-C through lets this through, too."""
+    """A signal stopped the command; a KeyboardInterrupt, so that it passes wherever Ctrl-C does."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -25,14 +25,14 @@ class Stopped(KeyboardInterrupt):
 
 
 def keep_arguments(ctx: click.Context, arguments: list[str]) -> None:
-    """Remember what was typed after the program's name."""
+    """Store the arguments after the program's name."""
     ctx.meta[_ARGUMENTS] = list(arguments)
 
 
 def lasts(going_on: str, flag: str | None = None) -> None:
-    """End the command now running by `Stopped` at a signal; `advice` then says how it goes on.
+    """Make signals stop the current command with `Stopped`; `advice` then says how to resume it.
 
-    going_on: what the same command line does, typed again with `flag`
+    going_on: what the same command line does when run again with `flag`
     """
     ctx = click.get_current_context().find_root()
     ctx.meta[_GOING_ON] = (going_on, flag)
@@ -40,13 +40,13 @@ def lasts(going_on: str, flag: str | None = None) -> None:
         return
     for number in _SIGNALS:
         before = signal.getsignal(number)
-        if before is not signal.SIG_IGN:  # as under nohup
+        if before is not signal.SIG_IGN:  # ignored under nohup
             signal.signal(number, _stop)
             ctx.call_on_close(lambda number=number, before=before: signal.signal(number, before))
 
 
 def advice(ctx: click.Context) -> str | None:
-    """How to go on with the command that was stopped; None for one that does not last."""
+    """Return how to resume the stopped command; None for a short command."""
     if _GOING_ON not in ctx.meta:
         return None
     (going_on, flag), given = ctx.meta[_GOING_ON], ctx.meta[_ARGUMENTS]
@@ -67,7 +67,7 @@ def _without_token(arguments: list[str]) -> list[str]:
 
 
 def _stop(number: int, frame: FrameType | None) -> Any:
-    """Once: a launcher sends one signal after the other, and none must cut the last words short but a second Ctrl-C."""
+    """Raise `Stopped` once: a launcher sends several signals, and only a second Ctrl-C may cut off the last message."""
     for other in _SIGNALS:
         if signal.getsignal(other) is _stop:
             signal.signal(other, signal.SIG_DFL if other == signal.SIGINT else signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""What to say of an option that there is not: the nearest of the command's own, or the recipe's value of that name."""
+"""Suggest corrections for unknown options: the command's nearest option, or the setting of that name."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import click
 
 
 class SetOption(click.Option):
-    """--set; sections: of the recipe, whose values the command takes by it."""
+    """The option --set. sections: sections of the recipe that the command accepts."""
 
     def __init__(self, *args: Any, sections: tuple[str, ...], **attributes: Any):
         super().__init__(*args, **attributes)
@@ -14,7 +14,7 @@ class SetOption(click.Option):
 
 
 def message(error: click.UsageError) -> str:
-    """The line of a usage error; Click knows nothing of recipes."""
+    """Return the line of a usage error; Click does not know about settings."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error.format_message()
     found = _nearest(error.option_name, error.ctx.command)
@@ -23,7 +23,7 @@ def message(error: click.UsageError) -> str:
 
 
 def _nearest(given: str, command: click.Command) -> list[str]:
-    from ncfm_hub.recipes.files import SECTIONS, close  # not before it is needed: --help must stay fast
+    from ncfm_hub.recipes.files import SECTIONS, close  # imported late: --help must stay fast
 
     options = [param for param in command.params if isinstance(param, click.Option)]
     flags = [flag for option in options for flag in (*option.opts, *option.secondary_opts) if flag.startswith("--")]
@@ -31,7 +31,7 @@ def _nearest(given: str, command: click.Command) -> list[str]:
     for section in (name for option in options if isinstance(option, SetOption) for name in option.sections):
         for key in SECTIONS[section].model_fields:
             word = key.replace("_", "-")
-            if f"--{word}" not in flags:  # else there is an option for it
+            if f"--{word}" not in flags:  # otherwise there is an option for it
                 ways.setdefault(word, []).append(f"--set {section}.{key}=VALUE")
     section, _, word = given.lstrip("-").replace("_", "-").rpartition(".")
     found = [way for name in ([word] if word in ways else close(word, ways)) for way in ways[name]]

@@ -79,8 +79,8 @@ def _facts(hub: "Hub") -> dict[str, Any]:
 
 
 def _lines(hub: "Hub") -> list[str]:
-    """What a shell takes in to be the first user who may write; to be another, what follows `# or: `."""
+    """Return shell commands that select the first user with write access; lines after `# or: ` select others."""
     users = sorted(hub.users, key=lambda user: user.role != "write")
-    # Only where the token lies: what is printed may end up in a log.
+    # Only the token's path, since output may end up in a log.
     tokens = [f'export HF_TOKEN="$(cat {shlex.quote(str(user.file))})"' for user in users]
     return [f"export HF_ENDPOINT={shlex.quote(hub.url)}", *tokens[:1], *(f"# or: {line}" for line in tokens[1:])]

@@ -1,4 +1,4 @@
-"""`ncfm-hub pipelines`: what ships, what it resolves to, and a copy to edit."""
+"""`ncfm-hub pipelines`: list, show and copy the built-in pipelines."""
 
 from pathlib import Path
 
