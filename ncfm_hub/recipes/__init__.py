@@ -1,1 +1,1 @@
-"""Names, files and flags become one recipe: its schema, the files, and how they are put together."""
+"""Resolve names, files and flags into one recipe."""

@@ -1,7 +1,7 @@
-"""Reading one pipeline or defaults file, and checking every key of it against the schema of a recipe.
+"""Read a pipeline or defaults file and validate its keys against the recipe schema.
 
-Numbers, booleans and text are told apart as in YAML 1.2: `1e-3` is a number; `on`, `no`, `1:30` and `2026-01-01` are
-text. Aliases, tags and repeated keys are refused, so a file from elsewhere can neither run code nor grow in memory.
+Scalars follow YAML 1.2: `1e-3` is a number; `on`, `no`, `1:30` and `2026-01-01` are text. Aliases, tags and repeated
+keys are rejected, so that a third-party file can neither run code nor expand in memory.
 """
 
 import difflib
@@ -23,11 +23,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     name: field.annotation for name, field in Recipe.model_fields.items() if isinstance(field.annotation, type)
 }
 _STRICT = ConfigDict(strict=True)
-_ALIKE = 0.6  # difflib's own bound for a close match
+_ALIKE = 0.6  # difflib's default for a close match
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with 1.2's idea of scalars, without aliases and repeated keys."""
+    """Safe YAML with scalars as in 1.2, without aliases and repeated keys."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (yaml's own attribute)
 
@@ -59,7 +59,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value of a YAML document. PipelineError names `where` and the line of what is wrong."""
+    """Parse a YAML document. Raises PipelineError naming `where` and the line."""
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -72,7 +72,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The checked content of a pipeline or defaults file: `description`, `presets` and sections, all optional."""
+    """Read and validate a pipeline or defaults file: `description`, `presets` and sections, all optional."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -98,7 +98,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def check_section(where: str, name: str, values: Any, *, prefix: str = "", other_keys: Collection[str] = ()) -> None:
-    """Refuse an unknown section, an unknown key in it, or a value of the wrong type. `where` opens the message."""
+    """Raise PipelineError for an unknown section or key, or a value of the wrong type. `where` starts the message."""
     if name not in SECTIONS:
         valid = [*SECTIONS, *other_keys]
         raise PipelineError(f"{where}: unknown key `{prefix}{name}`{nearest(name, valid, 'valid keys')}")
@@ -111,7 +111,7 @@ def check_section(where: str, name: str, values: Any, *, prefix: str = "", other
 
 
 def check_value(where: str, section: str, key: str, value: Any) -> None:
-    """Refuse a value that the schema's field `section.key` does not take; `where` opens the message."""
+    """Raise PipelineError for a value that the field `section.key` rejects. `where` starts the message."""
     field = SECTIONS[section].model_fields[key]
     declared: Any = field.annotation
     for constraint in field.metadata:
@@ -134,7 +134,7 @@ def _want_mapping(value: Any, where: str, what: str) -> None:
 
 
 def found(value: Any) -> str:
-    """A value and its kind as a reader of YAML knows them, for example `'ten' (text)`."""
+    """Describe a value and its YAML type, for example `'ten' (text)`."""
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
     if value is None:
         return "nothing (null)"
@@ -146,7 +146,7 @@ def found(value: Any) -> str:
 
 
 def expected(declared: Any) -> str:
-    """What a type of the schema takes, in words."""
+    """Describe in words what a type of the schema accepts."""
     origin, arguments = get_origin(declared), get_args(declared)
     if origin is Annotated:
         inner, *constraints = arguments
@@ -172,14 +172,14 @@ def _bounds(constraint: Any) -> str:
 
 
 def close(word: str, valid: Collection[str]) -> list[str]:
-    """Those of `valid` that are most like `word`, at most three, the likest first; none where nothing is near."""
+    """Return up to three of `valid` most similar to `word`, best first; empty if none is similar."""
     likeness = {choice: difflib.SequenceMatcher(None, word.lower(), choice.lower()).ratio() for choice in valid}
     least = max(_ALIKE, max(likeness.values(), default=0.0) - 0.1)
     return sorted((choice for choice in likeness if likeness[choice] >= least), key=lambda c: -likeness[c])[:3]
 
 
 def nearest(word: str, valid: Collection[str], what: str) -> str:
-    """The tail of a message: `; did you mean x?`, or the list (its first twenty) when nothing is near."""
+    """Return the end of a message: `; did you mean x?`, or up to twenty valid names if none is similar."""
     if found := close(word, valid):
         return f"; did you mean {' or '.join(found)}?"
     listed = list(valid)[:20]

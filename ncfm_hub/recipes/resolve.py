@@ -1,7 +1,7 @@
-"""From what a user names (`cifar10`, a file, a Hub id, a folder) to one resolved recipe.
+"""Resolve what a user names (`cifar10`, a file, a Hub id, a folder) to one recipe.
 
-Layers, later wins: `pipelines/defaults.yaml`, its preset, the pipeline's file, the preset in it, the user's own
-defaults (the file that `NCFM_HUB_CONFIG` names), the preset in them, the command line.
+Configuration precedence (later entries win): `pipelines/defaults.yaml`, its preset, the pipeline's file, its preset,
+the user's defaults (the file that `NCFM_HUB_CONFIG` names), their preset, the command line.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from ncfm_hub.utils.slugs import slug
 
 _DEFAULTS = "defaults"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-# Two ways of saying one thing: a layer that gives one of them takes back what earlier layers said with the other.
+# Alternatives for one setting: a layer that sets one of them clears the other from earlier layers.
 _ALTERNATIVES = {"evaluation": ("updates", "epochs")}
 
 
@@ -29,8 +29,8 @@ _ALTERNATIVES = {"evaluation": ("updates", "epochs")}
 class ResolvedPipeline:
     """A recipe and where it came from.
 
-    name: the pipeline's name, or one made of the file, the Hub id or the folder; fit for a repo name
-    described_by: the files (and "command line") that had a say, first to last
+    name: the pipeline's name, or one derived from the file, Hub id or folder; valid as a repository name
+    described_by: the files (and "command line") that contributed, first to last
     """
 
     name: str
@@ -40,7 +40,7 @@ class ResolvedPipeline:
 
 
 def pipeline_path(name: str) -> Path:
-    """The file of the shipped pipeline `name`; PipelineError with the nearest name if there is none."""
+    """Return the file of a built-in pipeline. Raises PipelineError with the nearest name if there is none."""
     names = pipeline_names()
     if name not in names:
         raise PipelineError(f"unknown pipeline {name!r}{nearest(name, names, 'pipelines')}")
@@ -48,17 +48,20 @@ def pipeline_path(name: str) -> Path:
 
 
 def pipeline_names() -> list[str]:
-    """Names of the shipped pipelines, sorted."""
+    """Return the names of the built-in pipelines, sorted."""
     return sorted(path.stem for path in data_folder("pipelines").glob("*.yaml") if path.stem != _DEFAULTS)
 
 
 def pipeline_description(name: str) -> str:
-    """The one-line description in a shipped pipeline's file; empty if it has none."""
+    """Return the one-line description in a built-in pipeline's file; empty if it has none."""
     return str(read_file(pipeline_path(name)).get("description", ""))
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`distillation.steps=100` as (dotted key, YAML value); what `--set` takes. PipelineError if there is no `=`."""
+    """Parse `distillation.steps=100`, as given to `--set`, to (dotted key, YAML value).
+
+    Raises PipelineError without `=`.
+    """
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
         raise PipelineError(f"--set {text!r}: expected section.key=value, for example distillation.steps=100")
@@ -73,14 +76,15 @@ def load_pipeline(
     user_file: Named | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> ResolvedPipeline:
-    """Resolve what `--dataset` names into a checked recipe.
+    """Resolve a pipeline, Hub id, folder or file to a validated recipe.
 
-    dataset: the first that fits of: a shipped pipeline's name, a path ending in .yaml, an existing folder, a Hub id;
-        a Path is one of the two in the middle
-    preset: `paper` or `cpu`; None takes `cpu` on a CPU device and `paper` elsewhere
-    user_file: the user's own defaults; None takes the file that `NCFM_HUB_CONFIG` names, if any
-    overrides: dotted keys, for example {"distillation.steps": 100}
-    Raises PipelineError, one line that names file, key, what was found and what was expected.
+    dataset: the first that matches: name of a built-in pipeline, path ending in .yaml, existing folder, Hub id. A Path
+        is always a file or folder
+    preset: "paper" or "cpu"; default: "cpu" on a CPU device, else "paper"
+    device: device type that the default preset depends on
+    user_file: the user's defaults; default: the file that `NCFM_HUB_CONFIG` names, if set
+    overrides: settings by dotted key, for example {"distillation.steps": 100}
+    Raises PipelineError naming file and key, what was found and what was expected.
     """
     dataset, user_file = text_of(dataset), path_of(user_file)
     name, own = _find(dataset)
@@ -103,9 +107,9 @@ def load_pipeline(
 
 
 def change_evaluation(recipe: Recipe, preset: str | None, overrides: Mapping[str, Any] | None) -> Recipe:
-    """A recipe with another evaluation: that of a preset of the defaults, if named, then single values over it.
+    """Return a recipe with other evaluation settings: those of a preset, if named, then single settings.
 
-    overrides: dotted keys of the sections `evaluation` and `engine`; PipelineError for any other.
+    overrides: dotted keys of the sections `evaluation` and `engine`; raises PipelineError for any other
     """
     changes = _nest(overrides or {})
     refused = sorted(set(changes) - {"evaluation", "engine"})
@@ -119,12 +123,12 @@ def change_evaluation(recipe: Recipe, preset: str | None, overrides: Mapping[str
 
 
 def change_recipe(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
-    """A recipe with single values changed. overrides: dotted keys; PipelineError for those that there are not."""
+    """Return a recipe with single settings changed. Raises PipelineError for an unknown key."""
     return _recipe(_merge([("recipe", recipe.model_dump()), ("command line", _nest(overrides))]), "recipe", "its own")
 
 
 def preset_section(section: str, preset: str) -> dict[str, Any]:
-    """What the shipped defaults and their preset say in one section. PipelineError for an unknown preset."""
+    """Return a section of the built-in defaults with a preset applied. Raises PipelineError for an unknown preset."""
     path = data_folder("pipelines") / f"{_DEFAULTS}.yaml"
     content = read_file(path)
     chosen = _choose_preset([(str(path), content)], preset, "cpu")
@@ -132,7 +136,7 @@ def preset_section(section: str, preset: str) -> dict[str, Any]:
 
 
 def _find(dataset: str) -> tuple[str, Path | None]:
-    """(name, pipeline file or None for a Hub id or folder, which have no file of their own)."""
+    """Return (name, pipeline file); the file is None for a Hub id or folder."""
     if dataset in pipeline_names():
         return dataset, pipeline_path(dataset)
     if dataset.endswith((".yaml", ".yml")):
@@ -229,7 +233,7 @@ def _recipe(merged: dict[str, dict[str, Any]], name: str, preset: str) -> Recipe
 
 
 def resolve(dataset: Named, preset: str | None, overrides: Mapping[str, Any] | None) -> ResolvedPipeline:
-    """The pipeline under which `dataset` is run on this machine."""
+    """Resolve `dataset` for this machine's device."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
