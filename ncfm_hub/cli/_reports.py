@@ -1,4 +1,4 @@
-"""What commands tell of the library's results: plain data for scripts, lines and one table for people."""
+"""Format results of commands: plain data for scripts, lines and tables for people."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ _HEADINGS = ("set", "labels", "images", "stored", "accuracy %", "on its own imag
 
 
 def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
-    """Say so before anything starts if a run would take more than two hours, and ask where somebody can answer."""
+    """Warn before a run of more than two hours, and ask for confirmation if there is a terminal."""
     from ncfm_hub.planning.announcing import LONG_MINUTES
 
     minutes = plan["cost"].get("total_minutes")
@@ -42,7 +42,7 @@ def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
 
 
 def run_data(run: "Run") -> dict[str, Any]:
-    """A finished run as one JSON object."""
+    """Return a finished run as a JSON object."""
     return {
         "folder": str(run.folder),
         "preview": str(run.folder / "preview.png"),
@@ -52,7 +52,7 @@ def run_data(run: "Run") -> dict[str, Any]:
 
 
 def run_lines(data: dict[str, Any]) -> list[str]:
-    """A finished run for people, from `run_data`."""
+    """Format the result of `run_data` for people."""
     return [
         *accuracy_lines(data["results"]),
         "",
@@ -63,7 +63,7 @@ def run_lines(data: dict[str, Any]) -> list[str]:
 
 
 def pool_data(pool: "PoolResult") -> dict[str, Any]:
-    """A trained pool as one JSON object."""
+    """Return a trained pool as a JSON object."""
     return {
         "folder": str(pool.folder),
         "key": pool.key,
@@ -74,7 +74,7 @@ def pool_data(pool: "PoolResult") -> dict[str, Any]:
 
 
 def pool_lines(data: dict[str, Any]) -> list[str]:
-    """A trained pool for people, from `pool_data`."""
+    """Format the result of `pool_data` for people."""
     return [
         f"pool        {data['folder']}",
         f"members     {data['members']}",
@@ -84,20 +84,20 @@ def pool_lines(data: dict[str, Any]) -> list[str]:
 
 
 def _by_beta(members: list[dict[str, float]]) -> str:
-    """Mean accuracy of the members by the share of initial weights blended in."""
+    """Format the members' mean accuracy by beta, the weight of the initial network in the blend."""
     means = {beta: sum(member[beta] for member in members) / len(members) for beta in members[0]}
     return ", ".join(f"{mean:.1f} % at beta {float(beta):g}" for beta, mean in means.items())
 
 
 def repo_data(pushed: "Pushed | None") -> dict[str, Any] | None:
-    """Where something was pushed to."""
+    """Return where something was pushed, as a JSON object."""
     if pushed is None:
         return None
     return {"repo_id": pushed.repo_id, "url": pushed.url, "revision": pushed.revision}
 
 
 def result_lines(results: dict[str, Any]) -> list[str]:
-    """What `evaluate` measured, for people: of one set, or of several one below the other under their names."""
+    """Format the result of `evaluate` for people: one dataset, or several one after another."""
     if "targets" not in results:
         return accuracy_lines(results)
     lines: list[str] = []
@@ -107,7 +107,7 @@ def result_lines(results: dict[str, Any]) -> list[str]:
 
 
 def accuracy_lines(results: dict[str, Any]) -> list[str]:
-    """The measured rows of a results.json as a table, one line on what the numbers are, and whatever else is in it."""
+    """Format the rows of a results.json as a table, with a line on the protocol and further results."""
     rows = results.get("rows", [])
     if not rows:
         return ["nothing was measured (no students)"]
@@ -127,7 +127,7 @@ def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _side_by_side(results: list[dict[str, Any]]) -> list[str]:
-    """A row for every set named on the command line, best first, by the accuracy with hard labels."""
+    """Format one row per dataset of the command line, best accuracy with hard labels first."""
     found = [
         (result["target"], row) for result in results for row in result.get("rows", []) if row["set"] == "distilled"
     ]
@@ -139,7 +139,7 @@ def _side_by_side(results: list[dict[str, Any]]) -> list[str]:
 
 
 def _by_architecture(rows: list[dict[str, Any]]) -> list[str]:
-    """A line for every set and a column for every architecture."""
+    """Format one row per training set and one column per architecture."""
     if not rows:
         return []
     from ncfm_hub.publishing.cards.statements import by_architecture
@@ -153,7 +153,7 @@ def _by_architecture(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
-    """DD-Ranking's figures, as fractions."""
+    """Format the DD-Ranking metrics, as fractions."""
     if not ranking:
         return []
     from ncfm_hub.publishing.cards.statements import RANKING
@@ -181,7 +181,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _accuracy(figure: dict[str, Any] | None) -> str:
-    """`63.4 ± 0.3 (n=5)`; the deviation is left out where there is one student only."""
+    """Format as `63.4 ± 0.3 (n=5)`; without the deviation for a single student (evaluation network)."""
     if not figure:
         return ""
     deviation = f" ± {figure['std']:.1f}" if figure.get("std") is not None else ""

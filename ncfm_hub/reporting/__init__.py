@@ -1,4 +1,4 @@
-"""Pages that show distilled sets to people: one HTML file each, with everything it needs inside."""
+"""HTML reports on distilled datasets: one self-contained file each."""
 
 from ncfm_hub.reporting.report import write_report
 

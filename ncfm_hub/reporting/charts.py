@@ -1,6 +1,6 @@
-"""Where the marks of a chart stand, in percent of its width and height, so that a page can draw it at any size.
+"""Chart geometry in percent of width and height, so that a page can draw it at any size.
 
-Nothing here writes markup: the templates do, and escape what they write.
+No markup here: the templates write it and escape values.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale from `low` to `high` with marks at round numbers: (place in percent, number as text)."""
+    """A scale from `low` to `high` with ticks at round numbers: (position in percent, number as text)."""
 
     low: float
     high: float
@@ -18,13 +18,13 @@ class Axis:
     label: str
 
     def at(self, value: float) -> float:
-        """Place of `value`, in percent of the axis; a value beyond an end stands at that end."""
+        """Return the position of `value` in percent of the axis, clamped to its ends."""
         share = (value - self.low) / (self.high - self.low)
         return round(100 * min(max(share, 0.0), 1.0), 2)
 
 
 def make_axis(values: Sequence[float], label: str, marks: int = 5) -> Axis:
-    """An axis over all `values`, of which there is one at least, that begins and ends at round numbers."""
+    """Return an axis that covers all `values`, at least one, and ends at round numbers."""
     low, high = min(values), max(values)
     if low == high:
         low, high = low - 1, high + 1
@@ -36,16 +36,17 @@ def make_axis(values: Sequence[float], label: str, marks: int = 5) -> Axis:
 
 
 def _round_step(least: float) -> float:
-    """The smallest of 1, 2, 5, 10, 20, ... (or .1, .2, .5, ...) that is not below `least`."""
+    """Return the smallest of 1, 2, 5, 10, 20, ... (or .1, .2, .5, ...) not below `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
 
 
 @dataclass(frozen=True)
 class Line:
-    """A series of a plot: (x, y) in data units, with the half height of its band where there is a spread.
+    """A series of a plot: (x, y) in data units, with the half height of its band if there is a spread.
 
-    tone: name of its colour in the style sheet; joined, dots: whether its points are joined, and marked
+    tone: name of its colour in the style sheet
+    joined, dots: whether to draw lines and dots
     """
 
     name: str
@@ -58,9 +59,11 @@ class Line:
 
 @dataclass(frozen=True)
 class DrawnLine:
-    """A series as paths of an SVG of 100 x 100, origin top left; empty where there is nothing to draw.
+    """A series as SVG paths in a 100 x 100 box, origin top left; empty if there is nothing to draw.
 
-    path: its points joined; band: outline of its spread; dots: lines of no length, which round caps make dots
+    path: the joined points
+    band: outline of the spread
+    dots: zero-length lines, which round caps turn into dots
     """
 
     name: str
@@ -72,7 +75,7 @@ class DrawnLine:
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines over two axes. `said`: the plot in words, for those who do not see it."""
+    """Lines over two axes. said: text alternative for screen readers."""
 
     x: Axis
     y: Axis
@@ -81,7 +84,7 @@ class Plot:
 
 
 def make_plot(lines: Sequence[Line], x_label: str, y_label: str, said: str) -> Plot:
-    """A plot of `lines`, each of at least one point."""
+    """Return a plot of `lines`, each with at least one point."""
     xs = [x for line in lines for x, _ in line.points]
     ys: list[float] = []
     for line in lines:
@@ -110,8 +113,10 @@ def _draw(line: Line, x: Axis, y: Axis) -> DrawnLine:
 
 @dataclass(frozen=True)
 class Bar:
-    """A mean with its spread on an axis that begins at zero: `length`, and `whisker` from where to where, in percent;
-    no whisker where one student shows no spread."""
+    """A mean with its spread on an axis from zero: `length`, and `whisker` from and to, in percent.
+
+    No whisker for a single student (evaluation network).
+    """
 
     name: str
     tone: str
@@ -123,6 +128,6 @@ class Bar:
 
 
 def make_bar(name: str, tone: str, mean: float, std: float | None, n: int, axis: Axis) -> Bar:
-    """A bar on `axis`; the whisker reaches one standard deviation to each side."""
+    """Return a bar on `axis`; the whisker extends one standard deviation to each side."""
     whisker = None if std is None else (axis.at(mean - std), axis.at(mean + std))
     return Bar(name, tone, mean, std, n, axis.at(mean), whisker)

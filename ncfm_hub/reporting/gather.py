@@ -1,4 +1,4 @@
-"""Everything that a page shows of one set, read from its folder and, for the start, from its source."""
+"""Gather everything that a report shows of a dataset, from its folder and, for the initialisation, its source."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,12 @@ _DOUBTFUL = (
 
 @dataclass(frozen=True)
 class Gathered:
-    """One set. name: as the user named it; described: its `pipeline.yaml`.
+    """A dataset to report on.
 
-    start: uint8 (S, c, H, W), what its distillation set out from, None where that is not known; start_note: a sentence
-        on why not, or on what is doubtful about it
+    name: as the user named it
+    described: its `pipeline.yaml`
+    start: uint8 (S, c, H, W), the initialisation; None if unknown
+    start_note: a sentence on why it is unknown or uncertain
     """
 
     name: str
@@ -43,10 +45,10 @@ class Gathered:
 def gather(
     target: str, *, source: str | None, with_start: bool, revision: str | None, token: str | None, progress: Progress
 ) -> Gathered:
-    """Read the set `target`.
+    """Read the dataset `target`.
 
-    Raises DistilledError where it is none of ours or one of its files is damaged. Where the source that it names cannot
-    be read the start is left out; one that the user named by `source` must be there.
+    If the recorded source is unavailable, the initialisation is left out; a `source` given by the user must exist.
+    Raises DistilledError if it is not a dataset of ncfm-hub or is damaged.
     """
     folder = locate(target, revision=revision, token=token)
     described, distilled = read_pipeline(folder), load_distilled(folder)
@@ -63,7 +65,7 @@ def gather(
 
 
 def _source_is_local(described: dict[str, Any]) -> bool:
-    """Whether a path stands there: one that came from a Hub is of another machine, and nothing to open on this one."""
+    """Return whether the source is a local path; one recorded on another machine must not be opened here."""
     source = described.get("source")
     return not isinstance(source, dict) or bool(source.get("is_local", True))
 
@@ -76,11 +78,11 @@ def _draw_start(
     token: str | None,
     progress: Progress,
 ) -> "tuple[torch.Tensor | None, str | None]":
-    """The start drawn again from the source, as the run drew it, and what there is to say about it."""
+    """Sample the initialisation from the source again, as the run did; returns it with a note."""
     from ncfm_hub.distillation.start import make_start
     from ncfm_hub.evaluation.subjects import open_subject
 
-    plain = {"engine.precision": "fp32", "engine.compile": "off"}  # no network is going to run
+    plain = {"engine.precision": "fp32", "engine.compile": "off"}  # no network runs here
     try:
         subject = open_subject(str(folder), source=source, overrides=plain, token=token, progress=progress)
     except NcfmHubError as error:

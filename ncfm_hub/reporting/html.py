@@ -1,4 +1,4 @@
-"""The page as HTML: the templates `report*.j2` of `model_cards/`, in which whatever is printed is escaped."""
+"""Render the page from the templates `report*.j2` of `model_cards/`, escaping everything they print."""
 
 import re
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.resources import data_folder
 
 TEMPLATE = "report.html.j2"
-_FAULTS = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError)  # of values that are not as documented
+_FAULTS = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError)  # raised by malformed values
 _MARKDOWN = re.compile(r"\*\*(?P<strong>.+?)\*\*|`(?P<code>[^`]+)`|<(?P<link>https?://[^<>\s]+)>")
 
 
 def render_page(sets: Sequence[Gathered]) -> str:
-    """The page about `sets`, of which there is one at least; the same sets give the same text.
+    """Render the page for `sets`, at least one; equal input gives equal text.
 
-    Raises DistilledError, naming the set, where a file says something that no page can be made of.
+    Raises DistilledError naming the dataset whose files have malformed values.
     """
     shown = []
     for it in sets:
@@ -42,7 +42,7 @@ def _render(context: dict[str, Any]) -> str:
     import jinja2
 
     class Missing(jinja2.Undefined):
-        """False in a condition, an error where it would be printed."""
+        """False in a condition, an error where it is printed."""
 
         __str__ = jinja2.Undefined._fail_with_undefined_error
 
@@ -77,19 +77,19 @@ def _render(context: dict[str, Any]) -> str:
 
 
 def shown(value: Any) -> Any:
-    """What the template prints: text from elsewhere in one short line, text of ours as it is. Escaped afterwards."""
+    """Return what a template prints: untrusted text as one short line, own text unchanged. Escaped afterwards."""
     if isinstance(value, Markup):
         return value
     return from_markdown(value) if isinstance(value, Ready) else plain(value)
 
 
 def whole(value: str) -> Markup:
-    """Text of ours of any length: geometry, images."""
+    """Mark own text of any length, such as geometry and images, as safe."""
     return escape(value)
 
 
 def from_markdown(text: Ready) -> Markup:
-    """What the cards' functions say in Markdown, where every special character of a value is an entity already."""
+    """Convert Markdown of the card functions, in which special characters of values are already entities."""
 
     def tag(found: re.Match[str]) -> str:
         kind, inside = found.lastgroup, found[found.lastgroup or 0]

@@ -1,4 +1,4 @@
-"""What a folder's `results.json` holds, checked before any of it is drawn: it may come from anyone."""
+"""Validate `results.json`, which may come from a third party, before anything in it is drawn."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Summary(BaseModel):
-    """Any figure over n students."""
+    """A figure over n students (evaluation networks)."""
 
     n: Count
     mean: Finite
@@ -25,14 +25,17 @@ class Summary(BaseModel):
 
 
 class Accuracy(Summary):
-    """In percent."""
+    """A summary in percent."""
 
     mean: Percent
 
 
 class MeasuredRow(BaseModel):
-    """A training set and the accuracy of its students; `student` names their architecture where there are several,
-    `extractors` is the digest of those that had a part in the set."""
+    """A row of the results table.
+
+    student: architecture, if there are several
+    extractors: digest of the extractors that contributed to its images or labels
+    """
 
     set: str
     labels: str
@@ -44,9 +47,11 @@ class MeasuredRow(BaseModel):
 
 
 class Distillation(BaseModel):
-    """The loss over the steps, (step, loss); `first` and `last` have its parts by name, `matching` says of what.
+    """The loss over steps, as (step, loss).
 
-    classes: names of those it is of, where they were added to a set that was there; none where it is of all
+    first, last: components by name
+    matching: what was matched
+    classes: names of the classes it refers to, if they were appended; empty for all
     """
 
     classes: list[str] = []
@@ -58,7 +63,7 @@ class Distillation(BaseModel):
 
 
 class Ranking(BaseModel):
-    """DD-Ranking's figures as fractions, and the kind of labels they were measured with."""
+    """DD-Ranking metrics as fractions, and the labels they were computed with."""
 
     HLR: Summary | None = None
     IOR: Summary | None = None
@@ -69,7 +74,7 @@ class Ranking(BaseModel):
 
 
 class Measurements(BaseModel):
-    """`results.json`, as far as a page shows it; what was not measured is empty. Other keys are not looked at."""
+    """The part of `results.json` that a report shows; empty where nothing was measured. Unknown keys are ignored."""
 
     rows: list[MeasuredRow] = []
     protocol: dict[str, Any] = {}
@@ -79,8 +84,10 @@ class Measurements(BaseModel):
 
 
 def read_measurements(folder: Path, classes: int) -> Measurements:
-    """The measurements in `folder`. Raises DistilledError that names what is wrong, also where a row's accuracies by
-    class are not of `classes` classes."""
+    """Read the measurements in `folder`.
+
+    Raises DistilledError naming the problem, also if accuracies by class are not of `classes` classes.
+    """
     content = read_results(folder)
     try:
         found = Measurements.model_validate(content)
@@ -96,7 +103,7 @@ def read_measurements(folder: Path, classes: int) -> Measurements:
 
 
 def first_fault(error: Exception) -> str:
-    """What pydantic or a conversion found wrong first, in words."""
+    """Describe the first problem found by pydantic or a conversion."""
     if not isinstance(error, ValidationError):
         return str(error)
     fault = error.errors(include_url=False)[0]

@@ -1,6 +1,6 @@
-"""What stands on a page about a set, section by section: numbers made into charts, in the order of the template.
+"""The sections of a report in template order: numbers turned into charts.
 
-A section of which nothing was measured is empty, and the template leaves it out.
+A section without measurements is empty, and the template omits it.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ _NAMES = {**statements.SETS, "distilled": "distilled"}
 _TONES = {name: name for name in ("distilled", "start", "random", "whole")}  # sets with a colour of their own
 _OTHER = "other"
 _KINDS = ("hard", "soft")
-# (set, labels) of the rows whose classes are compared, and of those that sum the set up, in this order
+# (row, labels) in the per-class comparison and in the summary, in this order
 _DOTTED = (("distilled", "hard"), ("distilled", "soft"), ("start", "hard"), ("random", "hard"))
 _SUMMED_UP = (*_DOTTED, ("whole", "hard"))
 
 
 def sections_of(it: Gathered, sets_on_page: int = 1) -> dict[str, Any]:
-    """The template's values for one set. sets_on_page: among which the room for images is shared."""
+    """Return the template's values for a dataset. sets_on_page: number of datasets that share the room for images."""
     source, recipe = it.described["source"], it.described["recipe"]
     rows = [row for row in it.measured.rows if row.accuracy]
     return {
@@ -71,20 +71,20 @@ def sections_of(it: Gathered, sets_on_page: int = 1) -> dict[str, Any]:
 
 
 def compare(sets: Sequence[Gathered]) -> list[tuple[str, Axis, list[Bar]]]:
-    """The distilled rows of several sets in one chart for each kind of labels."""
+    """Return one chart per kind of labels with the distilled rows of several datasets."""
     found = [(it.name, row) for it in sets for row in it.measured.rows if row.accuracy and row.set == "distilled"]
     return _grouped([(row, name, "distilled") for name, row in found])
 
 
 def _tiles(rows: Sequence[MeasuredRow]) -> list[tuple[str, str, str, Accuracy]]:
-    """(name, labels, tone, accuracy) of the rows that sum up the set, as far as they were measured."""
+    """Return (name, labels, tone, accuracy) of the summary rows that were measured."""
     by_key = {(row.set, row.labels): row for row in rows}
     wanted = [by_key[key] for key in _SUMMED_UP if key in by_key]
     return [(_NAMES[row.set], row.labels, _TONES.get(row.set, _OTHER), row.accuracy) for row in wanted if row.accuracy]
 
 
 def _sheet(it: Gathered, sets_on_page: int) -> dict[str, Any]:
-    """For each class shown its name, and strips of its start and of its distilled images."""
+    """Return, for each class shown, its name and strips of the initialisation and of distilled images."""
     distilled, names = it.distilled, it.distilled.class_names
     sides = 1 if it.start is None else 2
     grid = make_grid(len(names), distilled.ipc, distilled.stored.shape[-1], sides * sets_on_page)
@@ -106,7 +106,7 @@ def _bars(rows: Sequence[MeasuredRow]) -> list[tuple[str, Axis, list[Bar]]]:
 
 
 def _grouped(rows: Sequence[tuple[MeasuredRow, str, str]]) -> list[tuple[str, Axis, list[Bar]]]:
-    """(labels, axis, bars) for each kind of labels, from (row, name, tone); all have the same axis."""
+    """Return (labels, axis, bars) for each kind of labels, from (row, name, tone), on a common axis."""
     figures = [row.accuracy for row, _, _ in rows if row.accuracy]
     if not figures:
         return []
@@ -138,14 +138,14 @@ def _loss(distillation: Distillation) -> Plot | None:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table with its share, 0 to 1, of the way from the table's lowest to its highest."""
+    """A number in a table, with its relative position, 0 to 1, between the table's minimum and maximum."""
 
     figure: Accuracy
     share: float
 
 
 def _heat(rows: Sequence[MeasuredRow]) -> dict[str, Any] | None:
-    """A row for each training set, a column for each architecture."""
+    """Return a table with a row per training set and a column per architecture."""
     found = {(row.set, row.labels, row.student): row.accuracy for row in rows if row.accuracy and row.student}
     if not found:
         return None
@@ -163,7 +163,7 @@ def _heat(rows: Sequence[MeasuredRow]) -> dict[str, Any] | None:
 
 
 def _by_class(rows: Sequence[MeasuredRow], names: Sequence[str]) -> dict[str, Any] | None:
-    """Accuracy of each class, a dot for each of the rows that are compared; the class that does best comes first."""
+    """Return the accuracy of each class as one dot per compared row; best class first."""
     by_key = {(row.set, row.labels): row for row in rows if row.per_class}
     chosen = [by_key[key] for key in _DOTTED if key in by_key] or list(by_key.values())[:4]
     if not chosen:
@@ -185,7 +185,7 @@ def _by_class(rows: Sequence[MeasuredRow], names: Sequence[str]) -> dict[str, An
 
 
 def _ranking(found: Ranking) -> list[tuple[str, str, Summary, float]]:
-    """(name, meaning, figure, factor): HLR and IOR are shown in percentage points, the scores from 0 to 1."""
+    """Return (name, meaning, figure, factor): HLR and IOR are shown in percentage points, scores from 0 to 1."""
     neutral = label_robust_score(0, 0)
     meanings = {
         "HLR": ("Hard label recovery: what is lost against the whole training split, hard labels", 100),

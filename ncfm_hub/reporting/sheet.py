@@ -1,4 +1,4 @@
-"""The images of a page: one strip a class, as PNGs inside the page."""
+"""Images of a report: one strip per class, as PNGs inside the page."""
 
 import base64
 import math
@@ -9,15 +9,18 @@ import numpy as np
 
 MOST_CLASSES = 100  # shown
 _SMALLEST = 16  # px
-_PIXELS = 800_000  # of all images of a page: of noise, the worst, each takes 5 bytes of the page
-_FEW_PIXELS = 400_000  # up to so many, small images are stored enlarged: browsers blur what they enlarge themselves
+_PIXELS = 800_000  # in all images of a page; each takes 5 bytes in the worst case, noise
+_FEW_PIXELS = 400_000  # up to this many, small images are stored enlarged, since browsers blur enlarged images
 _LARGE_ENOUGH = 64  # px
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Strips of `columns` images for each of the first `classes` classes; images `cell` px wide, stored enlarged by
-    `zoom`."""
+    """Strips of `columns` images for each of the first `classes` classes.
+
+    cell: width of an image in px
+    zoom: factor by which it is stored enlarged
+    """
 
     classes: int
     columns: int
@@ -27,7 +30,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Strip:
-    """Images of one class side by side. data: PNG as a data URI; width, height in px; count: of images."""
+    """Images of one class side by side.
+
+    data: PNG as a data URI
+    width, height: px
+    count: number of images
+    """
 
     data: str
     width: int
@@ -36,8 +44,10 @@ class Strip:
 
 
 def make_grid(classes: int, ipc: int, side: int, sheets: int) -> Grid:
-    """How `sheets` sheets of images of `side` px fit on one page: with many classes there are fewer columns, and where
-    there are many pixels images are made smaller."""
+    """Choose the layout of `sheets` sheets on one page, with images of `side` px.
+
+    Many classes get fewer columns, and if there are many pixels, images are reduced.
+    """
     shown = min(classes, MOST_CLASSES)
     columns = min(ipc, 10 if shown <= 20 else 6 if shown <= 50 else 4)
     images = sheets * shown * columns
@@ -47,7 +57,10 @@ def make_grid(classes: int, ipc: int, side: int, sheets: int) -> Grid:
 
 
 def make_strips(stored: np.ndarray, ipc: int, grid: Grid) -> list[Strip]:
-    """A strip of each class shown: the first of its `ipc` images. stored: uint8 (C ipc, c, H, W), class by class."""
+    """Return a strip of each class shown: the first of its `ipc` images.
+
+    stored: uint8 (C ipc, c, H, W), ordered by class
+    """
     by_class = stored.reshape(-1, ipc, *stored.shape[1:])
     return [_strip(images[: grid.columns], grid) for images in by_class[: grid.classes]]
 

@@ -1,4 +1,4 @@
-"""Further studies of a set whose files lie in its folder, as plots: `continual.json` and `nas.json`."""
+"""Plot the studies stored in a dataset's folder: `continual.json` and `nas.json`."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ class _ContinualProtocol(BaseModel):
 
 
 class Continual(BaseModel):
-    """Class-incremental learning: accuracy over the classes seen so far after each step, for each kind of memory."""
+    """Class-incremental learning: accuracy over the classes seen so far after each step, for each memory."""
 
     images_sha256: str | None = None
     class_names: list[str]
@@ -67,7 +67,7 @@ class _SearchProtocol(BaseModel):
 
 
 class Search(BaseModel):
-    """Architectures, with their accuracy after training on a proxy and on the whole set, and how well these agree."""
+    """Architectures with their accuracy after training on a proxy and on the full training set, and rank agreement."""
 
     images_sha256: str | None = None
     architectures: list[_Candidate]
@@ -76,7 +76,10 @@ class Search(BaseModel):
 
 
 def read_continual(folder: Path, distilled: Distilled, progress: Progress) -> Continual | None:
-    """None where there is none of the set's own. Raises DistilledError where it is damaged or about other classes."""
+    """Read the study; None if there is none of this dataset.
+
+    Raises DistilledError if it is damaged or of other classes.
+    """
     found = _read(folder / CONTINUAL, Continual, distilled, progress)
     if found is not None and tuple(found.class_names) != distilled.class_names:
         raise DistilledError(f"{folder / CONTINUAL} is about other classes than the set beside it; move it away")
@@ -84,12 +87,12 @@ def read_continual(folder: Path, distilled: Distilled, progress: Progress) -> Co
 
 
 def read_search(folder: Path, distilled: Distilled, progress: Progress) -> Search | None:
-    """None where there is none of the set's own. Raises DistilledError where it is damaged."""
+    """Read the search; None if there is none of this dataset. Raises DistilledError if it is damaged."""
     return _read(folder / SEARCH, Search, distilled, progress)
 
 
 def _read(path: Path, model: type[Any], distilled: Distilled, progress: Progress) -> Any:
-    """What a study's JSON holds; None where there is none, or one of other images, which is said."""
+    """Read a study's JSON; None if there is none, or, with a note, if it is of other images."""
     if not path.is_file():
         return None
     try:
@@ -105,7 +108,7 @@ def _read(path: Path, model: type[Any], distilled: Distilled, progress: Progress
 
 
 def continual_plot(found: Continual, tones: dict[str, str]) -> Plot | None:
-    """A line a memory, with a band of one standard deviation over the orders of the classes. tones: by memory."""
+    """Plot a line per memory, with a band of one standard deviation over class orders. tones: by memory."""
     lines = [
         Line(
             f"{memory.memory}, {memory.labels} labels",
@@ -124,7 +127,7 @@ def continual_plot(found: Continual, tones: dict[str, str]) -> Plot | None:
 
 
 def search_plot(found: Search, tones: dict[str, str]) -> Plot | None:
-    """A dot an architecture and proxy: accuracy after training on the proxy, and on the whole set."""
+    """Plot a dot per architecture and proxy: accuracy after training on the proxy and on the full training set."""
     lines = [
         Line(
             f"trained on {proxy} images",

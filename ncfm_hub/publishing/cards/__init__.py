@@ -1,1 +1,1 @@
-"""The cards of datasets and pools: what they state, and what a person wrote in them."""
+"""Cards of datasets and pools: generated content, merged with what people wrote."""

@@ -1,4 +1,4 @@
-"""The card of a distilled dataset: from `pipeline.yaml` and `results.json` to `README.md`."""
+"""Render the card of a distilled dataset: from `pipeline.yaml` and `results.json` to `README.md`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ TEMPLATE = "distilled_dataset.md.j2"
 _NAMES_SHOWN = 100
 _MEASURING = ("evaluation", "engine")
 _SECTIONS = ("pool", "distillation", *_MEASURING)
-# Where the template names the set; a path to a folder is no repository and does not match.
+# Where the template names the dataset; a path to a folder does not match.
 _REPOSITORY = re.compile(r'^train = load_dataset\("([\w.-]+(?:/[\w.-]+)?)"', re.MULTILINE)
 _STAGES = {
     "pool": "pool",
@@ -43,19 +43,20 @@ _STAGES = {
 
 
 def render_card(pipeline: dict[str, Any], results: dict[str, Any], *, repo_id: str | None) -> str:
-    """README of the set that `pipeline` (content of pipeline.yaml) made and `results` (of results.json) measured.
+    """Render the README of a dataset from the content of pipeline.yaml and results.json.
 
-    repo_id: where it will be found; None for a folder that has no repository yet. What the two do not say is left out.
-    Raises DistilledError when one of the few things a card cannot do without is missing.
+    repo_id: where it will be published; None for a folder without a repository. Missing facts are left out
+    Raises DistilledError if a required fact is missing.
     """
     return _card(pipeline, results, repo_id=repo_id, sizes=None, preview=True).text()
 
 
 def write_card(folder: Path, *, repo_id: str | None = None) -> None:
-    """(Re)write `folder/README.md`; header fields and text that a person added or changed there stay.
+    """Write or update `folder/README.md`; header fields and text that a person added or changed are kept.
 
-    repo_id: where the set will be found; by default the repository that the card there names, if it is of these images.
-    Raises DistilledError when the folder's files are missing or contradict each other.
+    repo_id: where the dataset will be published; default: the repository named in the existing card, if it is of these
+        images
+    Raises DistilledError if files are missing or contradict each other.
     """
     pipeline, results = read_pipeline(folder), read_results(folder)
     sizes = {config: _sizes(folder, config, _rows(pipeline)[config]) for config in CONFIGS}
@@ -70,10 +71,11 @@ def write_card(folder: Path, *, repo_id: str | None = None) -> None:
 def recipe_rows(
     pipeline: Mapping[str, Any], protocol: Mapping[str, Any], shown: Sequence[str]
 ) -> list[tuple[str, str, Any]]:
-    """(section, setting, value) of what made the set and of what measured it, from the sections `shown`.
+    """Return (section, setting, value) for the settings of distillation and evaluation, from the sections `shown`.
 
-    protocol: that of results.json, which may be of a later evaluation than the recipe's. A pool that was given was
-    trained by another recipe: the section of this one had no part in it, and is left out.
+    The section of the pool is left out if a trained pool was given, which has other settings.
+
+    protocol: from results.json; it may be of a later evaluation than the recipe's
     """
     recipe = _as_measured(pipeline["recipe"], protocol)
     sections = [section for section in shown if not (section == "pool" and _pool_given(pipeline))]
@@ -81,7 +83,7 @@ def recipe_rows(
 
 
 def _as_measured(recipe: Mapping[str, Any], protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe with the evaluation that the figures beside it come from, which may be a later one."""
+    """Return the recipe with the evaluation settings behind the results, which may be of a later evaluation."""
     used = protocol.get("recipe")
     if not used or "evaluation" not in recipe:
         return dict(recipe)
@@ -95,12 +97,12 @@ def _pool_given(pipeline: Mapping[str, Any]) -> bool:
 
 
 def _repository_named(path: Path, header: Mapping[str, Any]) -> str | None:
-    """The repository that the card at `path` names, if that card is of the images that `header` describes."""
+    """Return the repository named in the card at `path`, if that card is of the images that `header` describes."""
     if not path.is_file():
         return None
     card = parse_card(path.read_text(encoding="utf-8"), str(path))
     there = card.header.get("dataset_info")
-    # `distill --append` copies the card of the smaller set, whose repository does not hold the larger one.
+    # `distill --append` copies the card of the smaller dataset, whose repository lacks the new images.
     if not isinstance(there, list) or any(info not in there for info in header["dataset_info"]):
         return None
     found = _REPOSITORY.search(card.block)
@@ -182,7 +184,7 @@ def _rows(pipeline: Mapping[str, Any]) -> dict[Config, int]:
 
 
 def _sizes(folder: Path, config: Config, expected: int) -> tuple[int, int]:
-    """(bytes in memory, bytes on disk); the number of rows must be right, or nobody could load the set."""
+    """Return (bytes in memory, bytes on disk); raises if the number of rows is wrong, since loading would fail."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

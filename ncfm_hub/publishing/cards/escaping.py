@@ -1,7 +1,6 @@
-"""Text from elsewhere, made safe to stand in Markdown: class names, licences, citations and notes are data, never
-markup.
+"""Escape untrusted text for Markdown: class names, licences, citations and notes are data, never markup.
 
-Everything a card template prints is escaped unless it is `Ready` (see `templates`), so that a template cannot forget.
+Everything that a card template prints is escaped unless it is `Ready` (see `templates`), so no template can forget it.
 """
 
 import json
@@ -10,54 +9,54 @@ import unicodedata
 from typing import Any
 from urllib.parse import quote
 
-LONGEST = 200  # characters of one value on a card
+LONGEST = 200  # characters of a value on a card
 LONGEST_BLOCK = 5000
 LONGEST_ADDRESS = 1000
 
-# As entities these can be neither HTML nor Markdown. `_` between letters is left alone: it is no emphasis there.
+# Escaped as entities, which are neither HTML nor Markdown. `_` between letters is safe: no emphasis there.
 _SPECIAL = re.compile(r"[&<>`|\[\]*\\~$]|(?<!\w)_|_(?!\w)")
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 
 
 class Ready(str):
-    """Markdown that is already safe to print as it is."""
+    """Markdown that is safe to print unchanged."""
 
 
 def inline(value: Any, longest: int = LONGEST) -> Ready:
-    """`value` as one line of plain text that no Markdown renderer takes for markup; cut at `longest` characters."""
+    """Return `value` as one line without markup, cut at `longest` characters."""
     if isinstance(value, Ready):
         return value
     return Ready(_SPECIAL.sub(lambda found: f"&#{ord(found.group())};", plain(value, longest)))
 
 
 def plain(value: Any, longest: int = LONGEST) -> str:
-    """`value` as one line, without the characters that turn the direction of text; cut, but not escaped."""
+    """Return `value` as one line without bidirectional controls, cut but not escaped."""
     text = " ".join("".join(_visible(character) for character in str(value)).split())
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 def code(value: Any) -> Ready:
-    """A code span where the text is harmless in one, else `inline`."""
+    """Return a code span if the text is safe in one, else `inline`."""
     text = str(value)
     harmless = len(text) <= LONGEST and re.fullmatch(r"[\w./:+=, -]*[\w./+=-]", text, re.ASCII)
     return Ready(f"`{text}`") if harmless else inline(text)
 
 
 def fenced(value: Any, language: str = "") -> Ready:
-    """`value` as a fenced block that it cannot close."""
+    """Return `value` as a fenced block that it cannot close."""
     kept = "".join(c if c == "\n" else _visible(c) for c in str(value)[:LONGEST_BLOCK].replace("\r\n", "\n"))
-    kept = kept.replace("<!--", "<! --").replace("-->", "-- >")  # a card's own marks are comments
+    kept = kept.replace("<!--", "<! --").replace("-->", "-- >")  # a card's own markers are comments
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", kept)), default=0))
     return Ready(f"{fence}{language}\n{kept.strip()}\n{fence}")
 
 
 def literal(value: str) -> Ready:
-    """A Python string literal, for code that people copy."""
+    """Return a Python string literal, for code that people copy."""
     return Ready(json.dumps(value).replace("`", "\\u0060"))
 
 
 def web_address(value: Any) -> str | None:
-    """`value` if it is an http(s) address, percent-encoded wherever it could end a link; None for all else."""
+    """Return `value` if it is an http(s) URL, percent-encoded wherever it could end a link; else None."""
     text = str(value).strip()
     if len(text) > LONGEST_ADDRESS or not re.fullmatch(r"https?://[^\s/]\S*", text, re.IGNORECASE):
         return None
@@ -65,7 +64,7 @@ def web_address(value: Any) -> str | None:
 
 
 def link(address: str) -> Ready:
-    """What `web_address` gave, as a link that shows where it leads."""
+    """Return the result of `web_address` as a link that shows its target."""
     return Ready(f"<{address}>")
 
 

@@ -1,4 +1,4 @@
-"""How a set came by `distill --append`, in the words of card and page."""
+"""Describe in words how a dataset grew by `distill --append`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,11 @@ from ncfm_hub.publishing.dataset.layout import PIPELINE
 
 @dataclass(frozen=True)
 class Growth:
-    """How a set came by `distill --append`, in words. parts: one line each, in the order in which they came.
+    """How a dataset grew, in words.
 
-    equality: whether its images are those of one distillation; extent: what of all that is stated holds for one part
+    parts: one line per part, in order of distillation
+    equality: whether the images equal those of one distillation
+    extent: which of the stated facts hold for one part only
     """
 
     came: Ready
@@ -22,7 +24,7 @@ class Growth:
 
 
 def growth_of(pipeline: Mapping[str, Any]) -> Growth | None:
-    """None for a set that was distilled in one."""
+    """Describe the growth of a dataset; None if it was distilled at once."""
     parts, reasons = pipeline.get("parts"), pipeline.get("differs_from_all_at_once")
     if not parts:
         return None
@@ -49,7 +51,7 @@ def _part(part: Mapping[str, Any]) -> Ready:
 
 
 def classes_of_losses(distillation: Mapping[str, Any]) -> Ready | None:
-    """Which classes the losses in `distillation` of results.json are of; None where that is all of them."""
+    """Return the classes that the losses in `distillation` of results.json refer to; None for all."""
     classes = distillation.get("classes")
     return Ready(f"Of the classes that came last, {_names(classes)}:") if classes else None
 

@@ -1,4 +1,4 @@
-"""The YAML header of a card: what the Hub shows and searches, and what `datasets` needs to restore types and names."""
+"""The YAML header of a card: metadata for the Hub, and features for `datasets`."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from ncfm_hub.publishing.dataset.layout import CONFIGS, SHARD_PATTERN, Config
 
 TAGS = ("dataset-distillation", "dataset-condensation", "ncfm", "synthetic")
 
-# Identifiers that the Hub knows; any other licence is `other` with a name.
+# Identifiers known to the Hub; any other licence is `other` with a name.
 _LICENSES = (
     "apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 "
     "bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 "
@@ -22,13 +22,13 @@ _LICENSES = (
     "llama4 grok2-community gemma unknown other "
 )
 LICENSES = frozenset(_LICENSES.split())
-LICENSE_KEYS = ("license", "license_name", "license_link")  # as a source states them, and `license_fields` takes them
+LICENSE_KEYS = ("license", "license_name", "license_link")  # as stated by a source and passed to `license_fields`
 
 
 def license_fields(stated: str | None, name: str | None = None, link: str | None = None) -> dict[str, str]:
-    """`license`, and where it is none that the Hub has an id for, the `license_name` and `license_link` there are.
+    """Return `license`, and for a licence without a Hub id its `license_name` and `license_link`, if any.
 
-    name, link: as the source states them; `stated` serves as the name where it is no id and there is no other.
+    name, link: as stated by the source; `stated` is the name if it is not an id and there is no other
     """
     known = (stated or "").strip().lower()
     if known in LICENSES - {"other"}:
@@ -42,12 +42,12 @@ def license_fields(stated: str | None, name: str | None = None, link: str | None
 
 
 def _license_id(name: str) -> str:
-    """A licence's name in the characters that the Hub takes."""
+    """Return a licence's name in the characters that the Hub accepts."""
     return re.sub(r"[^a-z0-9.]+", "-", str(name).lower())[:60].strip("-.")
 
 
 def size_category(rows: int) -> str:
-    """The Hub's name for a number of rows."""
+    """Return the Hub's size category for a number of rows."""
     bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     return next((name for bound, name in bounds if rows < bound), "1M<n<10M")
 
@@ -61,10 +61,12 @@ def dataset_header(
     source: str | None,
     license_terms: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Header of a distilled dataset.
+    """Return the header of a distilled dataset.
 
-    rows: images in each config; sizes: (bytes in memory, bytes on disk) of each, None where there are no files yet;
-    source: Hub id that the images were distilled from, None for a local folder; license_terms: of `license_fields`.
+    rows: images in each config
+    sizes: (bytes in memory, bytes on disk) of each config, None before files exist
+    source: Hub id of the source, None for a local folder
+    license_terms: arguments of `license_fields`
     """
     return {
         "pretty_name": title,

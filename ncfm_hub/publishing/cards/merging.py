@@ -1,6 +1,6 @@
-"""A card in three parts - YAML header, our block between two marks, the user's own text - and how two cards become one.
+"""Merge cards. A card has three parts: YAML header, a generated block between two markers, and the user's own text.
 
-The marks remember what was generated, so that whatever a person changed since is recognised and kept.
+The markers contain digests of what was generated, so that a person's changes are recognised and kept.
 """
 
 import hashlib
@@ -17,13 +17,19 @@ from ncfm_hub.utils.files import write_text
 _HEADER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(?:(.*?)\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _BLOCK = re.compile(r"<!-- ncfm-hub:begin ([^>]*?)-->\n?(.*?)\n?<!-- ncfm-hub:end -->", re.DOTALL)
 _ADVICE = "; what stands between these marks is rewritten, so write above or below them"
-_BY_CONFIG = ("configs", "dataset_info")  # lists with one entry per config: ours replace ours, others stay
+_BY_CONFIG = ("configs", "dataset_info")  # lists with one entry per config: generated ones are replaced, others kept
 _EDITED = "<details>\n<summary>Earlier text of this card, edited by hand</summary>\n\n{}\n\n</details>"
 
 
 @dataclass(frozen=True)
 class Card:
-    """header: YAML fields in order; block: our text; before, after: the user's; marks: digests of what we generated."""
+    """A parsed card.
+
+    header: YAML fields in order
+    block: the generated text
+    before, after: the user's text
+    marks: digests of what was generated
+    """
 
     header: dict[str, Any]
     block: str
@@ -32,25 +38,25 @@ class Card:
     marks: Mapping[str, str] | None = None
 
     def text(self) -> str:
-        """The whole README."""
+        """Return the complete README."""
         marks = " ".join(f"{key}={value}" for key, value in (self.marks or {}).items())
         block = f"<!-- ncfm-hub:begin {marks}{_ADVICE} -->\n{self.block}\n<!-- ncfm-hub:end -->" if self.block else ""
         parts = (part.strip("\n") for part in (self.before, block, self.after))
         return f"---\n{_dump(self.header)}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
     def edited(self, key: str) -> bool:
-        """Whether a person gave header field `key` its value."""
+        """Return whether a person set header field `key`."""
         return key in self.header and (self.marks or {}).get(key) != _digest(self.header[key])
 
 
 def make_card(header: dict[str, Any], block: str) -> Card:
-    """A newly generated card."""
+    """Return a newly generated card."""
     generated = {key: _digest(value) for key, value in header.items() if key not in _BY_CONFIG}
     return Card(header, block.strip(), marks={"text": _text_digest(block)} | generated)
 
 
 def parse_card(text: str, what: str = "README.md") -> Card:
-    """Read a README back. Raises DistilledError, naming `what`, if its header is not plain YAML fields."""
+    """Parse a README. Raises DistilledError naming `what` if its header is not a plain YAML mapping."""
     import yaml
 
     header: Any = {}
@@ -68,7 +74,7 @@ def parse_card(text: str, what: str = "README.md") -> Card:
 
 
 def salvage_card(text: str) -> Card:
-    """What a person wrote in a README whose header cannot be read, without that header."""
+    """Return the user's text of a README with an unreadable header, without that header."""
     found = _HEADER.match(text)
     return _parts({}, text[found.end() :] if found else text)
 
@@ -82,16 +88,16 @@ def _parts(header: dict[str, Any], text: str) -> Card:
 
 
 def update_card(path: Path, card: Card) -> None:
-    """Write `card` to `path`, merged with the card that is there."""
+    """Write `card` to `path`, merged with the existing card."""
     if path.is_file():
         card = merge_cards(card, parse_card(path.read_text(encoding="utf-8"), str(path)))
     write_text(path, card.text())
 
 
 def merge_cards(ours: Card, theirs: Card, *, of_another: bool = False) -> Card:
-    """`ours` with everything a person added to or changed in `theirs`: header fields, configs, tags and text.
+    """Return `ours` with everything that a person added or changed in `theirs`: header fields, configs, tags and text.
 
-    of_another: theirs is about another set, so that no field which ours, or a card of ours, states is taken from it
+    of_another: `theirs` describes another dataset, so fields that ncfm-hub generates are not taken from it
     """
     header = {key: _merged_field(key, ours, theirs, of_another) for key in ours.header}
     about_theirs = {*(theirs.marks or {}), *LICENSE_KEYS} if of_another else set()
@@ -132,18 +138,18 @@ def _digest(value: Any) -> str:
 
 
 def _text_digest(text: str) -> str:
-    return _digest(" ".join(text.split()))  # editors change line ends and trailing blanks
+    return _digest(" ".join(text.split()))  # editors change line endings and trailing spaces
 
 
 def _dump(header: dict[str, Any]) -> str:
     import yaml
 
-    # Sorted keys would break `List(length=)` and ClassLabel names; folded lines would be hard to edit.
+    # Sorted keys would break `List(length=)` and ClassLabel names; folded lines are hard to edit.
     return yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=float("inf"))
 
 
 def _load(text: str) -> Any:
-    """YAML without aliases: a few lines of them can stand for more than memory holds."""
+    """Parse YAML without aliases, since a few lines of them can expand beyond memory."""
     import yaml
 
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):

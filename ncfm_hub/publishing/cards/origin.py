@@ -1,4 +1,4 @@
-"""What a card says of a set that others made and ncfm-hub only imported, from `imported` in pipeline.yaml."""
+"""Describe an imported third-party dataset on its card, from `imported` in pipeline.yaml."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from ncfm_hub.publishing.cards.escaping import Ready, code, inline
 
 
 def origin_of(imported: Mapping[str, Any]) -> list[Ready]:
-    """Plain sentences: the file, its maker, and what importing did to the values."""
+    """Return sentences on the file, its authors, and how importing changed values."""
     said = [f"Imported from {code(imported['file'])}, SHA-256 {code(imported['sha256'])}"]
     if "labels_file" in imported:
         said[0] += f", labels from {code(imported['labels_file'])}, SHA-256 {code(imported['labels_sha256'])}"

@@ -1,4 +1,4 @@
-"""The card of a pool of extractors: from `pool.json` to `README.md` of a model repository that timm can load from."""
+"""Render the card of an extractor pool: from `pool.json` to `README.md` of a model repository that timm can load."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,17 +19,17 @@ _NAMES_SHOWN = 100
 
 
 def render_pool_card(pool: dict[str, Any], *, repo_id: str | None) -> str:
-    """README of the pool that `pool` (content of pool.json) describes; what it does not say is left out.
+    """Render the README of a pool from the content of pool.json; missing facts are left out.
 
-    Raises DistilledError when architecture, classes or members are missing.
+    Raises DistilledError if architecture, classes or members are missing.
     """
     return _card(pool, repo_id).text()
 
 
 def write_pool_card(folder: Path, *, repo_id: str | None = None) -> None:
-    """(Re)write `folder/README.md`; header fields and text that a person added or changed there stay.
+    """Write or update `folder/README.md`; header fields and text that a person added or changed are kept.
 
-    Raises DistilledError when the folder has no readable pool.json.
+    Raises DistilledError if the folder has no readable pool.json.
     """
     path = folder / POOL
     try:

@@ -1,4 +1,4 @@
-"""What a card says in words about its own numbers. Nothing that was not measured is mentioned."""
+"""Sentences on a card about its numbers; only measured ones are mentioned."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ _BASELINES = {
 
 
 def measured_how(protocol: Mapping[str, Any]) -> Ready | None:
-    """One line: the metric, the split, how many distillations and students, and what a student is."""
+    """Return a line on the protocol: metric, split, number of distillations and of students (evaluation networks)."""
     if "metric" not in protocol:
         return None
     metric = str(protocol["metric"])
@@ -59,7 +59,7 @@ def measured_how(protocol: Mapping[str, Any]) -> Ready | None:
 
 
 def remarks(rows: Iterable[Row], own_extractors: str | None) -> list[Ready]:
-    """What stands below a table: see `comparisons` and `other_extractors`."""
+    """Return the remarks below a table; see `comparisons` and `other_extractors`."""
     rows = list(rows)
     return [*comparisons(rows), *other_extractors(rows, own_extractors)]
 
@@ -82,8 +82,10 @@ def comparisons(rows: Iterable[Row]) -> list[Ready]:
 
 
 def other_extractors(rows: Iterable[Row], own: str | None) -> list[Ready]:
-    """A sentence on the rows that other extractors chose, made or labelled than those the set was made with, whose
-    digest is `own`; none where there is no such row, or the set's are not known."""
+    """Return a sentence on rows that depend on extractors other than the dataset's own, whose digest is `own`.
+
+    Empty if there are none, or the dataset's are unknown.
+    """
     strange = [row for row in rows if row.get("extractors") not in (None, own)]
     if own is None or not strange:
         return []
@@ -92,13 +94,16 @@ def other_extractors(rows: Iterable[Row], own: str | None) -> list[Ready]:
 
 
 def _not_beaten(rows: list[Row], baseline: str) -> list[tuple[Row, Row]]:
-    """(distilled row, baseline row) where the baseline's mean is not below; same labels, else the best of each."""
+    """Return (distilled row, baseline row) where the baseline's mean is not lower.
+
+    Rows with equal labels are compared, else the best of each.
+    """
     ours, others = ([row for row in rows if row["set"] == name] for name in ("distilled", baseline))
     pairs = [(a, b) for a in ours for b in others if a["labels"] == b["labels"]]
     if not pairs and ours and others:
         pairs = [(max(ours, key=_mean), max(others, key=_mean))]
     lost = [(a, b) for a, b in pairs if _mean(b) >= _mean(a)]
-    # Soft labels may help random images past a distilled set that has no such row.
+    # Random real images with soft labels may outperform a distilled dataset without such a row.
     if not lost and ours and others and _mean(max(others, key=_mean)) >= _mean(max(ours, key=_mean)):
         lost = [(max(ours, key=_mean), max(others, key=_mean))]
     return lost
@@ -114,7 +119,7 @@ def _kinds(ours: Row, other: Row) -> str:
 
 
 def by_architecture(rows: Sequence[Row]) -> dict[str, Any]:
-    """What students of several architectures found: their names, and a line of figures for each set; {} for none."""
+    """Return names of the architectures, and a line of figures per training set; {} if only one was evaluated."""
     if not rows:
         return {}
     students = list(dict.fromkeys(row["student"] for row in rows))
@@ -128,7 +133,7 @@ def by_architecture(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def objective(distillation: Mapping[str, Any]) -> list[Ready]:
-    """What was minimised: the calibration weight and the sampling network, from a recipe's distillation section."""
+    """Describe the objective: calibration weight and sampling network, from a recipe's distillation section."""
     said = []
     weight = distillation.get("calibration")
     means = distillation.get("matching") == "mean"
@@ -163,7 +168,7 @@ def objective(distillation: Mapping[str, Any]) -> list[Ready]:
 
 
 def licence(source: Mapping[str, Any]) -> Ready | None:
-    """What a source states: its licence, with the name and the address that its card adds; None for nothing."""
+    """Describe the licence stated by a source, with the name and URL in its card; None if it states none."""
     said = [code(source[key]) for key in ("license", "license_name") if source.get(key)]
     address = web_address(source.get("license_link"))
     if address:

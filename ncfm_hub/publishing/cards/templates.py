@@ -1,4 +1,4 @@
-"""The card templates of `model_cards/`, rendered so that whatever they print is escaped."""
+"""Render the card templates of `model_cards/`, escaping everything they print."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from ncfm_hub.utils.resources import data_folder
 
 
 def render(template: str, context: dict[str, Any]) -> str:
-    """The Markdown that `model_cards/<template>` makes of `context`.
+    """Render `model_cards/<template>` with `context` as Markdown.
 
-    A value that is not there is false in a condition and an error where it would be printed.
-    Raises DistilledError when the template, which users may edit, is not right.
+    A missing value is false in a condition and an error where it is printed.
+    Raises DistilledError if the template, which users may edit, is invalid.
     """
     import jinja2
 
@@ -21,7 +21,7 @@ def render(template: str, context: dict[str, Any]) -> str:
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(data_folder("model_cards")),
-        autoescape=False,  # that is for HTML; `finalize` does it for Markdown
+        autoescape=False,  # for HTML only; `finalize` escapes Markdown
         finalize=inline,
         undefined=Missing,
         trim_blocks=True,
@@ -46,7 +46,7 @@ def render(template: str, context: dict[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: `45 s`, `12 min 30 s`, `3 h 20 min`."""
+    """Format seconds as `45 s`, `12 min 30 s`, `3 h 20 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -57,7 +57,7 @@ def duration(seconds: float) -> str:
 
 
 def setting(value: Any) -> Ready:
-    """A value of a recipe as a table cell."""
+    """Format a setting as a table cell."""
     if isinstance(value, bool):
         return Ready("yes" if value else "no")
     if isinstance(value, float):
