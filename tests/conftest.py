@@ -1,4 +1,4 @@
-"""What all tests share: the test data, a live local hub, the command line as a user runs it."""
+"""Shared by all tests: test data, a live local hub, and the command line as a user runs it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A bit that a disk got wrong."""
+"""Flip bits, as a failing disk would."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""NCFM one class after another in float64, written from the documentation's formulas and not from the package's code.
+"""NCFM in float64, one class at a time, written from the documentation's formulas and not from the package's code.
 
 Nothing here calls the package: resizing, sampling, instance norm and characteristic functions are written out, the
 latter with complex numbers and angles. Legend: N images, c channels, (H, W) resolution, D features, F frequencies.

@@ -1,4 +1,4 @@
-"""A whole run on the packaged digits, small: what it leaves on disk, going on after a stop, measuring anew."""
+"""A complete small run on the packaged digits: files, resuming, evaluating again."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Times of a run that was stopped: every stage's, over all its parts."""
+"""Times of an interrupted run: by stage, over all its parts."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Where a message says what to do, doing exactly that works, and what it says is left alone is."""
+"""Following the advice in a message works, and what it says is left alone stays unchanged."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is said when a run cannot go on, done to the letter: `--resume`, `--restart`, another folder, a file removed."""
+"""Advice for a run that cannot be resumed, followed literally: `--resume`, `--restart`, another folder and so on."""
 
 import re
 from collections.abc import Callable

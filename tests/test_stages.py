@@ -1,4 +1,4 @@
-"""Sizes that are chosen where a recipe leaves them open, and what a run is estimated at."""
+"""Sizes that are chosen automatically, and the estimate of a run."""
 
 from dataclasses import replace
 

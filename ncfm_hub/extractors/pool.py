@@ -193,7 +193,7 @@ def find_pool(place: str, token: str | None = None) -> Pool:
 
 
 def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, resolution: int) -> None:
-    """Raise PoolError unless the pool was trained on these classes, among others, at this size."""
+    """Raise PoolError unless the pool covers these classes (it may cover more) at this size."""
     found = (pool.architecture.channels, pool.architecture.resolution)
     if found != (channels, resolution):
         raise PoolError(

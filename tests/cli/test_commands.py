@@ -1,4 +1,4 @@
-"""The small commands: each is one call of the library, and its result in the form asked for."""
+"""Short commands: one call of the library each, and its result in the requested format."""
 
 import json
 import re

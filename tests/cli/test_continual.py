@@ -1,4 +1,4 @@
-"""`ncfm-hub continual`: what is asked of the library, and what is said of its answer."""
+"""`ncfm-hub continual`: arguments passed to the library, and output."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The parts of the demo that surround the main job; the job itself is tested end to end elsewhere."""
+"""The parts of the demo around the main job, which is tested end to end elsewhere."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Whatever goes wrong becomes one readable line and an exit code; no token is ever in it."""
+"""Every error becomes one readable line and an exit code, without tokens."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""`export` and `import`: what they hand to the library, what they print, and what people type wrong."""
+"""`export` and `import`: arguments passed to the library, output, and usage errors."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`ncfm-hub nas`: what it hands to the library, and how it answers."""
+"""`ncfm-hub nas`: arguments passed to the library, and output."""
 
 import json
 from typing import Any

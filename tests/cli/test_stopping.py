@@ -1,4 +1,4 @@
-"""Signals end a command that lasts with one line: the command to type, which goes on where it stopped."""
+"""Signals stop a long-running command with one line: the command that resumes it."""
 
 import os
 import shlex

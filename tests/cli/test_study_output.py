@@ -1,4 +1,4 @@
-"""`continual` and `nas` told to write beside another set."""
+"""`continual` and `nas` with an output folder that holds another dataset."""
 
 import os
 

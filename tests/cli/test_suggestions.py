@@ -1,4 +1,4 @@
-"""Options that there are not, and class names with commas: what the command line says and takes."""
+"""Unknown options, and class names with commas."""
 
 from typing import Any
 

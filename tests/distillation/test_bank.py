@@ -1,4 +1,4 @@
-"""The bank: its entries are what a step would compute, kept once, visited in turn, and never mixed up."""
+"""The bank: entries equal what a step would compute, are stored once and visited in turn."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The loop: what it draws, and how images and psi move."""
+"""The loop: its random draws, and the updates of images and psi."""
 
 import copy
 import math
@@ -56,7 +56,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch, record: Record) -> Record:
-    """The loop's draws alone: units of work return zeros at once."""
+    """The loop without computation: units of work return zeros, so that only random draws happen."""
 
     def nothing(stored: torch.Tensor, labels: Any, draw: UnitDraw, frequencies: Any, *_: Any, **__: Any) -> UnitResult:
         record.labels.append(labels)
@@ -173,7 +173,7 @@ def test_psi_s_gradient_is_not_zero_at_its_start(source: Source, engine: Engine)
 
 
 def test_psi_ascends_while_images_stand_still(source: Source, engine: Engine) -> None:
-    """Paired: the same draws with psi learning and with psi at rest."""
+    """Paired comparison: the same random draws with psi learning and with psi fixed."""
 
     def distances(sampling_lr: float) -> list[float]:
         settings = tiny_settings(
@@ -190,7 +190,7 @@ def test_psi_ascends_while_images_stand_still(source: Source, engine: Engine) ->
 
 
 def test_images_descend(source: Source, engine: Engine) -> None:
-    """At one draw, repeated, the discrepancy falls; the start and the unit interval are kept."""
+    """With one random draw, repeated, the discrepancy falls; initialisation and pixel range are respected."""
     settings = tiny_settings(calibration=0.0, steps=30, lr=3e-2, classes_at_once=3)
     distiller = Distiller(source, tiny_pool(source), settings, engine)
     start = distiller.stored.detach().clone()

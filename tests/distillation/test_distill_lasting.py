@@ -1,4 +1,4 @@
-"""Neither a stop nor other processes change a bit: checkpoints, what they refuse, and classes that are shared out."""
+"""Interruptions and further processes do not change a bit: checkpoints, mismatches, and classes shared by processes."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A stranger's script: loads a distilled dataset with `datasets` alone, on a machine without ncfm_hub.
+"""A third party's script: loads a distilled dataset with `datasets` alone, on a machine without ncfm_hub.
 
 Prints a JSON object of what it found. Run with `python -I`, so that neither PYTHONPATH nor the current folder helps.
 """

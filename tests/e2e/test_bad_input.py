@@ -1,4 +1,4 @@
-"""Whatever a user gives that cannot work: one line that names it and says what to do, and exit 1."""
+"""Invalid input of every kind gives one line that names it and says what to do, and exit status 1."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted, out of disk or shared by processes end with the bytes of a run left alone."""
+"""Runs that are killed, interrupted, out of disk space or distributed end with the same bytes as an undisturbed run."""
 
 import json
 import re

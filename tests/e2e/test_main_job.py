@@ -1,4 +1,4 @@
-"""The sentence the tool exists for, whole, and what a stranger finds on the Hub afterwards."""
+"""The main job end to end, and what a third party then finds on the Hub."""
 
 import json
 import sys

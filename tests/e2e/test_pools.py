@@ -1,4 +1,4 @@
-"""A pool trained once and used often: from the cache, from the Hub, by timm. And a push that fails half-way."""
+"""A pool is trained once and used from the cache, from the Hub and by timm; and a push that fails half-way."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""Baselines: what each method chooses, against the definition carried out without any cleverness."""
+"""Baselines: what each method selects, against a naive implementation of its definition."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The checkpoint of distribution matching in the cache: mended where it is damaged, made by one run at a time."""
+"""The DM baseline's checkpoint in the cache: recomputed if damaged, used by one run at a time."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Sets in folders: of ours and of others, several under one recipe, written back into the card."""
+"""Evaluate folders: own and third-party datasets, several under one recipe, and updating the card."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def ours(home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def pipeline(home: Path) -> str:
-    """The source of the set, as a pipeline file names it."""
+    """The dataset's source, as a pipeline file."""
     path = home / "three-digits.yaml"
     source = {"dataset": "{user}/digits", "resolution": 16, "channels": 1, "flip": False, "classes": CLASSES}
     evaluation = {"students": 1, "updates": 2, "baselines": ["random"], "batch_size": 50, "schedule": "one-cycle"}
@@ -62,7 +62,7 @@ def pipeline(home: Path) -> str:
 
 @pytest.fixture(scope="module")
 def theirs(ours: Path, home: Path) -> Path:
-    """The images of our set as somebody else would publish them: a split of images, labels and soft labels."""
+    """Our images as a third party would publish them: a split of images, labels and soft labels."""
     folder = home / "theirs"
     shutil.copytree(ours / "default", folder / "data")
     return folder
@@ -109,7 +109,7 @@ def test_several_sets_make_one_table_under_the_recipe_of_the_first(ours: Path, t
 
 
 def test_epochs_are_those_of_the_first_set(ours: Path, home: Path) -> None:
-    """24 images in batches of 50: an epoch is one update."""
+    """24 images in batches of 50: one update per epoch."""
     folder = home / "twice"
     shutil.copytree(ours, folder)
     found = run.evaluate([ours, folder], overrides={"evaluation.epochs": 3})["targets"]

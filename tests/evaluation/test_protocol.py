@@ -1,4 +1,4 @@
-"""The table: rows under one recipe, students kept in a journal, numbers with n, mean and deviation."""
+"""The protocol: rows under one recipe, results cached in a journal, n, mean and deviation."""
 
 import json
 import statistics

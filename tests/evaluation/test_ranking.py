@@ -1,4 +1,4 @@
-"""DD-Ranking's figures, against the formulas written out."""
+"""DD-Ranking metrics, against their formulas."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Students: their batches, CutMix, and when they are tested."""
+"""Students (evaluation networks): batches, CutMix, and when they are tested."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The table of a set: which rows it has, what stands in each, of several architectures, without augmentation."""
+"""The results table: which rows it has and what they contain, for several architectures, without augmentation."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A distilled set to be measured that is made in no time: noise, a source of stripes, students of a few updates."""
+"""A subject that takes no time: noise as the distilled dataset, a source of stripes, students of a few updates."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Getting a pool: its key, the cache, and going on after a stop with the same bytes."""
+"""Getting a pool: its key, the cache, and resuming with the same bytes."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A wrong bit in a pool or a library of the cache is found, said, and mended; in a pool of the user's it is refused."""
+"""A flipped bit in the cache is found, reported and repaired; in a user's pool it is rejected."""
 
 import shutil
 from pathlib import Path

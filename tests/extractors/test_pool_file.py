@@ -1,4 +1,4 @@
-"""Pools and weights from elsewhere: what they say is checked before anything rests on it."""
+"""Third-party pools and weights are validated before use."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""What a pool member is given in an epoch, and what its blends are measured on."""
+"""What a pool member is trained on in an epoch, and what its blends are measured on."""
 
 from typing import Any
 

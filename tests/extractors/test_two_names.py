@@ -1,4 +1,4 @@
-"""A backbone and weights of another architecture: one of the two would be used without a word."""
+"""A backbone and weights of different architectures, one of which would silently be ignored."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,5 @@
 # environment: continual
-"""A distilled set in Avalanche: `to_torch()` given to `class_incremental_benchmark`, then trained on."""
+"""A distilled dataset in Avalanche: `to_torch()` passed to `class_incremental_benchmark`, then trained on."""
 
 import os
 

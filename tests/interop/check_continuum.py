@@ -1,5 +1,5 @@
 # environment: continual
-"""A distilled set in Continuum: `as_array()` as an in-memory dataset of a class-incremental scenario."""
+"""A distilled dataset in Continuum: `as_array()` as the in-memory dataset of a class-incremental scenario."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Kinds of matching: characteristic functions as the step wants them, and means in the same units."""
+"""Objectives: characteristic functions in the step's format, and means in comparable units."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""One unit's losses and gradients against the float64 oracle, and what they must not depend on."""
+"""Losses and gradients of a unit against a float64 oracle, and what they must not depend on."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Multi-formation: decoding tile by tile, cutting and joining, the start."""
+"""Multi-formation: decoding, cutting and joining tiles, and the initialisation."""
 
 import pytest
 import torch

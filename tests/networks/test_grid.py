@@ -1,4 +1,4 @@
-"""ConvNets by name: the grid of 720, what each name means, and that the default kind is what it was."""
+"""ConvNets by name: the grid of 720, what each name means, and that the standard ConvNet is unchanged."""
 
 from types import SimpleNamespace
 from typing import Any

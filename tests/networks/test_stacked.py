@@ -1,4 +1,4 @@
-"""Networks trained at once end where each ends alone."""
+"""Networks trained at once give the results of training alone."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Classes added to a set: the larger one equals a distillation of all at once, or says why it may not."""
+"""Appending classes: the result equals one distillation of all classes, or says why it may not."""
 
 import json
 import re
@@ -55,14 +55,14 @@ class Heard(Silent):
 
 @pytest.fixture(scope="module")
 def pool(home: Path) -> str:
-    """Extractors that know all four classes."""
+    """A pool that covers all four classes."""
     run.pretrain("digits", overrides=SMALL | {"source.classes": ALL}, output=home / "pool")
     return str(home / "pool")
 
 
 @pytest.fixture(scope="module")
 def old(home: Path, pool: str) -> Path:
-    """The set that classes are added to."""
+    """The dataset that classes are appended to."""
     overrides = SMALL | {"source.classes": OLD}
     return run.distill("digits", 2, preset="cpu", overrides=overrides, output=home / "old", pool=pool).folder
 
@@ -75,7 +75,7 @@ def at_once(home: Path, pool: str) -> Path:
 
 @pytest.fixture(scope="module")
 def append(home: Path, pool: str, old: Path) -> Distill:
-    """Add classes to a set, the old one by default, with as little said as a user would say."""
+    """Append classes, by default to the old dataset, with the fewest arguments a user would give."""
 
     def append(folder: Path, changes: dict[str, Any] | None = None, **options: Any) -> run.Run:
         overrides = {"source.classes": NEW} | (changes or {})
@@ -91,7 +91,7 @@ def described(folder: Path) -> dict[str, Any]:
 
 
 def altered(folder: Path, copy: Path, change: Callable[[dict[str, Any]], object]) -> str:
-    """A copy of a set whose pipeline.yaml says something else."""
+    """A copy of a dataset with another pipeline.yaml."""
     shutil.copytree(folder, copy)
     content = described(copy)
     change(content)
@@ -159,7 +159,7 @@ def test_a_set_of_some_classes_has_soft_labels_of_these_alone(old: Path, pool: s
 def test_a_grown_set_is_measured_like_any_other(
     append: Distill, at_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its rows are those of the set of all at once: what its students learnt need not be learnt again for that."""
+    """Its rows equal those of one distillation of all classes, so that cached students are reused."""
     changes = {"evaluation.students": 1, "evaluation.updates": 1, "evaluation.baselines": ["random", "start"]}
     grown = append(tmp_path / "grown", changes)
     rows = grown.results["rows"]
@@ -209,7 +209,7 @@ print(json.dumps({
 
 
 def test_a_repository_gets_the_larger_set_in_one_commit(hub: LiveHub, home: Path, pool: str, tmp_path: Path) -> None:
-    """The source is read at the commit that the set was made from, and what others put there stays."""
+    """The source is read at the dataset's commit, and files that others added stay."""
     revision = upload_folder(packaged_digits(), "ada/digits", hub)
     ended = subprocess.run(
         [sys.executable, "-c", ON_A_HUB, json.dumps(SMALL), pool, tmp_path],
@@ -238,7 +238,7 @@ def test_a_repository_gets_the_larger_set_in_one_commit(hub: LiveHub, home: Path
 
 
 def test_every_reason_to_differ_is_named(append: Distill, old: Path, tmp_path: Path) -> None:
-    """Other values at the second time, each of which is said; old images stay all the same."""
+    """Other settings the second time, each of which is reported; old images stay unchanged."""
     heard = Heard()
     changes = {
         "distillation.steps": 2,
@@ -298,7 +298,7 @@ def test_what_the_old_set_was_made_with_is_compared(
     change: Callable[[dict[str, Any], dict[str, Any]], object],
     reason: str | None,
 ) -> None:
-    """The recipe is the set's unless the user gives another: so its values are given here as they were."""
+    """The recipe defaults to the dataset's, so its values are given here as they were."""
     now = described(at_once)
     target = altered(old, tmp_path / "altered", lambda content: change(content, now))
     recipe = described(at_once)["recipe"]["distillation"]
@@ -373,7 +373,7 @@ def test_sets_that_nothing_can_be_added_to(
 
 
 def test_a_class_that_the_source_has_no_more_is_named(append: Distill, old: Path, tmp_path: Path) -> None:
-    """'02' is no name of the digits, and by number it would be another class."""
+    """'02' is not a name among the digits, and read as a number it would be another class."""
     target = altered(old, tmp_path / "altered", lambda content: content["source"].update(class_names=["0", "02"]))
     write_data(Path(target), replace(load_distilled(old), class_names=("0", "02")))
     with pytest.raises(DistilledError, match=r"has the class '02', which digits .* has not"):

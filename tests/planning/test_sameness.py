@@ -1,4 +1,4 @@
-"""Why classes distilled apart can equal those distilled at once: draws keyed by label, and nothing sees several."""
+"""Classes distilled separately can equal those of one distillation, since draws are keyed by label."""
 
 from dataclasses import replace
 from pathlib import Path

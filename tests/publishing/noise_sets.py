@@ -1,4 +1,4 @@
-"""Small distilled sets of noise, what a run would have written about them, and folders made of both."""
+"""Small distilled datasets of noise, the files that a run would write, and folders with both."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def noise_set(
     factor: int = 2,
     seed: int = 0,
 ) -> Distilled:
-    """A distilled set of noise with random soft labels; always the same for the same arguments."""
+    """A distilled dataset of noise with random soft labels; deterministic."""
     generator = torch.Generator().manual_seed(seed)
     count = len(names) * ipc
     stored = torch.randint(0, 256, (count, channels, side, side), dtype=torch.uint8, generator=generator)
@@ -66,7 +66,7 @@ def noise_set(
 
 
 def described(distilled: Distilled, **source: Any) -> dict[str, Any]:
-    """A pipeline.yaml for a set of noise."""
+    """A pipeline.yaml for a dataset of noise."""
     changed = {"distillation.steps": 500, "distillation.factor": distilled.factor, "evaluation.students": 5}
     changed |= {"source.resolution": distilled.stored.shape[-1], "source.channels": distilled.stored.shape[1]}
     return {
@@ -105,7 +105,7 @@ def figures(mean: float, n: int = 5) -> dict[str, Any]:
 
 
 def measured(*rows: tuple[str, str, float], n: int = 5) -> dict[str, Any]:
-    """A results.json of (set, labels, mean accuracy)."""
+    """A results.json from (row, labels, mean accuracy)."""
     return {
         "ncfm_hub": 1,
         "rows": [{"set": s, "labels": kind, "images": 24, "accuracy": figures(mean, n)} for s, kind, mean in rows],

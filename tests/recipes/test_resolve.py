@@ -1,4 +1,4 @@
-"""Pipelines: the thirteen that ship, the layers and which wins, and a readable line for every mistake."""
+"""Pipelines: the thirteen built-in ones, configuration precedence, and a readable line for every mistake."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""The page: one file that asks for nothing, in which names are only names and nothing is said that was not measured."""
+"""The page: self-contained, escaped, and without claims that were not measured."""
 
 import itertools
 import json
@@ -89,7 +89,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
 
 
 def hostile_folder(folder: Path) -> Path:
-    """A set in which every text that others could choose is hostile."""
+    """A dataset in which every text that a third party controls is hostile."""
     text = "".join(HOSTILE[:4])
     results = everything(len(HOSTILE))
     for row in (*results["rows"], *results["cross_architecture"]):
@@ -181,7 +181,7 @@ def test_the_recipe_is_that_of_the_figures_beside_it(tmp_path):
 
 
 def test_a_grown_set_is_said_to_be_one(tmp_path):
-    """In the words of its card."""
+    """In the words of the card."""
     results = everything(3)
     folder = write_folder(tmp_path / "set", noise_set(), results)
     whole = page_of(folder).text()

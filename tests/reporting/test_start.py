@@ -1,4 +1,4 @@
-"""The start on a page: drawn again from the source of the set, or left out with a word on why."""
+"""The initialisation in a report: sampled again from the source, or left out with the reason."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
 
 
 def digits_folder(folder: Path, source: Source, **changes: object) -> Path:
-    """A set of noise that says it was made from the packaged digits."""
+    """A dataset of noise that claims to be made from the packaged digits."""
     size, factor = source.info.resolution, RECIPE.distillation.factor
     made = noise_set(source.info.class_names, ipc=IPC, channels=1, side=size, factor=factor)
     write_folder(folder, made)

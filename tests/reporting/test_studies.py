@@ -1,4 +1,4 @@
-"""Studies whose files lie in a set's folder: drawn where they are there, and refused where they are damaged."""
+"""Studies in a dataset's folder: plotted if present, rejected if damaged."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_studies_beside_the_set_are_drawn(tmp_path):
     ],
 )
 def test_a_study_of_other_images_is_left_out_with_a_line(tmp_path, stated, said):
-    """What was found: ipc 1 with its study, then ipc 2 in its place, and the old study shown as the new set's."""
+    """Regression: after ipc 2 replaced ipc 1, the study of the old dataset was shown as the new one's."""
     folder = write_folder(tmp_path / "set", noise_set())
     for name, study in {"continual.json": continual("ant", "bee", "cat"), "nas.json": search()}.items():
         del study["images_sha256"]

@@ -1,4 +1,4 @@
-"""Images of every mode and size, against values worked out by hand or by torchvision."""
+"""Images of every mode and size, against values computed by hand or by torchvision."""
 
 import struct
 from pathlib import Path

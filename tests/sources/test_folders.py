@@ -1,4 +1,4 @@
-"""Local folders in a Hub layout, read whole: contents, notes, cache, and every way in which they can be bad."""
+"""Local folders in the Hub's layout: contents, notes, cache, and all errors."""
 
 import shutil
 from pathlib import Path

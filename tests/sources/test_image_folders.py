@@ -1,4 +1,4 @@
-"""Folders of images as people have them, read whole: what is trained on, what is measured on, and as which class."""
+"""Image folders in common layouts: training images, test images and classes."""
 
 import os
 from pathlib import Path

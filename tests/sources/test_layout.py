@@ -1,4 +1,4 @@
-"""Split and class of an image told by its folders: every layout that people have, and those that are none."""
+"""Split and class from folder names: all common layouts, and unsupported ones."""
 
 from pathlib import PurePosixPath
 

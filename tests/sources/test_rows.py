@@ -1,4 +1,4 @@
-"""Rows by class: as one comparison a class finds them, in one pass over the labels."""
+"""Rows by class, in one pass, equal those found by one comparison per class."""
 
 from dataclasses import replace
 

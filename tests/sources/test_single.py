@@ -1,4 +1,4 @@
-"""Sets that others made from a source: read as they are, classes told as the source counts them."""
+"""Third-party datasets made from a source, with classes numbered as in the source."""
 
 from pathlib import Path
 from typing import Any

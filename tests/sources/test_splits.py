@@ -1,4 +1,4 @@
-"""Datasets with no test split, or none that can be used: what works without one, and slices in place of one."""
+"""Datasets without a usable test split: what works without one, and slices in place of one."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The validation part: stratified, bounded, drawn by the seed alone."""
+"""The validation split: stratified, bounded, sampled by the seed alone."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Files of studies: an earlier one is never lost."""
+"""Files of studies: earlier ones are never lost."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whoever works in Python names things by text or by Path, and lists by lists or tuples; results show on one line."""
+"""The Python API takes names as text or Path, and lists or tuples; results print on one line."""
 
 from pathlib import Path
 from typing import Any

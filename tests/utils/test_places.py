@@ -1,4 +1,4 @@
-"""Folders of the user's machine: in no published file, found again on this machine, opened by nobody else's word."""
+"""Local folders: in no published file, found again on this machine, and never opened for third parties."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def make_source(folder: Path) -> Path:
 
 
 class Made:
-    """A set with everything that a user can name by a path: source, weights, extractors, the set added to."""
+    """A dataset with everything that a user can name by a path: source, weights, pool, the dataset appended to."""
 
     def __init__(self, root: Path):
         self.root = root

@@ -1,4 +1,4 @@
-"""Files with a digest: what was saved comes back, and nothing else does."""
+"""Files with a digest return what was saved, and nothing else."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Draws are keyed by what they are for, and by nothing else."""
+"""Random draws are keyed by purpose, and by nothing else."""
 
 import itertools
 import subprocess

@@ -1,4 +1,4 @@
-"""A Hub that hangs, stops, fails or is not there is waited for so long and no longer, and that is said."""
+"""A Hub that hangs, stops, fails or is missing is waited for within limits, and that is reported."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Classes in random orders, and what of a set belongs to those seen so far."""
+"""Random class orders, and a dataset restricted to the classes seen so far."""
 
 from itertools import pairwise
 

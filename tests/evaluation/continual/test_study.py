@@ -1,4 +1,4 @@
-"""The class-incremental study: equal memories and updates, pairs, every value kept, stopped and gone on with."""
+"""The class-incremental study: equal storage and updates, paired comparisons, all values stored, resumable."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Datasets for NASLib: as torchvision's, and usable in a split by row number."""
+"""Datasets for NASLib: like torchvision's, and usable when split by row number."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ SOURCE = tiny_source(per_class=20)
 
 @pytest.fixture(autouse=True)
 def subject(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A class-ordered set of 10 images a class, as distilled ones are."""
+    """A class-ordered dataset of 10 images per class, like a distilled one."""
     rows = torch.cat([rows[:10] for rows in SOURCE.class_indices()])
     made = SimpleNamespace(images=SOURCE.train.images[rows], labels=SOURCE.train.labels[rows], source=SOURCE)
     monkeypatch.setattr(naslib, "open_subject", lambda *_, **__: made)

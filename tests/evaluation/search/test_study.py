@@ -1,4 +1,4 @@
-"""The search: which architectures, on which images, what fails, what is kept, what is written."""
+"""The search: which architectures, on which images, what fails, what is stored and written."""
 
 from dataclasses import replace
 from functools import partial
@@ -56,7 +56,7 @@ class Listening:
 
 @pytest.fixture
 def subject(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
-    """Two real images a class in place of a distilled set."""
+    """Two real images per class in place of a distilled dataset."""
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache"))
     rows = torch.cat([rows[:2] for rows in SOURCE.class_indices()])
     recipe = load_pipeline("digits", preset="cpu", overrides={"evaluation.batch_size": 6}).recipe
@@ -110,8 +110,10 @@ def test_a_larger_sample_holds_the_smaller_one() -> None:
 def test_every_architecture_is_trained_on_each_set_and_measured_apart_from_it(
     subject: Subject, trained: list[tuple[str, int, int]]
 ) -> None:
-    """20 images a class, of which 2 are set aside to measure on; the test split's 12 are never looked at. One update
-    goes before, so that compiling is in no time that is told."""
+    """20 images per class, 2 of them held out for testing; the test split's 12 are never read.
+
+    One update runs before, so that measured times exclude compilation.
+    """
     heard = Listening()
     found = search_architectures("mine", architectures=GOOD, budget=BUDGET, progress=heard)
     assert trained == [(name, *rest) for name in GOOD for rest in ((6, 1), (6, 2), (6, 2), (54, 3))]

@@ -1,4 +1,4 @@
-"""The card: says what was measured and nothing else, and keeps what people wrote."""
+"""The card states what was measured and nothing else, and keeps what people wrote."""
 
 import copy
 import functools
@@ -211,7 +211,7 @@ def test_pool_and_losses_are_shown_when_measured():
 
 
 def grown() -> tuple[dict[str, Any], dict[str, Any]]:
-    """pipeline.yaml and results.json of a set to which classes were added, otherwise than it was made."""
+    """pipeline.yaml and results.json of a dataset to which classes were appended with other settings."""
     made = {"versions": {"ncfm_hub": "0.1.0"}, "created": "2030-01-02T03:04:05Z"}
     reasons = [f"distillation.setting_{number} was something and is another thing" for number in range(5)]
     pipeline = described(noise_set()) | {

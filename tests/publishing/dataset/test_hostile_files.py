@@ -1,4 +1,4 @@
-"""Files that anyone may have written, odd or hostile: one line of ours about the file, and nothing else."""
+"""Third-party files, odd or hostile: one line about the file, and nothing else."""
 
 import logging
 from collections.abc import Callable, Sequence

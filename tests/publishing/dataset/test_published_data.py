@@ -1,4 +1,4 @@
-"""The data files: exact to the pixel, loadable without us, refused when they are not ours."""
+"""The data files: exact to the pixel, loadable without ncfm_hub, rejected if malformed."""
 
 import dataclasses
 import json

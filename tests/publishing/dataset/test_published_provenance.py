@@ -1,4 +1,4 @@
-"""`pipeline.yaml`: what a run says of its source and its pool, and what the card makes of that."""
+"""`pipeline.yaml`: what a run records about source and pool, and what the card makes of it."""
 
 import dataclasses
 import shutil

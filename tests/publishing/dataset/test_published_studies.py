@@ -1,4 +1,4 @@
-"""Studies lie beside the set they are of, and say of which images they are."""
+"""Studies are stored beside their dataset and record which images they are of."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What we write for the benchmarks of others: the tensors their loaders take, and the file that explains them."""
+"""Exports for other benchmarks: the tensors that their loaders expect, and the file that describes them."""
 
 import json
 import math

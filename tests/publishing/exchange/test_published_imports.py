@@ -1,4 +1,4 @@
-"""Torch files of others as folders of ours: every form that is understood, everything else in one readable line."""
+"""Importing third-party torch files: all supported forms, and one readable line for anything else."""
 
 import hashlib
 import os

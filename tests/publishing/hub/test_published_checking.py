@@ -1,4 +1,4 @@
-"""What could not be loaded or measured is not published: the folder is read whole before anything is sent."""
+"""Datasets that could not be loaded or evaluated are not published: the folder is validated before any upload."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def remove(name: str):
 
 
 def of_another_set(name: str):
-    """The file of a set of the same form with other pixels; soft labels are the same."""
+    """The file of a dataset of the same form with other pixels; soft labels are equal."""
 
     def damage(folder: Path) -> None:
         own = noise_set()

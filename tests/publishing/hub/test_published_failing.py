@@ -1,4 +1,4 @@
-"""A push that fails at any request says what goes on, and that goes on."""
+"""A push that fails at any request says how to resume, and that works."""
 
 import shlex
 from itertools import count

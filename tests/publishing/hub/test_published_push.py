@@ -1,4 +1,4 @@
-"""Pushing to a live local hub: one commit, tried again, read back; nothing of anybody's lost, no token shown."""
+"""Pushing to a live local hub: one commit, retried, verified; no files of others lost, no token shown."""
 
 import shlex
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""A repository that holds something: the same set made again, another set, or one that was damaged."""
+"""Pushing to a repository that holds the same dataset, another one, or a damaged one."""
 
 import json
 from dataclasses import replace

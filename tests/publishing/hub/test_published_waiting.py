@@ -1,4 +1,4 @@
-"""Pushing to a Hub that hangs, stops in the middle or is full: tried again or given up in time; the command works."""
+"""Pushing to a Hub that hangs, stops half-way or is full: retried or given up in time; the suggested command works."""
 
 import pytest
 
