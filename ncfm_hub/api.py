@@ -183,7 +183,7 @@ def pretrain(
 ) -> PoolResult:
     """Train the extractor pool that `distill` uses for the same dataset and settings, or find it in the cache.
 
-    dataset, preset, overrides: as for `distill`
+    dataset, preset, overrides, token, progress: as for `distill`
     output: folder to copy the pool to; default: the pool stays in the cache, and its folder there is returned
     push: publish the pool as a model repository
     repo_id: repository to push to; default: `<user>/<pipeline>-ncfm-pool`
@@ -249,12 +249,14 @@ def evaluate(
 
     targets: one or more folders or Hub repositories
     source: pipeline, Hub id or folder to test on, for third-party datasets or in place of the recorded source
-    preset, overrides: settings of the sections `evaluation` and `engine` only; default: those of the first dataset
+    preset, overrides: settings of the sections `evaluation` and `engine`, for third-party datasets of every section;
+        default: those of the first dataset
     pool: folder or Hub repository of an extractor pool for the baselines; default: the one the dataset was made with
     ranking: also compute the DD-Ranking metrics
     again: retrain students even where cached results exist
     update: write the results into the folder's results.json and card
     revision: branch, tag or commit of a Hub repository
+    token, progress: as for `distill`
     Returns rows, protocol and further measurements as in results.json; for several targets {"targets": [...]}, each
     with its name, all evaluated under the settings of the first.
     Raises DistilledError for a target that cannot be evaluated, PipelineError for settings that cannot be changed.
@@ -292,6 +294,7 @@ def push(
     repo_id: name or owner/name; default: made from the pipeline's name
     private: create the repository as private
     replace: replace a different dataset or pool in the repository; without it such a push is refused
+    token, progress: as for `distill`
     Returns the repository, its address and the commit.
     Raises PublishError.
     """

@@ -123,6 +123,8 @@ def plan(
 ) -> Plan:
     """Return what `distill` would do with the same arguments, without doing it.
 
+    Arguments are those of `distill`. The result has the settings, the estimated minutes by stage and the target
+    repository; `lines()` formats it as text, `as_dict()` as plain data.
     Raises the errors that can be known before the work starts.
     """
     from ncfm_hub.machine.engine import open_engine

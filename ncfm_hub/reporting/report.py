@@ -33,7 +33,7 @@ def write_report(
     path: the .html file to write; an earlier report is replaced, any other file is refused
     source: pipeline, Hub id or folder, in place of the recorded source
     start: also show the initialisation, which is sampled again from the source; if False the source is not read
-    revision: branch, tag or commit of a Hub repository
+    revision, token, progress: as for `evaluate`
     Raises DistilledError for a target that is not a distilled dataset or is damaged, and if `path` is not replaceable.
     """
     path, source, progress = path_of(path), text_of(source), progress or Silent()

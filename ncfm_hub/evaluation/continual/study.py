@@ -74,15 +74,16 @@ def continual(
     Results are cached for each student (evaluation network), so an interrupted study continues where it stopped.
 
     target: folder or Hub repository
-    steps: number of steps in which the classes arrive, S
-    orders: random class orders; one student is trained per order, step and memory
+    steps: number of steps in which the classes arrive
+    orders: number of random class orders; one student is trained per order, step and memory
     memories: any of "distilled", "random" and "herding"
     labels: "hard", or "soft" (restricted to the classes seen so far)
     seed: random seed of orders, students and random memories
     output: folder for the two files; default: `<target>-continual` in the current folder. An earlier study with
         different results is renamed; a folder of another dataset is refused
-    source, preset, overrides, pool, revision, token: as for `evaluate`
-    Raises DistilledError if the classes do not divide into so many steps or soft labels are missing.
+    source, preset, overrides, pool, revision, token, progress: as for `evaluate`
+    Returns the folder and the content of `continual.json`.
+    Raises DistilledError if there are more steps than classes, or soft labels are missing.
     """
     progress = progress or Silent()
     folder = path_of(output) or Path(f"{slug(Path(target).resolve().name)}-continual")

@@ -52,7 +52,8 @@ def naslib_datasets(
 
     target: folder or Hub repository
     train_transform, test_transform: applied to each image
-    source: as for `evaluate`
+    seed: random seed of the shuffling
+    source, revision, token: as for `evaluate`
     Raises DistilledError if the target is not usable.
     """
     subject = open_subject(target, source=source, revision=revision, token=token)

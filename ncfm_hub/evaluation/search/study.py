@@ -58,7 +58,7 @@ def search_architectures(
     seed: random seed of the sample and the students
     budget: how long each student is trained; see `Budget`
     random_baseline: also rank by random real images
-    source, preset, overrides, revision, token: as for `evaluate`
+    source, preset, overrides, revision, token, progress: as for `evaluate`
     Raises PoolError for an unknown name, or if no architecture could be measured.
     """
     progress, budget = progress or Silent(), budget or Budget()

@@ -69,7 +69,8 @@ class Distilled:
     def to_torch(self, config: Config = "default") -> "TrainingSet":
         """Return a torch dataset of (image, label) pairs, with `.targets` as a list of ints.
 
-        image: float (c, H, W) in [0, 1]; label: int
+        config: "default" for training images, "stored" for stored images
+        Returns images as float (c, H, W) in [0, 1] and labels as int.
         """
         from ncfm_hub.publishing.dataset.torch_dataset import TrainingSet
 
@@ -78,6 +79,7 @@ class Distilled:
     def as_array(self, config: Config = "default") -> "tuple[np.ndarray, np.ndarray]":
         """Return images as uint8 (N, H, W, c) and labels as int64 (N,).
 
+        config: "default" for training images, "stored" for stored images
         Pillow, and therefore Continuum, expects grey images without the last axis: `images[..., 0]`.
         """
         images, labels = self._of(config)

@@ -15,6 +15,7 @@ from ncfm_hub.utils.waiting import patient
 def load_distilled(repo_or_folder: Named, *, revision: str | None = None, token: str | None = None) -> Distilled:
     """Load a distilled dataset from a local folder or a Hub repository.
 
+    repo_or_folder: id of a dataset repository, or a folder
     revision: branch, tag or commit of the repository
     token: Hub token; default: the one you are logged in with
     Raises DistilledError if there is no such folder or repository, or it is not a distilled dataset.

@@ -43,7 +43,7 @@ def export_set(
     output: new or empty folder; default: `<pipeline>-ipc<N>-<benchmark>` in the current folder
     mean, std: per channel, with which the benchmark normalises test images; default: its own values for datasets it
         knows, else the statistics of the distilled images
-    revision: branch, tag or commit of a Hub repository
+    revision, token: as for `load_distilled`
     Raises DistilledError if the target is not a distilled dataset, mean and std do not match it, or the folder is in
     use.
     """

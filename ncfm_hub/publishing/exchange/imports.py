@@ -55,8 +55,8 @@ def import_set(
 ) -> Imported:
     """Convert a released `.pt` dataset to the Hub layout.
 
-    file: written by torch.save, with images float or uint8 (S, c, H, W) and labels (S,) or probabilities (S, C); see
-        `torch_files.read_pair` for the accepted structures
+    file: written by torch.save, with images float or uint8 (S, c, H, W) and labels (S,) or probabilities (S, C): a
+        pair, a list of pairs, of which the last counts, or a dict with `data` or `images` (and `labels` or `targets`)
     dataset: pipeline, Hub id, local folder or pipeline file the images were distilled from; labels count its classes in
         its order
     factor: stored images are factor x factor tilings; 2 for those of the NCFM authors, 1 for plain images
@@ -67,6 +67,8 @@ def import_set(
     made_by: authors to credit in the card
     output: new or empty folder; default: `<pipeline>-imported-ipc<N>` in the current folder
     preset, overrides: evaluation settings, as for `distill`
+    token, progress: as for `distill`
+    Returns the folder, and what pipeline.yaml records about the file.
     Raises DistilledError for a file in another form or one that does not match the dataset.
     """
     from ncfm_hub.recipes.resolve import resolve
