@@ -27,6 +27,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 BASE = "defaults"
 NOT_DISTILLED = ("mixed-tile start", "random images")
+SHOWN = {"mixed-tile start": "initialisation (real tiles)", "random images": "random real images"}  # in tables
 # What a cell changes in the preset `cpu`, by dotted key.
 CELLS: dict[str, dict[str, Any]] = {
     "mixed-tile start": {},
@@ -254,7 +255,7 @@ def table(asked: argparse.Namespace) -> str:
         found = {seed: value for seed, value in found.items() if seed in base} or found
         pairs = [value - base[seed] for seed, value in found.items() if seed in base]
         deviation = f" ± {statistics.stdev(found.values()):.1f}" if len(found) > 1 else ""
-        line = f"| {cell} | {statistics.fmean(found.values()):.1f}{deviation} |"
+        line = f"| {SHOWN.get(cell, cell)} | {statistics.fmean(found.values()):.1f}{deviation} |"
         if len(pairs) > 1:
             mean, error = statistics.fmean(pairs), statistics.stdev(pairs) / math.sqrt(len(pairs))
             verdict = "no" if abs(mean) <= 2 * error else "better" if mean > 0 else "worse"

@@ -55,7 +55,7 @@ def table(result: dict) -> str:
     """The rows as a Markdown table, with the command's cost below."""
     from ncfm_hub.publishing.cards.statements import SETS
 
-    lines = ["| trained on | labels | images kept | top-1 % (mean ± std) | students |", "|---|---|---|---|---|"]
+    lines = ["| trained on | labels | stored images | test acc. % (mean ± std) | students |", "|---|---|---|---|---|"]
     for row in result["results"]["rows"]:
         figure = row["accuracy"]
         spread = f" ± {figure['std']:.1f}" if figure["std"] is not None else ""
@@ -71,8 +71,8 @@ def table(result: dict) -> str:
     lines += [
         "",
         f"{result['name']}, {result['ipc']} images per class, preset `{result['preset']}`, seed {result['seed']}: "
-        f"{cost['wall_seconds'] / 60:.0f} minutes all in on {machine['threads']} cores ({machine['description']}, "
-        f"{machine['precision']}), {cost['peak_bytes'] / 1e9:.1f} GB of memory at most. Last epoch, test split, "
+        f"{cost['wall_seconds'] / 60:.0f} minutes in total on {machine['threads']} cores ({machine['description']}, "
+        f"{machine['precision']}), {cost['peak_bytes'] / 1e9:.1f} GB peak memory. Last epoch, test split, "
         f"{result['results']['protocol']['updates']} updates for every row.",
     ]
     return "\n".join(lines)

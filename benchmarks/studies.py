@@ -94,8 +94,8 @@ def figure(accuracy: dict[str, Any] | None) -> str:
 def said_of(protocol: dict[str, Any]) -> str:
     return (
         f"Top-1 % at the last epoch on the split `{protocol['split']}` ({protocol['test_images']:,} images), mean ± "
-        f"standard deviation over {protocol['students']} students of one distillation, {protocol['updates']} updates "
-        f"of {protocol['batch_size']} images for every row."
+        f"standard deviation over {protocol['students']} evaluation networks (students) of one distillation, "
+        f"{protocol['updates']} updates of {protocol['batch_size']} images for every row."
     )
 
 
@@ -121,13 +121,13 @@ def table(results: dict[str, Any]) -> list[str]:
     ]
     plain = [[str(SETS[row["set"]]), row["labels"], figure(row["accuracy"])] for row in ranking["without_augmentation"]]
     return [
-        *markdown(["trained on", "labels", "stored", "images", "test %", "on its own images %"], rows),
+        *markdown(["trained on", "labels", "stored", "images", "test acc. %", "train acc. %"], rows),
         "",
         said_of(results["protocol"]),
         "",
-        *markdown(["without augmentation", "labels", "test %"], plain),
+        *markdown(["without augmentation", "labels", "test acc. %"], plain),
         "",
-        *markdown(["figure", "meaning", "mean ± std"], figures),
+        *markdown(["metric", "meaning", "mean ± std"], figures),
         "",
         f"As fractions; IOR and ARS with {ranking['labels']} labels on both sides.",
     ]
@@ -154,7 +154,7 @@ def nas(results: dict[str, Any]) -> list[str]:
     from ncfm_hub.evaluation.search.report import agreement_lines, architecture_lines
 
     lines = [*agreement_lines(results), "", *architecture_lines(results)]
-    return [*lines, "", "![Accuracy on the proxy and on the whole training split](nas.png)"]
+    return [*lines, "", "![Accuracy on the proxy and on the full training set](nas.png)"]
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {

@@ -13,17 +13,7 @@ _SHORTER = (
     "--preset cpu, --steps N, --students N, --pool REPO|DIR, --set pool.size=N, --set pool.epochs=N, "
     "--set evaluation.updates=N"
 )
-_SETS = {
-    "random": "random images",
-    "herding": "herding",
-    "k-center": "k-center",
-    "el2n": "highest EL2N",
-    "start": "mixed-tile start",
-    "dm": "distribution matching",
-    "distilled": "distilled",
-    "whole": "whole dataset",
-}
-_HEADINGS = ("set", "labels", "images", "stored", "accuracy %", "on its own images %", "time")
+_HEADINGS = ("trained on", "labels", "images", "stored", "test acc. %", "train acc. %", "time")
 
 
 def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
@@ -32,11 +22,11 @@ def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
 
     minutes = plan["cost"].get("total_minutes")
     if minutes is None:
-        out.note("How long this takes is not known: the source does not say how many images it has")
+        out.note("The run time is unknown: the source does not state its number of images")
         return
     if minutes <= LONG_MINUTES:
         return
-    out.warn(f"This takes about {duration(minutes * 60)} here. Shorter with {_SHORTER}")
+    out.warn(f"This takes about {duration(minutes * 60)} on this machine. To shorten it: {_SHORTER}")
     if not yes:
         out.confirm("Start?")
 
@@ -110,7 +100,7 @@ def accuracy_lines(results: dict[str, Any]) -> list[str]:
     """Format the rows of a results.json as a table, with a line on the protocol and further results."""
     rows = results.get("rows", [])
     if not rows:
-        return ["nothing was measured (no students)"]
+        return ["no accuracies: evaluated with 0 evaluation networks (--students)"]
     lines = _aligned([_HEADINGS, *(_cells(row) for row in rows)])
     metric = results.get("protocol", {}).get("metric")
     return [
@@ -135,21 +125,21 @@ def _side_by_side(results: list[dict[str, Any]]) -> list[str]:
     cells = [
         (str(name), row["labels"], f"{row['stored_images']:,}", _accuracy(row["accuracy"])) for name, row in ordered
     ]
-    return _aligned([("distilled set", "labels", "stored", "accuracy %"), *cells]) if cells else []
+    return _aligned([("distilled dataset", "labels", "stored", "test acc. %"), *cells]) if cells else []
 
 
 def _by_architecture(rows: list[dict[str, Any]]) -> list[str]:
     """Format one row per training set and one column per architecture."""
     if not rows:
         return []
-    from ncfm_hub.publishing.cards.statements import by_architecture
+    from ncfm_hub.publishing.cards.statements import NAMES, by_architecture
 
     found = by_architecture(rows)
     body = [
-        (_SETS.get(line["set"], line["set"]), line["labels"], *(_accuracy(figure) for figure in line["figures"]))
+        (NAMES.get(line["set"], line["set"]), line["labels"], *(_accuracy(figure) for figure in line["figures"]))
         for line in found["lines"]
     ]
-    return ["", *_aligned([("set", "labels", *found["students"]), *body])]
+    return ["", *_aligned([("trained on", "labels", *found["students"]), *body])]
 
 
 def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
@@ -163,14 +153,16 @@ def _ranking_lines(ranking: dict[str, Any]) -> list[str]:
         for name, meaning in RANKING.items()
         if (figure := ranking.get(name))
     ]
-    note = "HLR and LRS are against the whole split at as many updates, which is less than on DD-Ranking's board"
+    note = "HLR and LRS: the full training set gets as many updates as the rest, fewer than on DD-Ranking's leaderboard"
     return ["", *_aligned(cells), note]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    from ncfm_hub.publishing.cards.statements import NAMES
+
     seconds = row.get("seconds")
     return (
-        _SETS.get(row["set"], str(row["set"])),
+        NAMES.get(row["set"], str(row["set"])),
         str(row.get("labels", "")),
         f"{row['images']:,}" if "images" in row else "",
         f"{row['stored_images']:,}" if row.get("stored_images") is not None else "",

@@ -15,11 +15,8 @@ from ncfm_hub.utils.progress import Progress
 if TYPE_CHECKING:
     import torch
 
-_NOT_SHOWN = "What the distillation set out from is not shown: {}."
-_DOUBTFUL = (
-    "The source that was read for this page is not known to be the one the set was made from: the start may have been "
-    "another."
-)
+_NOT_SHOWN = "The initialisation is not shown: {}."
+_DOUBTFUL = "The initialisation may differ: the source read for this page may not be the one that was distilled."
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def gather(
     here = Path(target).expanduser().is_dir()
     start, note = None, None
     if with_start and not here and source is None and _source_is_local(described):
-        note = _NOT_SHOWN.format("the set was made from a folder of its maker's")
+        note = _NOT_SHOWN.format("the source is a local folder on another machine")
     elif with_start:
         start, note = _draw_start(folder, described, distilled, source, token, progress)
     name = folder.resolve().name if here else target
@@ -88,8 +85,8 @@ def _draw_start(
     except NcfmHubError as error:
         if source is not None:
             raise
-        progress.note(f"the start is left out: {error}")
-        return None, _NOT_SHOWN.format("the source could not be read when this page was made")
+        progress.note(f"the initialisation is left out: {error}")
+        return None, _NOT_SHOWN.format("the source could not be read")
     if subject.factor is None:
         return None, None
     start = to_pixels(make_start(subject.source, distilled.ipc, distilled.factor, subject.seed))

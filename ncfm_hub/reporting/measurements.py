@@ -97,7 +97,7 @@ def read_measurements(folder: Path, classes: int) -> Measurements:
         if len(row.per_class) not in (0, classes):
             raise DistilledError(
                 f"{folder / RESULTS}: the row {row.set!r} has accuracies of {counted(len(row.per_class), 'class')}; "
-                f"the set has {classes}"
+                f"the dataset has {classes}"
             )
     return found
 

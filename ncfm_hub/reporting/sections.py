@@ -20,7 +20,7 @@ from ncfm_hub.reporting.sheet import Strip, make_grid, make_strips
 from ncfm_hub.reporting.studies import continual_plot, search_plot
 from ncfm_hub.utils.counting import counted
 
-_NAMES = {**statements.SETS, "distilled": "distilled"}
+_NAMES = statements.NAMES
 _TONES = {name: name for name in ("distilled", "start", "random", "whole")}  # sets with a colour of their own
 _OTHER = "other"
 _KINDS = ("hard", "soft")
@@ -111,7 +111,7 @@ def _grouped(rows: Sequence[tuple[MeasuredRow, str, str]]) -> list[tuple[str, Ax
     if not figures:
         return []
     highest = max(figure.mean + (figure.std or 0) for figure in figures)
-    axis = make_axis([0, min(100, highest)], "accuracy in percent")
+    axis = make_axis([0, min(100, highest)], "test accuracy (%)")
     kinds = sorted({row.labels for row, _, _ in rows}, key=lambda kind: (kind not in _KINDS, kind))
     return [
         (
@@ -188,11 +188,11 @@ def _ranking(found: Ranking) -> list[tuple[str, str, Summary, float]]:
     """Return (name, meaning, figure, factor): HLR and IOR are shown in percentage points, scores from 0 to 1."""
     neutral = label_robust_score(0, 0)
     meanings = {
-        "HLR": ("Hard label recovery: what is lost against the whole training split, hard labels", 100),
-        "IOR": ("Improvement over random images with labels of the same kind", 100),
-        "IOR_plain": ("The same without any augmentation", 100),
-        "LRS": (f"Label robust score, of IOR and HLR; {neutral:.3f} where they cancel", 1),
-        "ARS": (f"Augmentation robust score, of IOR with and without augmentation; {neutral:.3f} for none", 1),
+        "HLR": ("Hard label recovery: gap to the full training set, hard labels", 100),
+        "IOR": ("Improvement over random real images with labels of the same kind", 100),
+        "IOR_plain": ("IOR without augmentation", 100),
+        "LRS": (f"Label robust score, from IOR and HLR; {neutral:.3f} if they cancel", 1),
+        "ARS": (f"Augmentation robust score, from IOR with and without augmentation; {neutral:.3f} for none", 1),
     }
     figures = ((name, meaning, getattr(found, name), factor) for name, (meaning, factor) in meanings.items())
     return [(name.replace("_", " "), meaning, figure, factor) for name, meaning, figure, factor in figures if figure]

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.evaluation.search.report import PROXIES
 from ncfm_hub.publishing.dataset.dataset import Distilled
 from ncfm_hub.publishing.dataset.layout import CONTINUAL, SEARCH
 from ncfm_hub.publishing.dataset.studies import why_not_of
@@ -82,7 +83,9 @@ def read_continual(folder: Path, distilled: Distilled, progress: Progress) -> Co
     """
     found = _read(folder / CONTINUAL, Continual, distilled, progress)
     if found is not None and tuple(found.class_names) != distilled.class_names:
-        raise DistilledError(f"{folder / CONTINUAL} is about other classes than the set beside it; move it away")
+        raise DistilledError(
+            f"{folder / CONTINUAL} is about other classes than the dataset in that folder; move it away"
+        )
     return found
 
 
@@ -123,14 +126,14 @@ def continual_plot(found: Continual, tones: dict[str, str]) -> Plot | None:
     if not lines:
         return None
     said = "; ".join(f"{line.name}: from {line.points[0][1]:.1f} to {line.points[-1][1]:.1f} percent" for line in lines)
-    return make_plot(lines, "classes seen", "accuracy in percent", said)
+    return make_plot(lines, "classes seen", "test accuracy (%)", said)
 
 
 def search_plot(found: Search, tones: dict[str, str]) -> Plot | None:
     """Plot a dot per architecture and proxy: accuracy after training on the proxy and on the full training set."""
     lines = [
         Line(
-            f"trained on {proxy} images",
+            f"trained on {PROXIES[proxy]}",
             tones.get(proxy, "other"),
             tuple((figure.mean, one.whole.mean) for one in found.architectures if (figure := getattr(one, proxy))),
             joined=False,
@@ -139,6 +142,9 @@ def search_plot(found: Search, tones: dict[str, str]) -> Plot | None:
         for proxy in ("random", "distilled")
     ]
     lines = [line for line in lines if line.points]
-    said = f"{counted(len(found.architectures), 'architecture')} by accuracy on a proxy and on the whole training split"
-    x_label, y_label = "accuracy by the proxy, percent", "accuracy by the whole training split, percent"
+    said = f"{counted(len(found.architectures), 'architecture')} by accuracy on a proxy and on the full training set"
+    x_label, y_label = (
+        "accuracy after training on the proxy (%)",
+        "accuracy after training on the full training set (%)",
+    )
     return make_plot(lines, x_label, y_label, said) if lines else None

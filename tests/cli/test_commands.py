@@ -30,7 +30,7 @@ def test_pretrain(invoke, library):
 
 def test_evaluate(invoke, library):
     result = invoke("evaluate", "runs/x", "--students", "3", "--revision", "v1")
-    assert "distilled      soft" in result.stdout
+    assert "distilled           soft" in result.stdout
     ((_, positional, given),) = library.calls
     assert (positional, given["targets"]) == ((), ("runs/x",))
     assert (given["overrides"], given["revision"]) == ({"evaluation.students": 3}, "v1")

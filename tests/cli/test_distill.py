@@ -99,8 +99,8 @@ def test_more_than_two_hours_is_said_before_anything_starts(invoke, library, min
     library.minutes = minutes
     result = invoke(*BASE)
     assert result.exit_code == 0  # no terminal: it goes on
-    assert ("Shorter with --preset cpu, --steps N" in result.stderr) is said
-    assert ("is not known" in result.stderr) is (minutes is None)
+    assert ("To shorten it: --preset cpu, --steps N" in result.stderr) is said
+    assert ("is unknown" in result.stderr) is (minutes is None)
     assert ("25 h 00 min" in result.stderr) is (minutes == 1500.0)
 
 

@@ -45,7 +45,7 @@ def job(town: LiveHub, somebody: MakePerson, test_data: Path) -> Job:
 
 def test_the_command_says_what_came_of_it(job: Job, town: LiveHub) -> None:
     out = job.ended.stdout
-    for text in ("random images", "mixed-tile start", "distilled", str(job.folder.name), "preview.png"):
+    for text in ("random real images", "initialisation (real tiles)", "distilled", str(job.folder.name), "preview.png"):
         assert text in out
     assert f"{town.hub.url}/datasets/ada/cifar100-ncfm-ipc50" in out
     assert "fewer training images than the 200 needed, the smallest 100: drawn with replacement" in job.ended.stderr

@@ -148,7 +148,7 @@ def test_letters_that_turn_text_round_are_taken_out(tmp_path):
 def test_a_baseline_that_does_as_well_is_said(tmp_path):
     rows = (("distilled", "hard", 40.0), ("random", "hard", 45.0))
     page = page_of(write_folder(tmp_path / "set", noise_set(), measured(*rows)))
-    assert "Random real images did as well as the distilled set or better" in page.text()
+    assert "Random real images did as well as the distilled dataset or better" in page.text()
     assert "40.0 against 45.0" in page.text()
 
 
@@ -193,15 +193,15 @@ def test_a_grown_set_is_said_to_be_one(tmp_path):
     edit(folder / "pipeline.yaml", parts=parts, differs_from_all_at_once=reasons)
     page = page_of(folder)
     text = page.text()
-    assert "Loss Of the classes that came last, bee: loss" in text
-    assert "Its classes, numbered in the source's order, came in 2 parts, each distilled by itself." in text
+    assert "Loss Loss over the classes added last, bee: loss" in text
+    assert "The classes, numbered in the order of the source, were added in 2 parts, each distilled separately." in text
     assert "ant, <cat> (2030-01-02T03:04:05Z, by ncfm-hub 0.1.0)" in page.inside("li")
     assert "The images may differ from those of one distillation of all classes" in page.inside("strong")
     assert f": {'; '.join(reasons)}." in page.inside("li")
-    assert "versions stated here are those of the part that came last; pipeline.yaml has those of each" in text
+    assert "versions given here are those of the last part; pipeline.yaml has those of each" in text
     edit(folder / "pipeline.yaml", differs_from_all_at_once=[])
-    assert "The images equal those of one distillation of all classes, bit for bit." in page_of(folder).text()
-    assert "came last" not in whole
+    assert "The images are bit-identical to one distillation of all classes." in page_of(folder).text()
+    assert "added last" not in whole
     assert "one distillation of all" not in whole
 
 
@@ -209,7 +209,7 @@ def test_several_sets_stand_side_by_side(tmp_path):
     results = (measured(("distilled", "hard", mean)) for mean in (51.5, 62.5))
     folders = [write_folder(tmp_path / name, noise_set(), found) for name, found in zip("ab", results, strict=True)]
     page = Page(write_report(folders, tmp_path / "page.html", start=False).read_text("utf-8"))
-    assert page.inside("h1") == ["2 sets side by side"]
+    assert page.inside("h1") == ["2 datasets compared"]
     assert page.inside("caption") == ["Hard labels"] * 3
     first_table = [text for tag, text in page.texts if tag in ("bdi", "b")][:4]
     assert first_table == ["a", "51.5", "b", "62.5"]
@@ -222,7 +222,7 @@ def test_a_hundred_classes_of_noise_stay_below_five_megabytes(tmp_path):
     assert path.stat().st_size < 5_000_000
     page = Page(path.read_text("utf-8"))
     assert len(page.pictures()) == 100
-    assert "The first 4 of 5 images of each class. Of 101 classes these are the first 100." in page.text()
+    assert "The first 4 of 5 images of each class. The first 100 of 101 classes." in page.text()
 
 
 DAMAGED = {

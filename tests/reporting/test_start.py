@@ -50,10 +50,10 @@ def test_the_start_is_the_one_that_the_run_drew(digits, tmp_path):
         rows = (digits.train.labels == c).nonzero().flatten()
         drawn = rows[torch.randperm(len(rows), generator=generator(SEED, "start", c))[: IPC * factor**2]]
         expected = (mixed_tiles(digits.train.images[drawn], factor) * 255).round().to(torch.uint8)
-        assert torch.equal(two_images(found[f"{name}: {IPC} images, start"], size)[:, :1], expected)
+        assert torch.equal(two_images(found[f"{name}: {IPC} images, initialisation"], size)[:, :1], expected)
     assert len(found) == 20
-    assert "What the distillation set out from, tiles of real images, and what it made of them." in page.text()
-    assert "may have been another" not in page.text()
+    assert "The initialisation (tiles of real images) and the distilled images." in page.text()
+    assert "initialisation may differ" not in page.text()
 
 
 def test_a_source_that_is_another_is_said(digits, tmp_path):
@@ -61,12 +61,10 @@ def test_a_source_that_is_another_is_said(digits, tmp_path):
     folder.joinpath("pipeline.yaml").write_text(
         folder.joinpath("pipeline.yaml").read_text().replace(digits.fingerprint, "f00d")
     )
-    assert "the start may have been another" in page_of(folder).text()
+    assert "The initialisation may differ" in page_of(folder).text()
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"), [({}, "the source could not be read when this page was made"), ({"start": False}, None)]
-)
+@pytest.mark.parametrize(("options", "reason"), [({}, "the source could not be read"), ({"start": False}, None)])
 def test_without_its_source_a_page_has_no_start(digits, tmp_path, options, reason):
     folder = digits_folder(tmp_path / "set", digits)
     text = folder.joinpath("pipeline.yaml").read_text()
@@ -86,7 +84,7 @@ def test_of_a_set_that_others_made_no_start_is_known(digits, tmp_path):
     imported = {"file": "x.pt", "sha256": "0" * 64, "soft_labels": False}
     page = page_of(digits_folder(tmp_path / "set", digits, imported=imported))
     assert len(page.pictures()) == 10
-    assert "Where this copy is from" in page.headings()
+    assert "Origin" in page.headings()
     assert "Imported from x.pt" in page.text()
     assert "NCFM" not in page.text()
 
@@ -99,5 +97,5 @@ def test_a_folder_that_a_set_from_a_hub_names_is_not_opened(digits, tmp_path, mo
         return gather("ada/x", source=source, with_start=True, revision=None, token=None, progress=Silent())
 
     assert found(None).start is None
-    assert "a folder of its maker's" in str(found(None).start_note)
+    assert "a local folder on another machine" in str(found(None).start_note)
     assert found("digits").start is not None

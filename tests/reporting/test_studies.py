@@ -65,8 +65,8 @@ def test_studies_beside_the_set_are_drawn(tmp_path):
     assert "not defined" in page.text()
     assert "mean over 7 orders" in page.text()
     assert "The teacher has seen all classes." in page.text()
-    assert "3 of them, measured on the validation part of train." in page.text()
-    assert "those that this is measured on included" in page.text()
+    assert "3 in all, tested on the validation part of train." in page.text()
+    assert "including those tested on here" in page.text()
 
 
 @pytest.mark.parametrize(

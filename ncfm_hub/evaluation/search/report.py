@@ -8,7 +8,7 @@ from ncfm_hub.utils.files import whole_file, write_study, write_text
 
 _COLOURS = {"distilled": "#0072B2", "random": "#D55E00"}  # Okabe and Ito: safe for colour-blind readers
 _MARKERS = {"distilled": "o", "random": "^"}
-_TITLES = {"distilled": "distilled images", "random": "random images"}
+PROXIES = {"distilled": "distilled images", "random": "random real images"}
 Figures = dict[str, Any]
 
 
@@ -33,21 +33,21 @@ def agreement_lines(found: Figures) -> list[str]:
         regrets = [f"{figures['regret'][k]:.1f}" if "regret" in figures else "" for k in tops]
         seconds = found["seconds"].get(name)
         time = "" if seconds is None else f"{seconds:.0f} s of {whole:.0f} s ({_share(seconds, whole)})"
-        cells = [_TITLES.get(name, name), _bounded(figures["spearman"]), _bounded(figures["kendall"]), *regrets, time]
+        cells = [PROXIES.get(name, name), _bounded(figures["spearman"]), _bounded(figures["kendall"]), *regrets, time]
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"{counted(len(found['architectures']), 'architecture')} drawn from {protocol['drawn_from']}, "
-        f"{counted(protocol['students'], 'student')} of each, hard labels; "
-        f"{counted(protocol['proxy_updates'], 'update')} on a proxy, {protocol['whole_updates']} on the whole set. "
-        f"Measured on {counted(protocol['test_images'], 'image')} of the {protocol['split']}. In brackets: 95 % "
-        "bootstrap interval over architectures. Regret: points of accuracy on the whole set between the best of all "
-        "and the best of the proxy's first few. Time: of training and testing, not of making the set.",
+        f"{counted(len(found['architectures']), 'architecture')} sampled from {protocol['drawn_from']}, "
+        f"{counted(protocol['students'], 'evaluation network')} of each, hard labels; "
+        f"{counted(protocol['proxy_updates'], 'update')} on a proxy, {protocol['whole_updates']} on the full training "
+        f"set. Tested on {counted(protocol['test_images'], 'image')} of the {protocol['split']}. In brackets: 95 % "
+        "bootstrap interval over architectures. Regret: accuracy points on the full training set between the best "
+        "architecture and the best of the proxy's top k. Time: training and testing, without distillation.",
     ]
     if protocol["distilled_from_test_images"] is None:
-        lines.append("The set was made elsewhere: it may come from images that this is measured on.")
+        lines.append("Third-party dataset: it may have been distilled from the images tested on here.")
     elif protocol["distilled_from_test_images"]:
-        lines.append("The set was distilled from all training images, those that this is measured on included.")
+        lines.append("The dataset was distilled from all training images, including those tested on here.")
     return lines
 
 
@@ -73,7 +73,7 @@ def draw_scatter(found: Figures, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    proxies = [name for name in _TITLES if name in found["seconds"]]
+    proxies = [name for name in PROXIES if name in found["seconds"]]
     figure = Figure(figsize=(4.6 * len(proxies) + 0.4, 4.4), layout="constrained")
     panels = figure.subplots(1, len(proxies), sharey=True, squeeze=False)[0]
     best = max(found["architectures"], key=lambda one: one["whole"]["mean"])
@@ -86,12 +86,12 @@ def draw_scatter(found: Figures, path: Path) -> None:
         ring = {"facecolors": "none", "edgecolors": "black", "zorder": 3}
         axes.scatter(chosen[proxy]["mean"], chosen["whole"]["mean"], s=130, label="the proxy's choice", **ring)
         axes.scatter(
-            best[proxy]["mean"], best["whole"]["mean"], s=170, marker="s", label="best on the whole set", **ring
+            best[proxy]["mean"], best["whole"]["mean"], s=170, marker="s", label="best on the full training set", **ring
         )
-        axes.set_title(f"{_TITLES[proxy]}: Spearman {_bounded(found['agreement'][proxy]['spearman'])}", fontsize=10)
-        axes.set_xlabel(f"accuracy after training on {_TITLES[proxy]} (%)")
+        axes.set_title(f"{PROXIES[proxy]}: Spearman {_bounded(found['agreement'][proxy]['spearman'])}", fontsize=10)
+        axes.set_xlabel(f"accuracy after training on {PROXIES[proxy]} (%)")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("accuracy after training on the whole set (%)")
+    panels[0].set_ylabel("accuracy after training on the full training set (%)")
     panels[0].legend(fontsize=8, loc="best", frameon=True)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)

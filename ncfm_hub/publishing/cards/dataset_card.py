@@ -119,7 +119,7 @@ def _card(
 ) -> Card:
     try:
         source, rows = pipeline["source"], _rows(pipeline)
-        by = "others" if "imported" in pipeline else "NCFM"
+        by = "a third party" if "imported" in pipeline else "NCFM"
         title = f"{pipeline['name']} distilled by {by}, {counted(pipeline['ipc'], 'image')} per class"
         header = dataset_header(
             title=title,

@@ -29,16 +29,16 @@ def growth_of(pipeline: Mapping[str, Any]) -> Growth | None:
     if not parts:
         return None
     came = (
-        f"Its classes, numbered in the source's order, came in {len(parts):,} parts, each distilled by itself. Older "
-        "images were left as they were; all got their soft labels anew:"
+        f"The classes, numbered in the order of the source, were added in {len(parts):,} parts, each distilled "
+        "separately. Earlier images are unchanged; soft labels were computed again for all:"
     )
-    equality = "The images equal those of one distillation of all classes, bit for bit."
+    equality = "The images are bit-identical to one distillation of all classes."
     if reasons:
         said = "; ".join(inline(reason) for reason in reasons)
         equality = f"**The images may differ from those of one distillation of all classes**: {said}."
     extent = (
-        "Objective, pool, settings of the distillation, device, times and versions stated here are those of the part "
-        f"that came last; `{PIPELINE}` has those of each."
+        "Objective, pool, distillation settings, device, times and versions given here are those of the last part; "
+        f"`{PIPELINE}` has those of each."
     )
     return Growth(Ready(came), [_part(part) for part in parts], Ready(equality), Ready(extent))
 
@@ -53,7 +53,7 @@ def _part(part: Mapping[str, Any]) -> Ready:
 def classes_of_losses(distillation: Mapping[str, Any]) -> Ready | None:
     """Return the classes that the losses in `distillation` of results.json refer to; None for all."""
     classes = distillation.get("classes")
-    return Ready(f"Of the classes that came last, {_names(classes)}:") if classes else None
+    return Ready(f"Loss over the classes added last, {_names(classes)}:") if classes else None
 
 
 def _names(classes: Sequence[Any]) -> Ready:

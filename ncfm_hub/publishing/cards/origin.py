@@ -13,17 +13,17 @@ def origin_of(imported: Mapping[str, Any]) -> list[Ready]:
         said[0] += f", labels from {code(imported['labels_file'])}, SHA-256 {code(imported['labels_sha256'])}"
     said[0] += "."
     if "made_by" in imported:
-        said.append(f"Made by, as the one who imported it says: {inline(imported['made_by'])}.")
+        said.append(f"Authors, as stated at import: {inline(imported['made_by'])}.")
     if figures := imported.get("normalised_by"):
         mean, std = (inline(", ".join(f"{value:g}" for value in figures[key])) for key in ("mean", "std"))
-        said.append(f"Its images were normalised by mean {mean} and deviation {std} ({inline(figures['origin'])}).")
+        said.append(f"The images were normalised with mean {mean} and std {std} ({inline(figures['origin'])}).")
     if cut := imported.get("cut"):
         said.append(
-            f"{cut['share']:.2%} of the values lay outside 0 to 1 (from {cut['lowest']:g} to {cut['highest']:g}) and "
-            "were cut, so accuracies may differ from those of the file."
+            f"{cut['share']:.2%} of the values were outside [0, 1] (from {cut['lowest']:g} to {cut['highest']:g}) and "
+            "were clipped, so accuracies may differ from those of the file."
         )
     said.append("Pixels were rounded to 8 bits.")
     if not imported["soft_labels"]:
-        said.append("The file has no soft labels: those of this set are one-hot.")
-    said.append("How it was distilled is not known here; the settings below are those it is measured with.")
+        said.append("The file has no soft labels; those given here are one-hot.")
+    said.append("Distillation settings are unknown; the settings below are those of the evaluation.")
     return [Ready(line) for line in said]

@@ -35,7 +35,7 @@ def write_pool_card(folder: Path, *, repo_id: str | None = None) -> None:
     try:
         pool = read_mapping(path, "JSON")
     except FileNotFoundError as error:
-        raise DistilledError(f"{folder} is not a pool of extractors: it has no {POOL}") from error
+        raise DistilledError(f"{folder} is not an extractor pool: it has no {POOL}") from error
     update_card(folder / CARD, _card(pool, repo_id))
 
 

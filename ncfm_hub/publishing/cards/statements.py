@@ -8,31 +8,23 @@ from ncfm_hub.utils.counting import counted, things
 
 Row = Mapping[str, Any]
 
-SETS = {
+BASELINES = {
     "random": "random real images",
-    "herding": "real images chosen by herding",
-    "k-center": "real images chosen by k-center",
-    "el2n": "real images of the highest EL2N",
-    "start": "mixed-tile start of this run",
+    "herding": "herding",
+    "k-center": "k-center",
+    "el2n": "EL2N (highest)",
+    "start": "initialisation (real tiles)",
     "dm": "distribution matching (DM)",
-    "distilled": Ready("**distilled**"),
-    "whole": "whole training split",
 }
+NAMES = {**BASELINES, "distilled": "distilled", "whole": "full training set"}
+SETS = {**NAMES, "distilled": Ready("**distilled**")}
 
 RANKING = {
-    "HLR": "whole training split minus distilled set, hard labels, at as many updates",
-    "IOR": "distilled set minus random images; what it gained",
-    "IOR_plain": "the same without augmentation",
-    "LRS": "label robust score, of HLR and IOR; 0 to 1, more is better",
-    "ARS": "augmentation robust score, of IOR with and without augmentation; 0 to 1, more is better",
-}
-_BASELINES = {
-    "random": "Random real images",
-    "herding": "Real images chosen by herding",
-    "k-center": "Real images chosen by k-center",
-    "el2n": "Real images of the highest EL2N",
-    "start": "The mixed-tile start",
-    "dm": "Distribution matching",
+    "HLR": "hard label recovery, full training set minus distilled (hard labels, equal updates)",
+    "IOR": "improvement over random, distilled minus random real images",
+    "IOR_plain": "IOR without augmentation",
+    "LRS": "label robust score, from HLR and IOR; 0 to 1, higher is better",
+    "ARS": "augmentation robust score, from IOR with and without augmentation; 0 to 1, higher is better",
 }
 
 
@@ -48,10 +40,11 @@ def measured_how(protocol: Mapping[str, Any]) -> Ready | None:
     if "distillations" in protocol and "students" in protocol:
         runs, students = protocol["distillations"], protocol["students"]
         parts.append(
-            f"; {inline(runs)} {things(runs, 'distillation')} x {inline(students)} {things(students, 'student')}"
+            f"; {inline(runs)} {things(runs, 'distillation')} x {inline(students)} "
+            f"{things(students, 'evaluation network')} ({things(students, 'student')})"
         )
     if "student" in protocol:
-        parts.append(f" ({code(protocol['student'])})")
+        parts.append(f", {code(protocol['student'])}")
     if "updates" in protocol and "batch_size" in protocol:
         work = f"{counted(protocol['updates'], 'update')} of {counted(protocol['batch_size'], 'image')}"
         parts.append(f", each trained for {work}, the same for every row")
@@ -65,10 +58,10 @@ def remarks(rows: Iterable[Row], own_extractors: str | None) -> list[Ready]:
 
 
 def comparisons(rows: Iterable[Row]) -> list[Ready]:
-    """A plain sentence for each baseline that does as well as the distilled set or better."""
+    """A plain sentence for each baseline that does as well as the distilled dataset or better."""
     rows = list(rows)
     said = []
-    for baseline, name in _BASELINES.items():
+    for baseline, name in BASELINES.items():
         found = _not_beaten(rows, baseline)
         if found:
             cases = " and ".join(
@@ -76,7 +69,10 @@ def comparisons(rows: Iterable[Row]) -> list[Ready]:
                 for ours, other in found
             )
             said.append(
-                Ready(f"**{name} did as well as the distilled set or better** under this recipe: distilled {cases}.")
+                Ready(
+                    f"**{name[:1].upper()}{name[1:]} did as well as the distilled dataset or better** with these "
+                    f"settings: distilled {cases}."
+                )
             )
     return said
 
@@ -90,7 +86,7 @@ def other_extractors(rows: Iterable[Row], own: str | None) -> list[Ready]:
     if own is None or not strange:
         return []
     named = ", ".join(f"{SETS.get(row['set'], inline(row['set']))} ({inline(row['labels'])} labels)" for row in strange)
-    return [Ready(f"Chosen, made or labelled by other extractors than those this set was made with: {named}.")]
+    return [Ready(f"Selected, distilled or labelled with another extractor pool than the dataset itself: {named}.")]
 
 
 def _not_beaten(rows: list[Row], baseline: str) -> list[tuple[Row, Row]]:
@@ -138,31 +134,31 @@ def objective(distillation: Mapping[str, Any]) -> list[Ready]:
     weight = distillation.get("calibration")
     means = distillation.get("matching") == "mean"
     debiased = distillation.get("sampling_objective") == "debiased"
-    ascended = "squared distance of characteristic functions, less its share of sampling" if debiased else "discrepancy"
-    matched = "distance of the features' means" if means else "characteristic-function discrepancy"
+    ascended = "squared distance of characteristic functions, debiased for sampling" if debiased else "discrepancy"
+    matched = "distance of feature means" if means else "characteristic-function discrepancy"
     if weight == 0 and means:
         said.append("Calibration weight w = 0: no cross-entropy term.")
     elif weight == 0:
-        said.append("Calibration weight w = 0: the pure minmax objective, without any cross-entropy term.")
+        said.append("Calibration weight w = 0: the minmax objective alone, no cross-entropy term.")
     elif weight is not None:
         said.append(
             f"Calibration weight w = {weight:g}: the objective is 300 times the {matched} "
-            f"plus {weight:g} times the cross-entropy of the trained pool member on the decoded and augmented images."
+            f"plus {weight:g} times the cross-entropy of the trained network on the decoded, augmented images."
         )
     if means:
-        said.append("Means of features were matched (distribution matching) in place of characteristic functions.")
+        said.append("Distribution matching (DM): feature means were matched instead of characteristic functions.")
     elif distillation.get("orthogonal"):
-        said.append("The frequencies were drawn in blocks at right angles to each other.")
+        said.append("The frequencies were sampled in orthogonal blocks.")
     if distillation.get("bank"):
         said.append(
-            f"Statistics of the real images came from a bank of {inline(distillation['bank'])} draws, "
-            f"bank seed {inline(distillation.get('bank_seed', 0))}: sets made from one bank share these draws."
+            f"Statistics of the real images came from a bank of {inline(distillation['bank'])} random draws, "
+            f"bank seed {inline(distillation.get('bank_seed', 0))}; datasets distilled from one bank share them."
         )
     if not means and "sampling_network" in distillation:
         said.append(
-            f"Sampling network on: the frequencies are drawn by a network that is trained to maximise the {ascended}."
+            f"Sampling network on: frequencies are sampled by a network trained to maximise the {ascended}."
             if distillation["sampling_network"]
-            else "Sampling network off: the frequencies are drawn from a fixed normal distribution."
+            else "Sampling network off: frequencies are sampled from a fixed normal distribution."
         )
     return [Ready(line) for line in said]
 

@@ -188,7 +188,7 @@ def test_a_set_made_on_the_validation_part_is_measured_on_it(subject: Subject, m
     monkeypatch.setattr(search, "open_subject", lambda *_, **__: replace(subject, parts=None))
     found = search_architectures("theirs", architectures=GOOD[:1], budget=BUDGET)
     assert found["protocol"]["distilled_from_test_images"] is None
-    assert any("it may come from images that this is measured on" in line for line in agreement_lines(found))
+    assert any("it may have been distilled from the images tested on" in line for line in agreement_lines(found))
 
 
 def figure(mean: float, std: float | None = None) -> dict[str, Any]:

@@ -62,20 +62,21 @@ def test_keys_keep_their_order_in_the_header():
 def test_the_table_has_a_row_for_each_that_was_measured():
     text = card()
     assert "| random real images | hard | 24 | 5 | 39.6 | 0.3 |" in text
-    assert "| mixed-tile start of this run | hard | 24 | 5 | 47.6 | 0.3 |" in text
+    assert "| initialisation (real tiles) | hard | 24 | 5 | 47.6 | 0.3 |" in text
     assert "| **distilled** | hard | 24 | 5 | 63.4 | 0.3 |" in text
     assert "| **distilled** | soft | 24 | 5 | 63.9 | 0.3 |" in text
-    assert "whole training split" not in text
-    assert "at the last epoch on the source's `test` split (360 images); 1 distillation x 5 students" in text
+    assert "full training set" not in text
+    assert "at the last epoch on the source's `test` split (360 images)" in text
+    assert "; 1 distillation x 5 evaluation networks (students), `convnet3`" in text
     assert "1,200 updates of 100 images, the same for every row" in text
     assert "better" not in text
 
 
 def test_every_baseline_that_is_not_beaten_is_named():
     text = card(measured(("distilled", "hard", 50.0), ("herding", "hard", 50.5), ("dm", "hard", 49.0)))
-    assert "**Real images chosen by herding did as well as the distilled set or better**" in text
+    assert "**Herding did as well as the distilled dataset or better**" in text
     assert "distilled 50.0 against 50.5 with hard labels" in text
-    assert "Distribution matching did" not in text
+    assert "Distribution matching (DM) did" not in text
     text = card(measured(("distilled", "hard", 50.0), ("distilled", "soft", 51.0), ("random", "soft", 52.0)))
     assert "**Random real images did as well" in text
     assert "distilled 51.0 against 52.0 with soft labels" in text
@@ -87,10 +88,10 @@ def test_rows_of_other_extractors_are_named():
         row["extractors"] = digest
     pipeline = described(noise_set())
     pipeline["pool"] = {"digest": "own"} | pipeline.get("pool", {})
-    said = "labelled by other extractors than those this set was made with: random real images (soft labels)."
+    said = "labelled with another extractor pool than the dataset itself: random real images (soft labels)."
     assert said in render_card(pipeline, results, repo_id=None)
     del pipeline["pool"]["digest"]  # of earlier versions: nobody knows
-    assert "other extractors" not in render_card(pipeline, results, repo_id=None)
+    assert "another extractor pool" not in render_card(pipeline, results, repo_id=None)
 
 
 def test_other_architectures_stand_side_by_side():
@@ -105,7 +106,7 @@ def test_other_architectures_stand_side_by_side():
         {"student": "ncfm_vgg11", **single},
     ]
     text = card(results)
-    assert "| training set | labels | `ncfm_convnet3` | `ncfm_vgg11` |" in text
+    assert "| trained on | labels | `ncfm_convnet3` | `ncfm_vgg11` |" in text
     assert "| **distilled** | hard | 63.4 (0.3) | 51.3 (0.4) |" in text
     assert "| random real images | hard |  | 30.0 |" in text
 
@@ -125,10 +126,10 @@ def test_one_student_has_no_standard_deviation():
     text = card(measured(("distilled", "hard", 63.4), n=1))
     assert "| **distilled** | hard | 24 | 1 | 63.4 |" in text
     assert "| std |" not in text
-    assert "1 distillation x 1 student " in text
+    assert "1 distillation x 1 evaluation network (student), " in text
     mixed = measured(("distilled", "hard", 63.4))
     mixed["rows"] += measured(("whole", "hard", 80.0), n=1)["rows"]
-    assert "| whole training split | hard | 24 | 1 | 80.0 | |" in re.sub(" +", " ", card(mixed))
+    assert "| full training set | hard | 24 | 1 | 80.0 | |" in re.sub(" +", " ", card(mixed))
 
 
 @pytest.mark.parametrize(
@@ -153,13 +154,13 @@ def test_one_student_has_no_standard_deviation():
 )
 def test_random_images_that_do_better_are_said_to(rows, says):
     text = card(measured(*rows))
-    assert "**Random real images did as well as the distilled set or better**" in text
+    assert "**Random real images did as well as the distilled dataset or better**" in text
     assert says in text
 
 
 def test_a_start_that_does_better_is_said_to():
     text = card(measured(("start", "hard", 70.0), ("random", "hard", 10.0), ("distilled", "hard", 63.4)))
-    assert "**The mixed-tile start did as well" in text
+    assert "**Initialisation (real tiles) did as well" in text
     assert "Random real images did" not in text
 
 
@@ -179,15 +180,15 @@ def test_the_objective_is_stated():
     assert "Sampling network off" in render_card(pipeline, {}, repo_id=None)
     pipeline["recipe"]["distillation"] |= {"calibration": 0.0, "sampling_network": True}
     text = render_card(pipeline, {}, repo_id=None)
-    assert "w = 0: the pure minmax objective" in text
+    assert "w = 0: the minmax objective alone" in text
     assert "Sampling network on" in text
     pipeline["recipe"]["distillation"] |= {"bank": 500, "bank_seed": 3, "orthogonal": True, "sampling_network": False}
     text = render_card(pipeline, {}, repo_id=None)
-    assert "a bank of 500 draws, bank seed 3: sets made from one bank share these draws" in text
-    assert "blocks at right angles" in text
+    assert "a bank of 500 random draws, bank seed 3; datasets distilled from one bank share them" in text
+    assert "orthogonal blocks" in text
     pipeline["recipe"]["distillation"] |= {"matching": "mean", "calibration": 5.0}
     text = render_card(pipeline, {}, repo_id=None)
-    assert "300 times the distance of the features' means" in text.replace("&#39;", "'")
+    assert "300 times the distance of feature means" in text
     assert "Sampling network" not in text
 
 
@@ -205,7 +206,7 @@ def test_pool_and_losses_are_shown_when_measured():
     assert "trained, on images of the source's `test` split:" in text
     results["pool"]["measured_on"] = {"split": "held out", "images": 2000}
     assert "trained, on 2,000 images of the source's `held out` split:" in card(results)
-    assert "| discrepancy (300 NCFD) | 55.12 | 33 |" in text
+    assert "| discrepancy (NCFD x 300) | 55.12 | 33 |" in text
     assert "about 24" in text
     assert "cross-entropy |" not in text
 
@@ -225,16 +226,16 @@ def grown() -> tuple[dict[str, Any], dict[str, Any]]:
 def test_a_grown_set_is_said_to_be_one():
     pipeline, results = grown()
     text = render_card(pipeline, results, repo_id=None)
-    assert "came in 2 parts, each distilled by itself." in text
+    assert "were added in 2 parts, each distilled separately." in text
     assert "  1. ant, cat (2030-01-02T03:04:05Z, by ncfm-hub 0.1.0)\n  2. bee\n" in text
     assert f"distillation of all classes**: {'; '.join(pipeline['differs_from_all_at_once'])}.\n" in text
-    assert "stated here are those of the part that came last; `pipeline.yaml` has those of each." in text
-    assert "\nOf the classes that came last, bee:\n\n| | first step | last step |" in text
+    assert "given here are those of the last part; `pipeline.yaml` has those of each." in text
+    assert "\nLoss over the classes added last, bee:\n\n| | first step | last step |" in text
     pipeline["differs_from_all_at_once"] = []
     text = render_card(pipeline, results, repo_id=None)
-    assert "The images equal those of one distillation of all classes, bit for bit." in text
+    assert "The images are bit-identical to one distillation of all classes." in text
     assert "may differ" not in text
-    assert "came" not in card()
+    assert "were added" not in card()
 
 
 def body_without_code(text: str) -> str:
@@ -311,7 +312,7 @@ def test_counts_of_a_foreign_protocol_are_escaped():
     results = measured(*FOUR_ROWS)
     results["protocol"] |= {"distillations": "<b>1</b>", "students": "<img src=x>"}
     text = card(results)
-    assert "&#60;b&#62;1&#60;/b&#62; distillations x &#60;img src=x&#62; students" in text
+    assert "&#60;b&#62;1&#60;/b&#62; distillations x &#60;img src=x&#62; evaluation networks (students)" in text
     assert not {"<img", "<b>"} & set(re.findall(r"<\w+>?", text))
 
 
@@ -394,8 +395,8 @@ def test_the_card_states_name_and_link_of_a_licence():
     found = header(text)
     assert (found["license"], found["license_name"]) == ("other", "my-own-v2")
     assert found["license_link"] == "https://h.org/a_b?c=1&d=2#e"
-    assert "states the licence `other`, `My Own: v2`, <https://h.org/a_b?c=1&d=2#e>; this set" in text
-    assert "states the licence `other`; this set" in card(license="other")
+    assert "states the licence `other`, `My Own: v2`, <https://h.org/a_b?c=1&d=2#e>; this dataset" in text
+    assert "states the licence `other`; this dataset" in card(license="other")
     assert "states no licence" in card(license=None)
 
 
@@ -410,7 +411,7 @@ def test_name_and_link_of_a_licence_never_become_markup():
     for link in links:
         text = card(license="other", license_link=link)
         assert "license_link" not in header(text)
-        assert "states the licence `other`; this set" in text
+        assert "states the licence `other`; this dataset" in text
 
 
 @pytest.mark.parametrize(
