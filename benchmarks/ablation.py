@@ -84,7 +84,7 @@ class Bench:
             self.recipe = self._recipe({})
             self.of_cell = {cell: self._recipe(changes) for cell, changes in CELLS.items()}
         self.engine = open_engine(self.recipe.engine.precision, self.recipe.engine.compile)
-        self.source = stages.read_source(self.recipe, asked.ipc, "unread", None, self.quiet)
+        self.source = stages.read_source(self.recipe, "unread", None, self.quiet)
         images = asked.ipc * len(self.source.info.class_names) * self.recipe.distillation.factor**2
         plan = stages.student_plan(self.recipe.evaluation, self.recipe.source.flip, images)
         self.students = Students(self.pool_of(BASE).architecture, plan, self.engine)
@@ -92,7 +92,8 @@ class Bench:
     def _recipe(self, changes: dict[str, Any]) -> Any:
         from ncfm_hub.recipes.resolve import load_pipeline
 
-        fixed = {"distillation.steps": self.asked.steps, "evaluation.updates": self.asked.updates}
+        fixed = {"distillation.ipc": self.asked.ipc, "distillation.steps": self.asked.steps}
+        fixed |= {"evaluation.updates": self.asked.updates}
         return load_pipeline(self.name, preset="cpu", overrides=fixed | changes).recipe
 
     def pool_of(self, cell: str) -> Any:
@@ -140,8 +141,8 @@ class Bench:
             stored = make_start(self.source, ipc, factor, seed)
         else:
             # Distillations of one cell are independent: each has a bank of its own.
-            own = recipe.distillation.model_copy(update={"bank_seed": seed})
-            values = settings_of(own, self.source.info, recipe.source.flip, ipc, seed, self.engine.device.type)
+            own = recipe.distillation.model_copy(update={"seed": seed, "bank_seed": seed})
+            values = settings_of(own, self.source.info, recipe.source.flip, self.engine.device.type)
             stored = distill_images(self.source, pool, values, self.engine).stored
         labels = torch.arange(classes).repeat_interleave(ipc * factor**2)
         return decode_stored(to_pixels(stored), factor), labels

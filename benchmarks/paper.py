@@ -110,16 +110,14 @@ class Stages:
         from ncfm_hub.distillation.settings import settings_of
 
         source, engine = self._source(), self._engine()
-        settings = settings_of(
-            self.recipe.distillation, source.info, self.recipe.source.flip, self.asked.ipc, 0, engine.device.type
-        )
+        values = self.recipe.distillation.model_copy(update={"ipc": self.asked.ipc})
+        settings = settings_of(values, source.info, self.recipe.source.flip, engine.device.type)
         checkpoint = self.cell / "checkpoint.safetensors"
-        every = self.recipe.distillation.checkpoint_every
-        made = distill_images(source, self._pool(), settings, engine, checkpoint, every, True, self.window)
+        made = distill_images(source, self._pool(), settings, engine, checkpoint, True, self.window)
         save_file({"stored": made.stored, "start": made.start}, self.cell / "distilled.safetensors")
         last = [round(sum(values) / len(values), 4) for values in zip(*made.curve[-100:], strict=True)]
         described = {"steps": len(made.curve), "seconds": made.seconds, "ncfd_and_calibration": last}
-        described |= {"machine": engine.describe(), "recipe": self.recipe.distillation.model_dump()}
+        described |= {"machine": engine.describe(), "recipe": values.model_dump()}
         (self.cell / "distilled.json").write_text(json.dumps(described))
 
     def evaluate(self) -> None:

@@ -36,8 +36,8 @@ def ours(source: Any, pool: Any, recipe: Any, precision: str, changes: dict[str,
     from ncfm_hub.distillation.settings import settings_of
     from ncfm_hub.machine.engine import open_engine
 
-    values = recipe.model_copy(update=changes)
-    settings = settings_of(values, source.info, True, IPC, 0, "cpu")
+    values = recipe.model_copy(update=changes | {"ipc": IPC})
+    settings = settings_of(values, source.info, True, "cpu")
     return Distiller(source, pool, settings, open_engine(precision, "on")).step
 
 

@@ -57,7 +57,7 @@ class PoolResult:
 
 def distill(
     dataset: Named,
-    ipc: int,
+    ipc: int | None = None,
     *,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -78,10 +78,10 @@ def distill(
     """Distill a dataset, evaluate the result, write its folder and, if asked, push it to the Hub.
 
     dataset: name of a pipeline, Hub id, local folder or pipeline file
-    ipc: stored images per class
+    ipc: stored images per class (the setting `distillation.ipc`); default: the pipeline file's, or that of `append`
     preset: "paper" or "cpu"; default: chosen by device
     overrides: settings by dotted key, for example {"distillation.steps": 100}
-    seed: random seed; default: 0, or the seed of the dataset in `append`
+    seed: random seed (the setting `distillation.seed`); default: the pipeline file's, else 0, or that of `append`
     output: folder to write; default: `<pipeline>-ncfm-ipc<N>` in the current folder
     push: publish the folder as a dataset repository
     repo_id: repository to push to; default: made from the pipeline's name
@@ -137,7 +137,7 @@ def carry_out(
     from ncfm_hub.machine.engine import open_engine
 
     progress = progress or Silent()
-    pipeline, ipc, seed, addition = settled.pipeline, settled.ipc, settled.seed, settled.addition
+    pipeline, addition = settled.pipeline, settled.addition
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     folder = settled.output
     work, main = folder / WORK_FOLDER, engine.accelerator.is_main_process
@@ -146,18 +146,18 @@ def carry_out(
     watch = Stopwatch(work / "times.json" if main else None, progress)
     progress = Ticking(progress, watch)
     with watch.measure("source"):
-        source = stages.read_source(pipeline.recipe, ipc, settled.test, token, progress)
+        source = stages.read_source(pipeline.recipe, settled.test, token, progress)
     with watch.measure("pool"):
         extractors = get_extractors(source, pipeline.recipe, settled.extractors, engine, token, progress)
     new = stages.part_to_make(source, extractors, settled, engine, progress)
-    made = stages.make_images(new, extractors, pipeline.recipe, ipc, seed, engine, work, resume, progress)
+    made = stages.make_images(new, extractors, pipeline.recipe, engine, work, resume, progress)
     watch.record("distill", made.seconds)
     with watch.measure("labels"):
         distilled = stages.write_images(source, extractors, made, pipeline.recipe, engine, folder, addition, progress)
     with watch.measure("evaluate"):
-        subject = own_subject(folder, distilled, source, pipeline.recipe, seed, engine, extractors)
+        subject = own_subject(folder, distilled, source, pipeline.recipe, engine, extractors)
         measured = evaluate_subject(subject, False, student_journal(), progress)
-    results = stages.results_of(measured, new, extractors, made, pipeline.recipe, ipc, addition)
+    results = stages.results_of(measured, new, extractors, made, pipeline.recipe, addition)
     pushed = None
     if main:
         seconds = watch.seconds | {"total": sum(watch.seconds.values())}
@@ -215,7 +215,7 @@ def pretrain(
     engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
     if output is not None and engine.accelerator.is_main_process:
         claim_for_copy(output)
-    source = stages.read_source(pipeline.recipe, 1, "if there", token, progress)
+    source = stages.read_source(pipeline.recipe, "if there", token, progress)
     announce_pool(pipeline.recipe, source.info, len(source.train.labels), engine, progress)
     pool = get_extractors(source, pipeline.recipe, None, engine, token, progress)
     folder = pool_folder(pool.key)

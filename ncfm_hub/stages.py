@@ -30,7 +30,7 @@ from ncfm_hub.utils.progress import Progress
 CHECKPOINT = "distillation.safetensors"
 
 
-def read_source(recipe: Recipe, ipc: int, test: TestSplit, token: str | None, progress: Progress) -> Source:
+def read_source(recipe: Recipe, test: TestSplit, token: str | None, progress: Progress) -> Source:
     """Load the source, with a validation split in place of a test split that must stay unread.
 
     Reports notes about the source, such as images too small for the resolution, to `progress`.
@@ -38,7 +38,10 @@ def read_source(recipe: Recipe, ipc: int, test: TestSplit, token: str | None, pr
     source = load_source(recipe.source, token=token, progress=progress, test=test)
     if test == "unread":
         source = cut_validation(source)
-    for note in (*source.notes, *too_small_notes(source, ipc * recipe.distillation.factor**2)):
+    for note in (
+        *source.notes,
+        *too_small_notes(source, (recipe.distillation.ipc or 1) * recipe.distillation.factor**2),
+    ):
         progress.note(note)
     return source
 
@@ -51,7 +54,7 @@ def part_to_make(source: Source, pool: Pool, settled: Plan, engine: Engine, prog
     addition = settled.addition
     if addition is None:
         return source
-    now = describe_run(settled.pipeline, source, pool, engine, ipc=settled.ipc, seed=settled.seed, notes=(), seconds={})
+    now = describe_run(settled.pipeline, source, pool, engine, notes=(), seconds={})
     found = differences(addition, now, source.info)
     at_once = f"those of one distillation of all {len(source.info.class_names)} classes"
     verdict = f"may differ from {at_once}: {'; '.join(found)}" if found else f"equal {at_once}, bit for bit"
@@ -63,18 +66,15 @@ def make_images(
     source: Source,
     pool: Pool,
     recipe: Recipe,
-    ipc: int,
-    seed: int,
     engine: Engine,
     work: Path,
     resume: bool,
     progress: Progress,
 ) -> Distillation:
     """Distill, or resume from the checkpoint in `work`. Raises CheckpointError if the checkpoint does not match."""
-    settings = settings_of(recipe.distillation, source.info, recipe.source.flip, ipc, seed, engine.device.type)
-    every = recipe.distillation.checkpoint_every
+    settings = settings_of(recipe.distillation, source.info, recipe.source.flip, engine.device.type)
     try:
-        return distill_images(source, pool, settings, engine, work / CHECKPOINT, every, resume, progress)
+        return distill_images(source, pool, settings, engine, work / CHECKPOINT, resume, progress)
     except CheckpointError as error:
         raise CheckpointError(
             f"{error}, set the unfinished work aside and begin anew (--restart), or name another folder by --output"
@@ -128,7 +128,6 @@ def results_of(
     pool: Pool,
     made: Distillation,
     recipe: Recipe,
-    ipc: int,
     addition: Addition | None,
 ) -> dict[str, Any]:
     """Return the content of results.json.
@@ -147,6 +146,7 @@ def results_of(
     every = max(1, len(curve) // 100)
     # A class smaller than the batch is used whole. The loss is a mean over classes, and so is its floor.
     real = [min(values.real_batch, len(rows)) for rows in source.class_indices()]
+    ipc = len(made.stored) // len(real)
     floors = [floor_of(count, ipc * values.factor**2, values.alpha) for count in real]
     return measured | {
         "pool": {"members": [{"accuracy": accuracy} for accuracy in pool.accuracy]}
@@ -180,9 +180,9 @@ def describe(
     """
     from ncfm_hub.publishing.cards.dataset_card import write_card
 
-    pipeline, ipc, folder, addition = settled.pipeline, settled.ipc, settled.output, settled.addition
-    notes = (*source.notes, *too_small_notes(source, ipc * pipeline.recipe.distillation.factor**2))
-    described = describe_run(pipeline, source, pool, engine, ipc=ipc, seed=settled.seed, notes=notes, seconds=seconds)
+    pipeline, folder, addition = settled.pipeline, settled.output, settled.addition
+    notes = (*source.notes, *too_small_notes(source, settled.ipc * pipeline.recipe.distillation.factor**2))
+    described = describe_run(pipeline, source, pool, engine, notes=notes, seconds=seconds)
     remember_places(pipeline.recipe, source.info, pool)
     if addition is not None:
         described |= addition.describe(described, differences(addition, described, source.info))

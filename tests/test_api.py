@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -22,6 +23,7 @@ from ncfm_hub.extractors.soft_labels import soft_labels
 from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.matching.characteristic import ncfd_floor
 from ncfm_hub.publishing import decode_stored, load_distilled, to_pixels
+from ncfm_hub.publishing.dataset.provenance import recipe_of
 from ncfm_hub.recipes.resolve import change_evaluation, load_pipeline
 from ncfm_hub.recipes.schema import PoolRecipe, Recipe
 from ncfm_hub.sources import inspect_source, load_source
@@ -271,7 +273,7 @@ def altered(finished: run.Run, folder: Path, change: Callable[[dict[str, Any]], 
         (lambda d: d.pop("seed"), "gives no seed"),
         (lambda d: d.update(seed="zero"), "gives no seed"),
         (lambda d: d.pop("source"), "no usable recipe"),
-        (lambda d: d.update(recipe=[]), "no usable recipe"),
+        (lambda d: d.update(recipe=[]), "`recipe` is a list; expected keys and values"),
         (lambda d: d["recipe"]["evaluation"].update(updates="many"), "no usable recipe"),
     ],
 )
@@ -339,6 +341,35 @@ def test_values_that_cannot_work_are_refused_before_any_training(
     with pytest.raises(NcfmHubError, match=message) as raised:
         distill(tmp_path / "run", changes)
     assert "\n" not in str(raised.value)
+
+
+def test_ipc_and_seed_are_settings_like_others(home: Path, tmp_path: Path) -> None:
+    """Of a pipeline file, of an override, of an argument: the later wins."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "source: {dataset: '{user}/digits', resolution: 16, channels: 1}\ndistillation: {ipc: 3, seed: 5}\n"
+    )
+    options: dict[str, Any] = {"preset": "cpu", "overrides": {}}
+    planned = run.plan(file, **options)
+    assert (planned.as_dict()["ipc"], planned.as_dict()["seed"], planned.output) == (3, 5, Path("mine-ncfm-ipc3"))
+    options["overrides"] = {"distillation.ipc": 2, "distillation.seed": 6}
+    planned = run.plan(file, **options)
+    assert (planned.as_dict()["ipc"], planned.as_dict()["seed"]) == (2, 6)
+    planned = run.plan(file, np.int64(1), seed=0, **options)
+    assert (planned.as_dict()["ipc"], planned.as_dict()["seed"]) == (1, 0)
+
+
+def test_a_run_without_an_ipc_is_told_where_to_give_one(home: Path) -> None:
+    with pytest.raises(PipelineError, match=r"--ipc.*`ipc` in the section `distillation`"):
+        run.plan("digits", preset="cpu")
+
+
+def test_pipeline_yaml_says_ipc_and_seed_once(finished: run.Run) -> None:
+    """Beside the recipe, where earlier versions look for them, and not in it, where they know no such key."""
+    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    assert not {"ipc", "seed"} & set(described["recipe"]["distillation"])
+    recipe = recipe_of(described, finished.folder)
+    assert (recipe.distillation.ipc, recipe.distillation.seed) == (2, 0)
 
 
 @pytest.mark.parametrize("ipc", [0, -1])

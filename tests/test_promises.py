@@ -38,7 +38,7 @@ def test_an_entry_of_a_bank_that_is_gone_is_made_again_by_resume(
 ) -> None:
     """Before the first checkpoint and after it: the run ends as one in which nothing was ever gone."""
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache"))
-    pool, settings = tiny_pool(source), tiny_settings(bank=1, steps=6)
+    pool, settings = tiny_pool(source), tiny_settings(bank=1, steps=6, checkpoint_every=2)
     undisturbed = distill_images(source, pool, settings, engine)
     (entry,) = (tmp_path / "cache" / "banks").rglob("*.safetensors")
     take = Distiller.step
@@ -49,7 +49,7 @@ def test_an_entry_of_a_bank_that_is_gone_is_made_again_by_resume(
         return take(self, number)
 
     def run(resume: bool) -> torch.Tensor:
-        return distill_images(source, pool, settings, engine, tmp_path / "checkpoint", 2, resume).stored
+        return distill_images(source, pool, settings, engine, tmp_path / "checkpoint", resume).stored
 
     with monkeypatch.context() as patch:
         patch.setattr(Distiller, "step", lose)

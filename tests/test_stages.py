@@ -31,11 +31,11 @@ def test_sizes_of_units_and_passes_follow_device_and_resolution(
 ) -> None:
     """At 10 stored images: 40 decoded ones of each of 6 classes."""
     info = replace(tiny_source(classes=6).info, resolution=resolution)
-    recipe = load_pipeline("digits", preset="cpu").recipe.distillation
-    settings = settings_of(recipe, info, True, 10, 0, device)
+    recipe = load_pipeline("digits", preset="cpu", overrides={"distillation.ipc": 10}).recipe.distillation
+    settings = settings_of(recipe, info, True, device)
     assert (settings.classes_at_once, settings.images_at_once) == (classes_at_once, images_at_once)
     given = recipe.model_copy(update={"classes_at_once": 3, "images_at_once": 7})
-    settings = settings_of(given, info, True, 10, 0, device)
+    settings = settings_of(given, info, True, device)
     assert (settings.classes_at_once, settings.images_at_once) == (3, 7)
 
 

@@ -150,8 +150,15 @@ def output_folder(default: str) -> Callable[[Command], Command]:
 dataset_option = click.option(
     "--dataset", required=True, metavar="NAME", help="Source: pipeline name, Hub ID, local folder or .yaml file."
 )
-ipc_option = click.option(
-    "--ipc", required=True, type=click.IntRange(min=1), metavar="N", help="Stored images per class (IPC)."
+ipc_option = _recipe(
+    "--ipc", "distillation.ipc", type=click.IntRange(min=1), metavar="N", help="Stored images per class (IPC)."
+)
+seed_option = _recipe(
+    "--seed",
+    "distillation.seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Random seed (default: 0, or the appended dataset's).",
 )
 preset_option = preset("chosen by device")
 revision_option = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub (default: main).")

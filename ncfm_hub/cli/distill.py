@@ -21,9 +21,7 @@ from ncfm_hub.cli._stopping import lasts
 @options.distillation_options
 @options.students_option
 @options.table_options
-@click.option(
-    "--seed", type=click.IntRange(min=0), metavar="N", help="Random seed (default: 0, or the appended dataset's)."
-)
+@options.seed_option
 @options.set_option
 @options.output_folder("./PIPELINE-ncfm-ipcN")
 @click.option("--resume", is_flag=True, help="Resume from the last checkpoint of the same run.")

@@ -5,7 +5,6 @@ gradients are exchanged, and every process then takes the same optimiser step on
 processes give the same bits.
 """
 
-from dataclasses import asdict
 from typing import Any
 
 import timm
@@ -21,7 +20,15 @@ from ncfm_hub.machine.engine import Engine
 from ncfm_hub.matching.frequencies import SamplingNetwork, make_sampling_network, normal_frequencies
 from ncfm_hub.matching.objective import make_objective
 from ncfm_hub.matching.schedule import pixel_rate
-from ncfm_hub.matching.step import NCFD_WEIGHT, Network, UnitDraw, UnitResult, real_statistics, unit_step
+from ncfm_hub.matching.step import (
+    NCFD_WEIGHT,
+    Network,
+    StepSettings,
+    UnitDraw,
+    UnitResult,
+    real_statistics,
+    unit_step,
+)
 from ncfm_hub.networks.build import FeaturesAndLogits, Weights, build_network, normalise
 from ncfm_hub.networks.frozen import FrozenNetwork
 from ncfm_hub.sources.types import Source
@@ -47,7 +54,17 @@ class Distiller:
         self.source, self.pool, self.settings, self.engine = source, pool, settings, engine
         self.classes = len(source.info.class_names)
         self.outputs = torch.tensor(pool.positions(source.info.class_names))
-        self.objective = make_objective(settings.matching, settings.alpha)
+        self.of_a_step = StepSettings(
+            make_objective(settings.matching, settings.alpha),
+            self._normalise,
+            # The pool's and not the source's: a class's gradient is the same whatever others are distilled.
+            classes=pool.architecture.classes,
+            calibration=settings.calibration,
+            factor=settings.factor,
+            normalize_features=settings.normalize_features,
+            images_at_once=settings.images_at_once,
+            ascends=settings.sampling_objective if settings.sampling_network else None,
+        )
         self.draws = self._draws("", settings.seed)
         self.network = FrozenNetwork(build_network(pool.architecture), engine)
         self.dimension = self._feature_count()
@@ -98,16 +115,8 @@ class Distiller:
                 frequencies,
                 hybrids,
                 trained,
-                self._normalise,
-                self.objective,
-                # The pool's and not the source's: a class's gradient is the same whatever others are distilled.
-                classes=self.pool.architecture.classes,
-                calibration=settings.calibration,
-                factor=settings.factor,
-                normalize_features=settings.normalize_features,
-                images_at_once=settings.images_at_once,
-                ascends=settings.sampling_objective if self.sampling is not None else None,
-                known=None if known is None else known[classes[0] : classes[-1] + 1],
+                self.of_a_step,
+                None if known is None else known[classes[0] : classes[-1] + 1],
             )
         losses = self._exchange(results, frequencies)
         self._descend(number)
@@ -155,30 +164,16 @@ class Distiller:
         draws = self.bank_draws.shared(entry)
         hybrid: Network = self.network.bind(self._hybrid(draws)[1])
         frequencies = self._frequencies(draws)
-        values = self.settings
-        return torch.cat(
-            [
-                real_statistics(
-                    self.bank_draws.unit(entry, [c]).to(self.engine.device),
-                    frequencies,
-                    hybrid,
-                    self._normalise,
-                    self.objective,
-                    values.images_at_once,
-                    values.normalize_features,
-                )
-                for c in range(self.classes)
-            ]
-        )
+        units = (self.bank_draws.unit(entry, [c]).to(self.engine.device) for c in range(self.classes))
+        return torch.cat([real_statistics(unit, frequencies, hybrid, self.of_a_step) for unit in units])
 
     def _bank_made_of(self) -> dict[str, Any]:
         """All that a bank's statistics depend on, its seed and the number of entries apart."""
-        values = asdict(self.settings)
-        names = ("real_batch", "frequencies", "frequency_scale", "orthogonal", "matching", "normalize_features")
+        names = {"real_batch", "frequencies", "frequency_scale", "orthogonal", "matching", "normalize_features"}
         conditions = conditions_of(self.source, self.pool, self.engine)
         # A pool's key says how it was made; two that were made alike on two machines differ in their last digits.
         conditions["pool"] = self.pool.digest
-        return {name: values[name] for name in (*names, "flip", "cutout", "images_at_once")} | conditions
+        return self.settings.model_dump(include=names | {"flip", "cutout", "images_at_once"}) | conditions
 
     def _feature_count(self) -> int:
         architecture = self.pool.architecture

@@ -1,7 +1,7 @@
 """A whole distillation: its steps in a row, with a checkpoint now and then."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,12 @@ def distill_images(
     settings: DistillationSettings,
     engine: Engine,
     checkpoint: Path | None = None,
-    checkpoint_every: int = 50,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Distillation:
     """Distill: (C ipc) stored images by NCFM.
 
-    checkpoint: file that holds the state every `checkpoint_every` steps; resume: go on from it if it exists.
+    checkpoint: file that holds the state every `settings.checkpoint_every` steps; resume: go on from it if it exists.
     Raises CheckpointError if it was made under other settings.
     """
     progress = progress or Silent()
@@ -69,7 +68,7 @@ def distill_images(
         for number in range(done, settings.steps):
             ncfd, entropy = distiller.step(number)
             bar.advance(loss=ncfd + settings.calibration * entropy, ncfd=ncfd)
-            due = (number + 1) % checkpoint_every == 0 or number + 1 == settings.steps
+            due = (number + 1) % settings.checkpoint_every == 0 or number + 1 == settings.steps
             if due and checkpoint is not None and engine.accelerator.is_main_process:
                 spent = time.perf_counter() - began
                 save_checkpoint(checkpoint, distiller.tensors(), number + 1, spent, shared)
@@ -79,4 +78,4 @@ def distill_images(
 
 def checkpoint_settings(source: Source, pool: Pool, settings: DistillationSettings, engine: Engine) -> dict[str, Any]:
     """What two runs must share for their images to be bit-identical."""
-    return {"distillation": asdict(settings)} | conditions_of(source, pool, engine)
+    return {"distillation": settings.model_dump(exclude={"checkpoint_every"})} | conditions_of(source, pool, engine)

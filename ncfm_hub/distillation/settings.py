@@ -1,10 +1,9 @@
-"""From a recipe's values to what the loops take: sizes chosen, everything plain."""
+"""From a recipe's values to what the loops take: nothing left open."""
 
 import math
-from dataclasses import dataclass
 
 from ncfm_hub.machine.engine import images_within
-from ncfm_hub.recipes.schema import DistillationRecipe
+from ncfm_hub.recipes.schema import DistillationRecipe, PerClass, Wide
 from ncfm_hub.sources.types import SourceInfo
 
 # Decoded images of a unit of work, and real images of one pass, at 32 px: on a CPU as many as make a step faster;
@@ -13,56 +12,28 @@ UNIT_IMAGES = {"cpu": 256, "cuda": 4096}
 PASS_IMAGES = {"cpu": 128, "cuda": 1024}
 
 
-@dataclass(frozen=True)
-class DistillationSettings:
-    """The values of a distillation, plain. Names as in `ncfm_hub.recipes.schema.DistillationRecipe`."""
+class DistillationSettings(DistillationRecipe):
+    """The recipe of a distillation with its sizes chosen, and what it has to know of the source's recipe."""
 
-    ipc: int
-    seed: int
-    steps: int
-    real_batch: int
-    frequencies: int
-    frequency_scale: float
-    orthogonal: bool
-    matching: str
-    alpha: float
-    normalize_features: bool
-    factor: int
-    optimizer: str
-    lr: float
-    weight_decay: float
-    schedule: str
-    calibration: float
-    sampling_network: bool
-    sampling_objective: str
-    sampling_lr: float
-    sampling_momentum: float
+    ipc: PerClass
+    classes_at_once: Wide
+    images_at_once: Wide
     flip: bool
-    cutout: bool
-    bank: int | None
-    bank_seed: int
-    classes_at_once: int
-    images_at_once: int
 
 
-def settings_of(
-    recipe: DistillationRecipe, info: SourceInfo, flip: bool, ipc: int, seed: int, device: str
-) -> DistillationSettings:
-    """A recipe's values as the distillation takes them, sizes of units and passes chosen."""
-    values = recipe.model_dump(exclude={"checkpoint_every", "classes_at_once", "images_at_once"})
-    classes, decoded = len(info.class_names), ipc * recipe.factor**2
+def settings_of(recipe: DistillationRecipe, info: SourceInfo, flip: bool, device: str) -> DistillationSettings:
+    """A recipe's values as the distillation takes them, sizes of units and passes chosen. `recipe` gives an ipc."""
+    assert recipe.ipc is not None
 
     def limit(at_32_px: dict[str, int]) -> int:
         return images_within(at_32_px.get(device, at_32_px["cpu"]), info.resolution)
 
-    return DistillationSettings(
-        ipc=ipc,
-        seed=seed,
-        flip=flip,
-        classes_at_once=recipe.classes_at_once or choose_classes_at_once(classes, decoded, limit(UNIT_IMAGES)),
-        images_at_once=recipe.images_at_once or limit(PASS_IMAGES),
-        **values,
-    )
+    classes, decoded = len(info.class_names), recipe.ipc * recipe.factor**2
+    chosen = {
+        "classes_at_once": recipe.classes_at_once or choose_classes_at_once(classes, decoded, limit(UNIT_IMAGES)),
+        "images_at_once": recipe.images_at_once or limit(PASS_IMAGES),
+    }
+    return DistillationSettings.model_validate(recipe.model_dump() | chosen | {"flip": flip})
 
 
 def choose_classes_at_once(classes: int, images_per_class: int, limit: int) -> int:

@@ -45,7 +45,6 @@ class Subject:
     ipc: stored images per class
     stored: stored images in all classes
     factor: stored images are factor x factor tilings; None for datasets not initialised with real tiles
-    seed: determines the initialisation and random real images
     place: folder, or Hub repository and commit, of its extractor pool; a Path for a local folder of its author that is
         unknown on this machine; None for a pool made by the recipe
     pool: its extractor pool if already loaded; see `extractors`
@@ -61,7 +60,6 @@ class Subject:
     ipc: int
     stored: int
     factor: int | None
-    seed: int
     source: Source
     recipe: Recipe
     engine: Engine
@@ -75,6 +73,11 @@ class Subject:
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.source.info.class_names
+
+    @property
+    def seed(self) -> int:
+        """Return the seed, which determines the initialisation and random real images."""
+        return self.recipe.distillation.seed
 
     @cached_property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -153,7 +156,7 @@ class Subject:
 
 
 def own_subject(
-    folder: Path, distilled: Distilled, source: Source, recipe: Recipe, seed: int, engine: Engine, pool: Pool
+    folder: Path, distilled: Distilled, source: Source, recipe: Recipe, engine: Engine, pool: Pool
 ) -> Subject:
     """Return the subject for the dataset that the current run has just written to `folder`."""
     return Subject(
@@ -164,7 +167,6 @@ def own_subject(
         ipc=distilled.ipc,
         stored=len(distilled.stored),
         factor=distilled.factor,
-        seed=seed,
         source=source,
         recipe=recipe,
         engine=engine,
@@ -225,9 +227,6 @@ def open_subject(
     imported = "imported" in described
     if found.fingerprint != named.get("fingerprint") and not imported:
         progress.note("the source differs from the one this set was made from; its start is drawn from the present one")
-    seed = 0 if imported else described.get("seed")
-    if not isinstance(seed, int):
-        raise DistilledError(f"{target}: pipeline.yaml gives no seed, from which the start and random images are drawn")
     of_pool = described.get("pool") or {}
     return Subject(
         name=target,
@@ -237,7 +236,6 @@ def open_subject(
         ipc=distilled.ipc,
         stored=len(distilled.stored),
         factor=None if imported else distilled.factor,
-        seed=seed,
         source=found,
         recipe=recipe,
         engine=engine,
@@ -332,7 +330,6 @@ def _open_foreign(
         ipc=ipc,
         stored=len(images.labels),
         factor=None,
-        seed=0,
         source=found,
         recipe=recipe,
         engine=engine,

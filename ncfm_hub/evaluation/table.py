@@ -145,18 +145,17 @@ def match_means(subject: Subject, pool: Pool, progress: Progress) -> ImageSet:
     Matches feature means only, without calibration (Zhao and Bilen, WACV 2023). Resumes from a checkpoint in the cache.
     """
     changed = {"matching": "mean", "calibration": 0.0, "sampling_network": False, "orthogonal": False, "bank": None}
-    recipe = subject.recipe.distillation.model_copy(update=changed)
+    recipe = subject.recipe.distillation.model_copy(update=changed | {"ipc": subject.ipc})
     info, engine = subject.source.info, subject.engine
-    settings = settings_of(recipe, info, subject.recipe.source.flip, subject.ipc, subject.seed, engine.device.type)
+    settings = settings_of(recipe, info, subject.recipe.source.flip, engine.device.type)
     # Pools of one key may differ in weights, for example if trained on another machine.
     shared = checkpoint_settings(subject.source, pool, settings, engine) | {"weights": pool.digest, "format": FORMAT}
     digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:32]
     checkpoint = cache_root() / "baselines" / f"dm-{digest}.safetensors"
     progress.note("distilling by feature means alone, to compare with (DM)")
-    every = recipe.checkpoint_every
     with one_run(checkpoint.with_suffix(".lock"), engine, progress, "distilling the same by feature means"):
         engine.decide_once(lambda: discard_damaged(checkpoint, progress))
-        made = distill_images(subject.source, pool, settings, engine, checkpoint, every, True, progress)
+        made = distill_images(subject.source, pool, settings, engine, checkpoint, True, progress)
     images = decode_stored(to_pixels(made.stored), recipe.factor)
     return ImageSet(images, torch.arange(len(info.class_names)).repeat_interleave(subject.ipc * recipe.factor**2))
 

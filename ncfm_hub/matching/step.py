@@ -23,6 +23,27 @@ Network = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
+class StepSettings:
+    """What is the same in all steps of a run.
+
+    objective: what is matched; normalise: images uint8 or in [0, 1] (N, c, H, W) -> as the networks take them
+    classes: that the networks know; calibration: weight of the cross-entropy; factor: tiles along a side
+    images_at_once: real images in one forward pass
+    ascends: what the frequency gradient is of: "ncfd", the unit's part of the objective; "debiased", the squared
+    distance without the share of sampling, in the same weight; None: there is none
+    """
+
+    objective: Objective
+    normalise: Callable[[torch.Tensor], torch.Tensor]
+    classes: int
+    calibration: float
+    factor: int
+    normalize_features: bool
+    images_at_once: int
+    ascends: str | None = None
+
+
+@dataclass(frozen=True)
 class UnitDraw:
     """What one unit sees in one step.
 
@@ -62,15 +83,7 @@ def unit_step(
     frequencies: torch.Tensor,
     hybrids: tuple[Network, Network],
     trained: Network | None,
-    normalise: Callable[[torch.Tensor], torch.Tensor],
-    objective: Objective,
-    *,
-    classes: int,
-    calibration: float,
-    factor: int,
-    normalize_features: bool,
-    images_at_once: int,
-    ascends: str | None,
+    settings: StepSettings,
     known: torch.Tensor | None = None,
 ) -> UnitResult:
     """Loss and gradients of one unit.
@@ -79,35 +92,34 @@ def unit_step(
     labels: int64 (U m,), of the decoded images, as the outputs of the trained network number them
     frequencies: (F, D); hybrids: the blended extractor for the real and for the synthetic side, which may differ in
     precision; trained: the trained one, used if calibration > 0
-    ascends: what the frequency gradient is of: "ncfd", the unit's part of the objective; "debiased", the squared
-    distance without the share of sampling, in the same weight; None: there is none
     known: statistics of the real side (U, S), in whose place nothing of `draw.real` is looked at
     """
-    frequencies = frequencies.detach().requires_grad_(ascends == "ncfd")
+    objective, classes = settings.objective, settings.classes
+    frequencies = frequencies.detach().requires_grad_(settings.ascends == "ncfd")
     of_real, of_synthetic = hybrids
     real: tuple[torch.Tensor, ...] = ()
     if known is None:
-        real = real_features(draw, of_real, normalise, images_at_once, normalize_features).split(list(draw.sizes))
+        real = real_features(draw, of_real, settings).split(list(draw.sizes))
         known = _by_class(real, frequencies, objective)
     stored = stored.detach().requires_grad_(True)
-    augmented = augment(normalise(decode(stored, factor)), draw.synthetic_augmentation)
+    augmented = augment(settings.normalise(decode(stored, settings.factor)), draw.synthetic_augmentation)
     seen = augmented.detach().requires_grad_(True)  # by both networks, one after the other: half the memory
     features, _ = of_synthetic(seen)
-    if normalize_features:
+    if settings.normalize_features:
         features = F.normalize(features, dim=1)
     distances = objective.distance(known, objective.statistics(features.unflatten(0, (len(known), -1)), frequencies))
     (NCFD_WEIGHT / classes * distances.sum()).backward()
     entropies = torch.zeros_like(distances)
-    if calibration > 0 and trained is not None:
+    if settings.calibration > 0 and trained is not None:
         # On the augmented images: without augmentation it vanishes within some fifty steps and steers no more.
         _, logits = trained(seen)
         entropies = F.cross_entropy(logits, labels, reduction="none").reshape(len(known), -1).mean(1)
-        (calibration / classes * entropies.sum()).backward()
+        (settings.calibration / classes * entropies.sum()).backward()
     assert seen.grad is not None
     augmented.backward(seen.grad)
     assert stored.grad is not None
     of_frequencies = frequencies.grad
-    if ascends == "debiased":
+    if settings.ascends == "debiased":
         of_frequencies = _debiased_gradient(real, features.detach().chunk(len(known)), frequencies, classes)
     return UnitResult(distances.detach(), entropies.detach(), stored.grad, of_frequencies)
 
@@ -126,17 +138,11 @@ def _debiased_gradient(
 
 
 def real_statistics(
-    draw: UnitDraw,
-    frequencies: torch.Tensor,
-    network: Network,
-    normalise: Callable[[torch.Tensor], torch.Tensor],
-    objective: Objective,
-    images_at_once: int,
-    normalize_features: bool,
+    draw: UnitDraw, frequencies: torch.Tensor, network: Network, settings: StepSettings
 ) -> torch.Tensor:
     """Statistics (U, S) of the augmented real images, as `unit_step` takes them for `known`."""
-    features = real_features(draw, network, normalise, images_at_once, normalize_features)
-    return _by_class(features.split(list(draw.sizes)), frequencies, objective)
+    features = real_features(draw, network, settings)
+    return _by_class(features.split(list(draw.sizes)), frequencies, settings.objective)
 
 
 def _by_class(features: Sequence[torch.Tensor], frequencies: torch.Tensor, objective: Objective) -> torch.Tensor:
@@ -145,21 +151,15 @@ def _by_class(features: Sequence[torch.Tensor], frequencies: torch.Tensor, objec
 
 
 @torch.no_grad()
-def real_features(
-    draw: UnitDraw,
-    network: Network,
-    normalise: Callable[[torch.Tensor], torch.Tensor],
-    images_at_once: int,
-    normalize_features: bool,
-) -> torch.Tensor:
+def real_features(draw: UnitDraw, network: Network, settings: StepSettings) -> torch.Tensor:
     """Features (sum of sizes, D) of the augmented real images, in passes of one shape, zeros filling the last."""
-    found = []
-    for first in range(0, len(draw.real), images_at_once):
-        rows = slice(first, first + images_at_once)
-        x = augment(normalise(draw.real[rows]), draw.real_augmentation[rows])
+    found, at_once = [], settings.images_at_once
+    for first in range(0, len(draw.real), at_once):
+        rows = slice(first, first + at_once)
+        x = augment(settings.normalise(draw.real[rows]), draw.real_augmentation[rows])
         count = len(x)
-        if count < images_at_once:
-            x = torch.cat([x, x.new_zeros(images_at_once - count, *x.shape[1:])])
+        if count < at_once:
+            x = torch.cat([x, x.new_zeros(at_once - count, *x.shape[1:])])
         found.append(network(x)[0][:count])
     features = torch.cat(found)
-    return F.normalize(features, dim=1) if normalize_features else features
+    return F.normalize(features, dim=1) if settings.normalize_features else features

@@ -55,11 +55,6 @@ class Addition:
     new: tuple[str, ...]
     source_changed: bool
 
-    @property
-    def seed(self) -> int:
-        """The existing dataset's seed, from which its initialisation and random real images were sampled."""
-        return int(self.described["seed"])
-
     def with_old(
         self, stored: "torch.Tensor", images: "torch.Tensor", class_names: Sequence[str]
     ) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -90,8 +85,6 @@ class Addition:
 
 def plan_addition(
     target: str,
-    ipc: int,
-    seed: int | None,
     output: Path | None,
     asked: ResolvedPipeline,
     overrides: Mapping[str, Any] | None,
@@ -99,7 +92,7 @@ def plan_addition(
 ) -> Addition:
     """Plan which classes to append to the dataset at `target`, a folder or Hub repository; reads no source images.
 
-    seed, output: as given by the user, else None
+    output: as given by the user, else None
     asked: the user's pipeline, of which only source and classes are used; all other settings are those of the existing
         dataset, changed by `overrides`
     Raises DistilledError if the existing dataset and the request are incompatible.
@@ -114,8 +107,8 @@ def plan_addition(
     if output is not None and output.resolve() == folder.resolve():
         raise DistilledError(f"{target} stays as it is; name another folder for the larger set by --output")
     changed = change_recipe(recipe, {key: value for key, value in (overrides or {}).items() if key != "source.classes"})
-    _check_alike(target, "ipc", there.ipc, ipc)
-    _check_alike(target, "seed", described["seed"], described["seed"] if seed is None else seed)
+    _check_alike(target, "ipc", there.ipc, changed.distillation.ipc)
+    _check_alike(target, "seed", recipe.distillation.seed, changed.distillation.seed)
     _check_alike(target, "distillation.factor", there.factor, changed.distillation.factor)
     spec = _source_asked(asked.recipe.source, changed.source, described["source"])
     needed = test_split_needed(changed.evaluation.students, False)
@@ -148,8 +141,6 @@ def refuse_with_append(preset: str | None, validation: bool) -> None:
 def _check_can_grow(target: str, described: Mapping[str, Any]) -> None:
     if "imported" in described:
         raise DistilledError(f"{target} was made by others and imported; only sets made by `distill` can be added to")
-    if not isinstance(described.get("seed"), int):
-        raise DistilledError(f"{target}: pipeline.yaml gives no seed, from which the new classes would be drawn")
     if is_validation(str(described["source"].get("test_split", ""))):
         raise DistilledError(
             f"{target} was distilled without the part of its source that it is measured on, which depends on the "

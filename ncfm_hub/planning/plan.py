@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ncfm_hub.machine.engine import Engine
     from ncfm_hub.networks.build import Architecture
 
-MOST_STORED = 100_000
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -39,8 +37,6 @@ class Plan:
 
     pipeline: ResolvedPipeline
     source: SourceInfo
-    ipc: int
-    seed: int
     output: Path
     repo_id: str | None
     private: bool
@@ -50,6 +46,12 @@ class Plan:
     extractors: str | None
     validation: bool
     addition: Addition | None = None
+
+    @property
+    def ipc(self) -> int:
+        """Stored images per class."""
+        assert self.pipeline.recipe.distillation.ipc is not None
+        return self.pipeline.recipe.distillation.ipc
 
     @property
     def test(self) -> TestSplit:
@@ -66,7 +68,7 @@ class Plan:
             "classes": len(self.source.class_names),
             "append": {"to": self.addition.target, "new": list(self.addition.new)} if self.addition else None,
             "ipc": self.ipc,
-            "seed": self.seed,
+            "seed": self.pipeline.recipe.distillation.seed,
             "pool": self.pool,
             "output": str(self.output),
             "repo_id": self.repo_id,
@@ -106,7 +108,7 @@ class Plan:
 
 def plan(
     dataset: Named,
-    ipc: int,
+    ipc: int | None = None,
     *,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -130,13 +132,15 @@ def plan(
     from ncfm_hub.machine.engine import open_engine
 
     output, pool, append = path_of(output), text_of(pool), text_of(append)
+    given = {"distillation.ipc": ipc, "distillation.seed": seed}
+    overrides = {**(overrides or {}), **{key: value for key, value in given.items() if value is not None}}
     pipeline = resolve(dataset, preset, overrides)
     addition = None
     if append is not None:
         refuse_with_append(preset, validation)
-        addition = plan_addition(append, ipc, seed, output, pipeline, overrides, token)
+        addition = plan_addition(append, output, pipeline, overrides, token)
         pipeline = addition.pipeline
-    _check(pipeline.recipe, ipc)
+    ipc = _checked(pipeline.recipe)
     needed = test_split_needed(pipeline.recipe.evaluation.students, validation)
     source = inspect_source(pipeline.recipe.source, token=token, test=needed)
     pipeline = _at_revision(pipeline, source.revision)
@@ -162,11 +166,8 @@ def plan(
     ready = described["origin"] != UNTRAINED
     cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine, addition)
     place = None if pool is None else described["origin"]  # includes the commit if the pool is on a Hub
-    seed = addition.seed if addition else seed or 0
     output = output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name)
-    return Plan(
-        pipeline, source, ipc, seed, output, target, private, replace, described, cost, place, validation, addition
-    )
+    return Plan(pipeline, source, output, target, private, replace, described, cost, place, validation, addition)
 
 
 def coming(source: SourceInfo, *, ipc: int | None = None, added_to: str | None = None) -> Held:
@@ -183,13 +184,16 @@ def _at_revision(pipeline: ResolvedPipeline, revision: str | None) -> ResolvedPi
     return replace(pipeline, recipe=pipeline.recipe.model_copy(update={"source": source}))
 
 
-def _check(recipe: Recipe, ipc: int) -> None:
-    """Raise PipelineError for settings that are valid on their own but not together."""
+def _checked(recipe: Recipe) -> int:
+    """Return the recipe's IPC. Raises PipelineError if it has none, or if settings do not work together."""
     from ncfm_hub.matching.frequencies import PER_COMPONENT
 
     resolution, values = recipe.source.resolution, recipe.distillation
-    if not 1 <= ipc <= MOST_STORED:
-        raise PipelineError(f"ipc, the stored images per class, is at least 1 and at most {MOST_STORED}; found {ipc}")
+    if values.ipc is None:
+        raise PipelineError(
+            "the number of stored images per class is missing; give it by --ipc, or as `ipc` in the section "
+            "`distillation` of a pipeline file"
+        )
     if resolution % values.factor:
         raise PipelineError(
             f"distillation.factor {values.factor} does not divide source.resolution {resolution}: "
@@ -210,6 +214,7 @@ def _check(recipe: Recipe, ipc: int) -> None:
             f"distillation.frequencies {values.frequencies} is no multiple of {PER_COMPONENT}, "
             "the number that the sampling network gives at a time"
         )
+    return values.ipc
 
 
 def _check_students(recipe: Recipe, source: SourceInfo) -> None:

@@ -61,12 +61,12 @@ def _same_units(addition: Addition, info: SourceInfo, device: str) -> bool:
 
     The bits of a matrix product can depend on its number of rows.
     """
-    ipc, recipe = addition.there.ipc, addition.pipeline.recipe
+    recipe = addition.pipeline.recipe
 
     def units(class_names: Sequence[str], recipe: Recipe) -> set[tuple[str, ...]]:
         names = tuple(class_names)
         some = replace(info, class_names=names)
-        values = settings_of(recipe.distillation, some, recipe.source.flip, ipc, addition.seed, device)
+        values = settings_of(recipe.distillation, some, recipe.source.flip, device)
         each = values.classes_at_once
         return {names[first : first + each] for first in range(0, len(names), each)}
 

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +200,11 @@ def _nest(overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as a file could give it: of Python's own kinds a tuple is a list, and a Path is text."""
+    """A value as a file could give it: a tuple is a list, and a Path is text."""
     if isinstance(value, os.PathLike):
         return text_of(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)  # numpy's
     return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 

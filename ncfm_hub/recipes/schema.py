@@ -1,7 +1,7 @@
 """The schema of a recipe: every value that decides what a run does, with its type.
 
 A recipe is what a pipeline file, the defaults file, a user's own defaults and the command line together resolve to.
-It is read by the stages and unpacked there into plain values; the mathematics never sees it. Unknown keys and wrong
+It is read by the stages and the distiller; the mathematics never sees it. Unknown keys and wrong
 types are refused (`ncfm_hub.recipes.resolve` turns that into a line naming file, key and nearest valid key).
 """
 
@@ -18,6 +18,7 @@ Wide = Annotated[int, Field(ge=1, le=65_536)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Many = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+PerClass = Annotated[int, Field(ge=1, le=100_000)]
 NotNegative = Annotated[float, Field(ge=0, le=1e6)]
 PositiveFloat = Annotated[float, Field(gt=0, le=1e6)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -66,6 +67,8 @@ class PoolRecipe(_Section):
 class DistillationRecipe(_Section):
     """NCFM itself."""
 
+    ipc: PerClass | None = None  # stored images per class; None: named for each run
+    seed: Seed = 0  # of all random draws but the pool's and the bank's
     steps: Many
     real_batch: Wide  # real images of a class in a step
     frequencies: Wide

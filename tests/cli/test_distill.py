@@ -8,18 +8,20 @@ import pytest
 from ncfm_hub.errors import PublishError, SourceError
 
 BASE = ("distill", "--dataset", "cifar10", "--ipc", "10")
+OF_BASE = {"distillation.ipc": 10}
 
 
 def test_every_recipe_flag_becomes_its_dotted_override(invoke, library):
     result = invoke(
-        *BASE, "--config", "plain", "--revision", "main", "--image-column", "img", "--label-column", "y",
+        *BASE, "--seed", "3", "--config", "plain", "--revision", "main", "--image-column", "img", "--label-column", "y",
         "--skip-damaged", "--train-split", "tr", "--test-split", "te", "--classes", "cat, 3,dog", "--resolution", "64",
         "--backbone", "resnet18", "--pretrained", "hf-hub:a/b", "--steps", "7", "--calibration", "5",
         "--no-sampling-network", "--students", "0", "--set", "distillation.lr=2e-2", "--set", "source.classes=[1, a]",
         "--baselines", "random, whole",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    assert library.call("plan")["overrides"] == {
+    assert library.call("plan")["overrides"] == OF_BASE | {
+        "distillation.seed": 3,
         "source.config": "plain",
         "source.revision": "main",
         "source.image_column": "img",
@@ -42,7 +44,7 @@ def test_every_recipe_flag_becomes_its_dotted_override(invoke, library):
 
 def test_classes_are_names_or_indices(invoke, library):
     invoke(*BASE, "--classes", "cat, 3,dog house")
-    assert library.call("plan")["overrides"] == {"source.classes": ["cat", "3", "dog house"]}
+    assert library.call("plan")["overrides"] == OF_BASE | {"source.classes": ["cat", "3", "dog house"]}
 
 
 def test_the_bare_command_overrides_nothing_and_carries_out_what_it_planned(invoke, library):
@@ -52,10 +54,8 @@ def test_the_bare_command_overrides_nothing_and_carries_out_what_it_planned(invo
     assert done == {"token": None, "resume": False, "restart": False}
     assert library.call("plan") == {
         "dataset": "cifar10",
-        "ipc": 10,
         "preset": None,
-        "overrides": {},
-        "seed": None,
+        "overrides": OF_BASE,
         "output": None,
         "push": False,
         "repo_id": None,
@@ -123,7 +123,6 @@ def test_a_person_may_decline_a_long_run(invoke, library, monkeypatch):
     "arguments",
     [
         ["distill", "--ipc", "10"],
-        ["distill", "--dataset", "cifar10"],
         ["distill", "--dataset", "cifar10", "--ipc", "0"],
         ["distill", "--dataset", "cifar10", "--ipc", "many"],
         [*BASE, "--preset", "gpu"],
@@ -173,7 +172,7 @@ def test_only_the_first_of_several_processes_prints(invoke, library, monkeypatch
     library.minutes = 300.0
     result = invoke(*BASE)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
-    assert library.call("plan")["ipc"] == 10
+    assert library.call("plan")["overrides"] == OF_BASE
 
 
 @pytest.mark.parametrize("setting", [("--backbone", "resnet18"), ("--pretrained", "x"), ("--set", "pool.size=2")])

@@ -14,7 +14,6 @@ from ncfm_hub.errors import CheckpointError
 from ncfm_hub.extractors.pool import blend
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.matching.frequencies import normal_frequencies
-from ncfm_hub.matching.objective import Characteristic
 from ncfm_hub.matching.step import real_statistics
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.progress import Silent
@@ -44,7 +43,7 @@ def test_an_entry_is_the_real_side_of_a_step_drawn_under_the_bank_s_seed(source:
     member = distiller.pool.members[int(torch.randint(2, (), generator=(shared := draws.shared(entry))))]
     hybrid = distiller.network.bind(blend(member, float(torch.rand((), generator=shared))))
     t = normal_frequencies(64, distiller.dimension, 1.0, shared)
-    parts = (draws.unit(entry, range(3)), t, hybrid, distiller._normalise, Characteristic(0.5), 8, True)
+    parts = (draws.unit(entry, range(3)), t, hybrid, distiller.of_a_step)
     precise = real_statistics(*parts)
     assert rounded.shape == (3, 2 * 64)
     assert (rounded - precise).abs().max() < 2.0**-11
@@ -127,8 +126,10 @@ def test_what_is_there_is_not_computed_again_and_what_is_damaged_is(
         assert torch.equal(distill_images(source, tiny_pool(source), settings, engine).stored, first)
         assert files[1].read_bytes() == whole
     monkeypatch.setattr(Distiller, "_bank_statistics", lambda self, entry: refuse(entry))
-    for same in (settings, replace(settings, seed=1), replace(settings, ipc=2), replace(settings, alpha=0.1)):
-        distill_images(source, tiny_pool(source), same, engine)  # none of these has a part in the real side
+    for same in ({}, {"seed": 1}, {"ipc": 2}, {"alpha": 0.1}):
+        distill_images(
+            source, tiny_pool(source), tiny_settings(bank=3, **same), engine
+        )  # none of these has a part in the real side
 
 
 @pytest.mark.parametrize(

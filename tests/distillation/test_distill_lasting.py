@@ -39,34 +39,34 @@ def assert_equal_tensors(some: dict[str, torch.Tensor], others: dict[str, torch.
 def test_a_resumed_run_is_the_run_never_stopped(
     source: Source, engine: Engine, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    settings, pool = tiny_settings(steps=7, classes_at_once=2, **changes), tiny_pool(source)
-    whole = distill_images(source, pool, settings, engine, tmp_path / "whole", 3)
+    settings, pool = tiny_settings(steps=7, classes_at_once=2, checkpoint_every=3, **changes), tiny_pool(source)
+    whole = distill_images(source, pool, settings, engine, tmp_path / "whole")
     stopped = tmp_path / "stopped"
     for lasts in (4, 2):  # ends in step 5 with the checkpoint of step 3, then in step 6 with the same one
         with pytest.raises(Stopped):
-            distill_images(source, pool, settings, engine, stopped, 3, resume=True, progress=StopAfter(lasts))
+            distill_images(source, pool, settings, engine, stopped, resume=True, progress=StopAfter(lasts))
         assert len(load_file(stopped)["curve"]) == 3
-    made = distill_images(source, pool, settings, engine, stopped, 3, resume=True)
+    made = distill_images(source, pool, settings, engine, stopped, resume=True)
     assert torch.equal(made.stored, whole.stored)
     assert made.curve == whole.curve
     assert torch.equal(made.start, whole.start)
     assert_equal_tensors(load_file(stopped), load_file(tmp_path / "whole"))
-    again = distill_images(source, pool, settings, engine, stopped, 3, resume=True)  # nothing left to do
+    again = distill_images(source, pool, settings, engine, stopped, resume=True)  # nothing left to do
     assert torch.equal(again.stored, whole.stored)
     assert again.curve == whole.curve
 
 
 def test_without_resume_a_checkpoint_is_not_read(source: Source, engine: Engine, tmp_path: Path) -> None:
     pool, path = tiny_pool(source), tmp_path / "state"
-    first = distill_images(source, pool, tiny_settings(steps=2), engine, path, 1)
-    other = distill_images(source, pool, tiny_settings(steps=2, seed=1), engine, path, 1)
+    first = distill_images(source, pool, tiny_settings(steps=2, checkpoint_every=1), engine, path)
+    other = distill_images(source, pool, tiny_settings(steps=2, checkpoint_every=1, seed=1), engine, path)
     assert not torch.equal(first.stored, other.stored)
     assert len(other.curve) == 2
 
 
 def test_a_checkpoint_of_other_settings_is_refused_by_name(source: Source, engine: Engine, tmp_path: Path) -> None:
-    pool, settings, path = tiny_pool(source), tiny_settings(steps=2), tmp_path / "state"
-    distill_images(source, pool, settings, engine, path, 1)
+    pool, settings, path = tiny_pool(source), tiny_settings(steps=2, checkpoint_every=1), tmp_path / "state"
+    distill_images(source, pool, settings, engine, path)
     others = {
         "seed": 1,
         "ipc": 2,
@@ -82,23 +82,23 @@ def test_a_checkpoint_of_other_settings_is_refused_by_name(source: Source, engin
     }
     for name, value in others.items():
         with pytest.raises(CheckpointError, match=rf"distillation\.{name} = .*{getattr(settings, name)}.*{value}"):
-            distill_images(source, pool, replace(settings, **{name: value}), engine, path, 1, resume=True)
+            distill_images(source, pool, settings.model_copy(update={name: value}), engine, path, resume=True)
     with pytest.raises(CheckpointError, match="source = "):
-        distill_images(replace(source, fingerprint="other"), pool, settings, engine, path, 1, resume=True)
+        distill_images(replace(source, fingerprint="other"), pool, settings, engine, path, resume=True)
     with pytest.raises(CheckpointError, match="pool = tiny"):
-        distill_images(source, replace(pool, key="other"), settings, engine, path, 1, resume=True)
+        distill_images(source, replace(pool, key="other"), settings, engine, path, resume=True)
     with pytest.raises(CheckpointError, match="precision = fp32, this run has bf16"):
-        distill_images(source, pool, settings, replace(engine, precision="bf16"), path, 1, resume=True)
+        distill_images(source, pool, settings, replace(engine, precision="bf16"), path, resume=True)
     with pytest.raises(CheckpointError, match="compile = False, this run has True"):
-        distill_images(source, pool, settings, replace(engine, compiled=True), path, 1, resume=True)
+        distill_images(source, pool, settings, replace(engine, compiled=True), path, resume=True)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(threads + 1)
         with pytest.raises(CheckpointError, match=f"threads = {threads}, this run has {threads + 1}"):
-            distill_images(source, pool, settings, engine, path, 1, resume=True)
+            distill_images(source, pool, settings, engine, path, resume=True)
     finally:
         torch.set_num_threads(threads)
-    assert len(distill_images(source, pool, settings, engine, path, 1, resume=True).curve) == 2
+    assert len(distill_images(source, pool, settings, engine, path, resume=True).curve) == 2
 
 
 # --- several processes -------------------------------------------------------------------------------------------
@@ -132,7 +132,8 @@ def work(folder, rank, processes, port):
         ("native", fast, {}),
         ("bank", fast, {"bank": 4, "ipc": 2}),
     ):
-        made = distill_images(source, tiny_pool(source), tiny_settings(steps=3, **changes), chosen, folder / name, 3)
+        settings = tiny_settings(steps=3, checkpoint_every=3, **changes)
+        made = distill_images(source, tiny_pool(source), settings, chosen, folder / name)
         torch.save(made.stored, folder / f"{name}-{rank}.pt")
     engine.accelerator.end_training()
 

@@ -137,9 +137,9 @@ def test_distribution_matching_starts_alike_and_matches_means_alone() -> None:
     it = subject()
     assert it.pool is not None
     values = it.recipe.distillation.model_copy(
-        update={"matching": "mean", "calibration": 0.0, "sampling_network": False}
+        update={"matching": "mean", "calibration": 0.0, "sampling_network": False, "ipc": it.ipc}
     )
-    settings = settings_of(values, it.source.info, it.recipe.source.flip, it.ipc, it.seed, "cpu")
+    settings = settings_of(values, it.source.info, it.recipe.source.flip, "cpu")
     expected = decode_stored(to_pixels(distill_images(it.source, it.pool, settings, it.engine).stored), 2)
     found = match_means(it, it.pool, Silent())
     assert torch.equal(found.images, expected)

@@ -16,6 +16,7 @@ def tiny_subject(classes: int = 5, ipc: int = 2, factor: int = 2, seed: int = 0,
     labels = torch.arange(classes).repeat_interleave(ipc * factor**2)
     soft = torch.rand(len(labels), classes, generator=draws)
     changed = {"evaluation.updates": UPDATES, "evaluation.batch_size": BATCH, "evaluation.schedule": "fifths"}
+    changed |= {"distillation.seed": seed}
     return Subject(
         name="sets/tiny",
         images=torch.randint(0, 256, (len(labels), 3, size, size), dtype=torch.uint8, generator=draws),
@@ -24,7 +25,6 @@ def tiny_subject(classes: int = 5, ipc: int = 2, factor: int = 2, seed: int = 0,
         ipc=ipc,
         stored=classes * ipc,
         factor=factor,
-        seed=seed,
         source=source,
         recipe=load_pipeline("digits", preset="cpu", overrides=changed).recipe,
         engine=plain_engine(),

@@ -11,7 +11,7 @@ from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.matching.augment import GEOMETRIES, draw_augmentation, join
 from ncfm_hub.matching.frequencies import normal_frequencies
 from ncfm_hub.matching.objective import Characteristic
-from ncfm_hub.matching.step import UnitDraw, UnitResult, real_statistics, unit_step
+from ncfm_hub.matching.step import StepSettings, UnitDraw, UnitResult, real_statistics, unit_step
 from ncfm_hub.networks.build import Architecture, Weights, normalise
 from ncfm_hub.networks.convnet import ConvNet
 from ncfm_hub.networks.frozen import FrozenNetwork
@@ -22,6 +22,19 @@ from tests.matching.tiny import plain_engine, tiny_source
 SIZE, IPC, FACTOR, FREQUENCIES, WIDTH = 16, 2, 2, 48, 12
 CLASSES = 3
 ARCHITECTURE = Architecture("tests", CLASSES, 3, SIZE, (0.5, 0.45, 0.4), (0.25, 0.2, 0.3))
+
+
+def step_settings(alpha: float, **changes: Any) -> StepSettings:
+    usual = StepSettings(
+        Characteristic(alpha),
+        lambda x: normalise(x, ARCHITECTURE),
+        classes=CLASSES,
+        calibration=5.0,
+        factor=FACTOR,
+        normalize_features=True,
+        images_at_once=8,
+    )
+    return replace(usual, **changes)
 
 
 @dataclass(frozen=True)
@@ -35,16 +48,8 @@ class Case:
     trained: Weights
     network: FrozenNetwork
 
-    def unit(self, classes: range, alpha: float = 0.5, **changes: Any) -> UnitResult:
+    def unit(self, classes: range, alpha: float = 0.5, known: torch.Tensor | None = None, **changes: Any) -> UnitResult:
         """The package's step for a run of classes."""
-        values: dict[str, Any] = {
-            "classes": CLASSES,
-            "calibration": 5.0,
-            "factor": FACTOR,
-            "normalize_features": True,
-            "images_at_once": 8,
-            "ascends": None,
-        }
         parts = [self.draws[c] for c in classes]
         draw = UnitDraw(
             torch.cat([part.real for part in parts]),
@@ -59,9 +64,8 @@ class Case:
             self.frequencies,
             (self.network.bind(self.hybrid), self.network.bind(self.hybrid, full_precision=True)),
             self.network.bind(self.trained, full_precision=True),
-            lambda x: normalise(x, ARCHITECTURE),
-            Characteristic(alpha),
-            **(values | changes),
+            step_settings(alpha, **changes),
+            known,
         )
 
     def oracle(
@@ -243,10 +247,7 @@ def test_statistics_that_are_known_take_the_place_of_real_images(case: Case) -> 
         draw,
         case.frequencies,
         case.network.bind(case.hybrid),
-        lambda x: normalise(x, ARCHITECTURE),
-        Characteristic(0.5),
-        8,
-        True,
+        step_settings(0.5),
     )
     assert known.shape == (1, 2 * FREQUENCIES)
     usual = case.unit(range(1, 2))

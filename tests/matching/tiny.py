@@ -98,4 +98,4 @@ def tiny_settings(**changes: object) -> DistillationSettings:
         "classes_at_once": 1,
         "images_at_once": 8,
     }
-    return DistillationSettings(**(values | changes))  # type: ignore[arg-type]
+    return DistillationSettings.model_validate(values | changes)

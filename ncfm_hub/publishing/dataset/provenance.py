@@ -42,8 +42,6 @@ def describe_run(
     pool: "Pool",
     engine: "Engine",
     *,
-    ipc: int,
-    seed: int,
     notes: tuple[str, ...],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
@@ -52,8 +50,8 @@ def describe_run(
         "ncfm_hub": FORMAT,
         "name": pipeline.name,
         "preset": pipeline.preset,
-        "ipc": ipc,
-        "seed": seed,
+        "ipc": pipeline.recipe.distillation.ipc,
+        "seed": pipeline.recipe.distillation.seed,
         "recipe": _public_recipe(pipeline.recipe, source.info),
         "source": _describe_source(source, notes),
         "pool": {
@@ -101,6 +99,8 @@ def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
 
     Raises DistilledError naming the folder if this version cannot read it.
     """
+    if "imported" not in described and not isinstance(described.get("seed"), int):
+        raise DistilledError(f"{folder}/pipeline.yaml gives no seed, from which start and random images are drawn")
     unusable = f"{folder}/pipeline.yaml holds no usable recipe"
     try:
         values = {section: dict(content) for section, content in described["recipe"].items()}
@@ -109,6 +109,8 @@ def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
         if "imported" in described:  # only its factor is known; the rest configures the DM baseline
             assumed = preset_section("distillation", described["preset"])
             values["distillation"] = assumed | values["distillation"]
+        else:
+            values["distillation"] |= {"ipc": described["ipc"], "seed": described["seed"]}
         for section, model in (("evaluation", EvaluationRecipe), ("engine", EngineRecipe)):
             # These sections do not describe the dataset, and other versions have other keys.
             values[section] = {key: value for key, value in values[section].items() if key in model.model_fields}
@@ -156,7 +158,7 @@ def _source_here(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def _public_recipe(recipe: Recipe, source: "SourceInfo") -> dict[str, Any]:
-    values = recipe.model_dump()
+    values = recipe.model_dump(exclude={"distillation": {"ipc", "seed"}})  # they stand beside it, said once
     values["pool"]["pretrained"] = public_weights(recipe.pool.pretrained)
     if source.folder:
         values["source"]["dataset"] = source.public_name

@@ -68,7 +68,6 @@ def subject(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ipc=2,
         stored=6,
         factor=None,
-        seed=0,
         source=SOURCE,
         recipe=recipe,
         engine=engine,

@@ -15,13 +15,13 @@ from ncfm_hub.recipes.schema import Recipe, SourceRecipe
 from ncfm_hub.sources import Source, inspect_source, packaged_digits
 from tests.matching.tiny import plain_engine, tiny_pool, tiny_source
 
-PIPELINE = load_pipeline("cifar10", preset="cpu")
+PIPELINE = load_pipeline("cifar10", preset="cpu", overrides={"distillation.ipc": 1})
 
 
 def described(source: Source, origin: str = "cache") -> dict[str, Any]:
     """As it is read back from the file."""
     pool = dataclasses.replace(tiny_pool(source), origin=origin)
-    content = describe_run(PIPELINE, source, pool, plain_engine(), ipc=1, seed=0, notes=(), seconds={})
+    content = describe_run(PIPELINE, source, pool, plain_engine(), notes=(), seconds={})
     return yaml.safe_load(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -43,6 +43,7 @@ def test_a_pool_that_was_given_is_not_described_by_a_recipe_that_did_not_make_it
 def test_the_recipe_is_whole_under_a_given_pool_too():
     """`ncfm-hub evaluate` reads it back, and a recipe without its section `pool` is refused."""
     content = described(tiny_source(), f"ada/pool@{'a' * 40}")
+    content["recipe"]["distillation"] |= {key: content[key] for key in ("ipc", "seed")}  # they stand beside it
     assert Recipe.model_validate(content["recipe"]) == PIPELINE.recipe
 
 
