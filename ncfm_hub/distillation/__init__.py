@@ -1,1 +1,1 @@
-"""The loop that makes the images, and the state it keeps."""
+"""The distillation loop and its state."""

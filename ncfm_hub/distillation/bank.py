@@ -1,9 +1,9 @@
-"""Statistics of the real side, computed once and used again by later steps and later runs.
+"""Precomputed statistics of the real side, reused by later steps and later runs.
 
-An entry is one draw of everything the real side depends on: hybrid extractor, frequencies, and for every class real
-images and their augmentation. An entry's seed is the bank's and its number, so that frequencies and augmentations are
-drawn again in place of being kept. Steps visit all entries in an order of the run's own, then all in another order.
-Runs that share a bank share its real draws: their results are less independent than their seeds suggest.
+An entry fixes everything that the real side depends on: hybrid extractor, frequencies, and for each class real images
+and their augmentation. It is seeded by the bank's seed and its number, so that frequencies and augmentations are
+sampled again rather than stored. Steps visit all entries in a run-specific order, then all in another order. Runs that
+share a bank share its random draws, so their results are less independent than their seeds suggest.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ FORMAT = 2
 
 
 class Bank:
-    """`entries` files of statistics (C, S) fp16 under one key.
+    """`entries` files of statistics (C, S), fp16, under one key.
 
-    made_of: all that the statistics depend on, as JSON can say it
+    made_of: everything that the statistics depend on, JSON-serialisable
     """
 
     def __init__(self, entries: int, seed: int, made_of: dict[str, Any], engine: Engine):
@@ -37,16 +37,16 @@ class Bank:
         self.folder = cache_root() / "banks" / key
 
     def entry(self, run_seed: int, step: int) -> int:
-        """The entry that a step uses."""
+        """Return the entry that a step uses."""
         round_, place = divmod(step, self.entries)
         order = torch.randperm(self.entries, generator=generator(run_seed, "order of the bank", self.seed, round_))
         return int(order[place])
 
     def fill(self, steps: int, run_seed: int, compute: Callable[[int], torch.Tensor], progress: Progress) -> None:
-        """Have `compute(entry)` -> (C, S) make what is missing for a run's steps, shared among processes."""
+        """Compute missing entries for a run's steps with `compute(entry)` -> (C, S), shared among processes."""
         process, processes = self.engine.accelerator.process_index, self.engine.accelerator.num_processes
         visited = sorted({self.entry(run_seed, step) for step in range(min(steps, self.entries))})
-        # By number and not by what is missing, which another process may be changing just now.
+        # Shared out by number: the list of missing entries may change while other processes fill it.
         mine = visited[process::processes]
         for entry in mine:
             discard_damaged(self._path(entry), progress)
@@ -58,7 +58,7 @@ class Bank:
         self.engine.accelerator.wait_for_everyone()
 
     def statistics(self, entry: int) -> torch.Tensor:
-        """(C, S) float32 on the engine's device."""
+        """Return statistics (C, S), float32 on the engine's device."""
         try:
             found = load_tensors(self._path(entry))[0]["statistics"]
         except (OSError, Damaged) as error:

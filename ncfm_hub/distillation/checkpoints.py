@@ -1,4 +1,4 @@
-"""State of an unfinished distillation on disk: one safetensors file, written whole or not at all, with its digest."""
+"""Checkpoints of an unfinished distillation: one safetensors file with a digest, written atomically."""
 
 import json
 from pathlib import Path
@@ -13,12 +13,12 @@ from ncfm_hub.utils.sealed import load_tensors, save_tensors
 def save_checkpoint(
     path: Path, tensors: dict[str, torch.Tensor], step: int, seconds: float, settings: dict[str, Any]
 ) -> None:
-    """Write the state after `step` steps, which took `seconds`; a resumed run must share all of `settings`."""
+    """Write the state after `step` steps, which took `seconds`; a resumed run must have the same `settings`."""
     save_tensors(path, tensors, {"step": str(step), "seconds": str(seconds), "settings": json.dumps(settings)})
 
 
 def load_checkpoint(path: Path, settings: dict[str, Any]) -> tuple[dict[str, torch.Tensor], int, float]:
-    """Tensors, steps done, seconds they took. Raises CheckpointError naming the first setting that differs."""
+    """Return tensors, completed steps and their seconds. Raises CheckpointError naming the first differing setting."""
     try:
         tensors, metadata = load_tensors(path)
         found = json.loads(metadata["settings"])

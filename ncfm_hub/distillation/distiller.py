@@ -1,8 +1,8 @@
-"""What a distillation does in one step: images descend the objective, the sampling network ascends it.
+"""One step of distillation: images descend the objective, the sampling network ascends it.
 
-Units of work are runs of classes that do not depend on the number of processes. Every process computes some units,
-gradients are exchanged, and every process then takes the same optimiser step on all images, so that 1, 2 or 3
-processes give the same bits.
+Units of work are groups of classes that do not depend on the number of processes. Each process computes some units,
+gradients are exchanged, and every process takes the same optimiser step on all images, so that 1, 2 or 3 processes give
+the same bits.
 """
 
 from typing import Any
@@ -57,7 +57,7 @@ class Distiller:
         self.of_a_step = StepSettings(
             make_objective(settings.matching, settings.alpha),
             self._normalise,
-            # The pool's and not the source's: a class's gradient is the same whatever others are distilled.
+            # The pool's number, not the source's, so that a class's gradient does not depend on the other classes.
             classes=pool.architecture.classes,
             calibration=settings.calibration,
             factor=settings.factor,
@@ -75,7 +75,7 @@ class Distiller:
         self.start = make_start(source, settings.ipc, settings.factor, settings.seed)
         self.stored = self.start.clone().to(engine.device).requires_grad_(True)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-        # eps far below any gradient: the scale of the objective must not matter.
+        # eps far below any gradient, so that the scale of the objective does not matter.
         self.optimizer = kind([self.stored], lr=settings.lr, weight_decay=settings.weight_decay, eps=1e-15)
         self.sampling: SamplingNetwork | None = None
         self.sampling_optimizer: torch.optim.Optimizer | None = None
@@ -93,7 +93,7 @@ class Distiller:
         self.curve: list[tuple[float, float]] = []
 
     def step(self, number: int) -> tuple[float, float]:
-        """Step `number`: update the images (and psi); returns 300 NCFD and cross-entropy, means over classes."""
+        """Run step `number`: update the images (and psi). Returns 300 NCFD and cross-entropy, means over classes."""
         settings, device = self.settings, self.engine.device
         entry = self.bank.entry(settings.seed, number) if self.bank else None
         shared = self.draws.shared(number) if entry is None else self.bank_draws.shared(entry)
@@ -142,7 +142,7 @@ class Distiller:
         return found.to(self.engine.device)
 
     def _hybrid(self, draws: torch.Generator) -> tuple[tuple[Weights, Weights], Weights]:
-        """A pair of the pool, and its blend with beta ~ U(0, 1)."""
+        """Sample a pair of the pool and its blend with beta ~ U(0, 1)."""
         member = self.pool.members[int(torch.randint(len(self.pool.members), (), generator=draws))]
         return member, blend(member, float(torch.rand((), generator=draws)))
 
@@ -160,7 +160,7 @@ class Distiller:
         return normalise(images, self.pool.architecture)
 
     def _bank_statistics(self, entry: int) -> torch.Tensor:
-        """Statistics of all classes (C, S) in one entry of the bank."""
+        """Compute the statistics of all classes (C, S) in one entry of the bank."""
         draws = self.bank_draws.shared(entry)
         hybrid: Network = self.network.bind(self._hybrid(draws)[1])
         frequencies = self._frequencies(draws)
@@ -168,10 +168,10 @@ class Distiller:
         return torch.cat([real_statistics(unit, frequencies, hybrid, self.of_a_step) for unit in units])
 
     def _bank_made_of(self) -> dict[str, Any]:
-        """All that a bank's statistics depend on, its seed and the number of entries apart."""
+        """Return everything that a bank's statistics depend on, except its seed and number of entries."""
         names = {"real_batch", "frequencies", "frequency_scale", "orthogonal", "matching", "normalize_features"}
         conditions = conditions_of(self.source, self.pool, self.engine)
-        # A pool's key says how it was made; two that were made alike on two machines differ in their last digits.
+        # The key identifies how a pool was made; pools made alike on two machines differ in their last bits.
         conditions["pool"] = self.pool.digest
         return self.settings.model_dump(include=names | {"flip", "cutout", "images_at_once"}) | conditions
 
@@ -185,7 +185,7 @@ class Distiller:
             return int(network(blank)[0].shape[1])
 
     def _exchange(self, results: dict[int, UnitResult], frequencies: torch.Tensor) -> tuple[float, float]:
-        """Share the units' results among processes; leave gradients on images and psi; return the mean losses."""
+        """Exchange the units' results among processes; sets gradients of images and psi, returns the mean losses."""
         settings, device, accelerator = self.settings, self.engine.device, self.engine.accelerator
         gradient = torch.zeros_like(self.stored)
         losses = torch.zeros(2, self.classes, device=device)
@@ -195,7 +195,7 @@ class Distiller:
             losses[0, classes[0] : classes[-1] + 1] = NCFD_WEIGHT * result.ncfd
             losses[1, classes[0] : classes[-1] + 1] = result.cross_entropy
         if accelerator.num_processes > 1:
-            # Each row has one writer and zeros elsewhere, so sums are exact.
+            # Each row is written by one process and zero elsewhere, so sums are exact.
             gradient, losses = accelerator.reduce(gradient), accelerator.reduce(losses)
         self.stored.grad = gradient
         if self.sampling is not None:
@@ -204,7 +204,7 @@ class Distiller:
         return ncfd, entropy
 
     def _exchange_sampling(self, results: dict[int, UnitResult], frequencies: torch.Tensor) -> None:
-        """psi's gradient: per unit, then summed in unit order, then negated (psi ascends)."""
+        """Set psi's gradient: per unit, summed in unit order, then negated (psi ascends)."""
         assert self.sampling is not None
         parameters = list(self.sampling.parameters())
         per_unit = torch.zeros(len(self.units), sum(p.numel() for p in parameters), device=self.engine.device)
@@ -230,7 +230,7 @@ class Distiller:
             self.stored.clamp_(0, 1)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """All that changes from step to step."""
+        """Return everything that changes from step to step."""
         found = {"stored": self.stored, "curve": torch.tensor(self.curve, dtype=torch.float64).reshape(-1, 2)}
         for name, value in self.optimizer.state_dict()["state"].get(0, {}).items():
             found[f"optimizer.{name}"] = value
@@ -243,7 +243,7 @@ class Distiller:
         return found
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Inverse of `tensors`."""
+        """Restore the state returned by `tensors`."""
         device = self.engine.device
         with torch.no_grad():
             self.stored.copy_(tensors["stored"])
@@ -259,7 +259,7 @@ class Distiller:
 
 
 def conditions_of(source: Source, pool: Pool, engine: Engine) -> dict[str, Any]:
-    """What the bits of a step depend on besides its settings."""
+    """Return what the bits of a step depend on besides its settings."""
     return {
         "source": source.fingerprint,
         "pool": pool.key,

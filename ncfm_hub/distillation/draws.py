@@ -1,7 +1,7 @@
-"""What is drawn in a step: real images and augmentations, class by class, and the generator of what classes share.
+"""Random draws of a step: real images and augmentations per class, and a generator for what classes share.
 
-Every draw comes from a generator of its own key, so that it depends on no other draw and on no order. Classes are keyed
-by their label in the source: what one of them draws does not depend on which others are distilled with it.
+Each draw has a generator with its own key, so that it depends neither on other draws nor on their order. Classes are
+keyed by their label in the source, so that a class's draws do not depend on the other classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,10 @@ from ncfm_hub.utils.seeding import generator
 
 
 class Draws:
-    """The draws of a run, or of a bank, by the number of the step or entry.
+    """The random draws of a run or a bank, by number of the step or entry.
 
-    whose: "" or "bank ", so that a bank and a run of one seed differ; synthetic: decoded images of a class
+    whose: "" or "bank ", so that a bank and a run of one seed differ
+    synthetic: decoded images per class
     """
 
     def __init__(
@@ -29,15 +30,15 @@ class Draws:
         self.rows, self.labels = source.class_indices(), source.info.class_ids
 
     def shared(self, number: int) -> torch.Generator:
-        """For what all classes have in common: hybrid extractor and frequencies."""
+        """Return the generator for what all classes share: hybrid extractor and frequencies."""
         return generator(self.seed, f"{self.whose}step", number)
 
     def geometry(self, number: int, class_: int) -> str:
-        """What a class's images undergo, on both sides."""
+        """Sample the geometric transform of a class's images, for both sides."""
         return draw_geometry(self._of_class(number, class_))
 
     def unit(self, number: int, classes: Sequence[int]) -> UnitDraw:
-        """Real images without replacement (all of a class, if it has fewer), and the augmentations of both sides."""
+        """Sample real images without replacement (all of a smaller class), and the augmentations of both sides."""
         images: list[torch.Tensor] = []
         of_real: list[Augmentation] = []
         of_synthetic: list[Augmentation] = []
@@ -51,7 +52,7 @@ class Draws:
         return UnitDraw(torch.cat(images), tuple(len(some) for some in images), join(of_real), join(of_synthetic))
 
     def synthetic_unit(self, number: int, classes: Sequence[int], geometry_of: Callable[[int], str]) -> UnitDraw:
-        """As `unit`, without real images: geometries are those that a bank's real images have undergone."""
+        """Sample a unit without real images; geometries are those of a bank's real images."""
         found = [self._augmentation(self.synthetic, self._of_class(number, c), geometry_of(c)) for c in classes]
         joined = join(found)
         return UnitDraw(self.source.train.images[:0], (0,) * len(found), joined[:0], joined)

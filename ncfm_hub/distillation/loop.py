@@ -1,4 +1,4 @@
-"""A whole distillation: its steps in a row, with a checkpoint now and then."""
+"""A complete distillation: all steps, with regular checkpoints."""
 
 import time
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ from ncfm_hub.utils.progress import Progress, Silent
 class Distillation:
     """A finished (or interrupted) distillation.
 
-    start, stored: (C ipc, c, H, W) float32 in [0, 1], on the CPU, class after class: before and after
-    curve: per step (300 NCFD, cross-entropy of the calibration), each a mean over classes
+    start, stored: (C ipc, c, H, W) float32 in [0, 1], on the CPU, ordered by class: initialisation and result
+    curve: per step (300 NCFD, cross-entropy of the calibration), means over classes
     """
 
     start: torch.Tensor
@@ -33,9 +33,9 @@ class Distillation:
     seconds: float = 0.0
 
 
-@lru_cache  # classes are many, and their sizes often few
+@lru_cache  # many classes have few distinct sizes
 def floor_of(real_batch: int, images_per_class: int, alpha: float) -> float:
-    """300 NCFD that two samples of one distribution would have at these counts; read beside the loss."""
+    """Return 300 NCFD expected between two samples of one distribution of these sizes, to compare with the loss."""
     return NCFD_WEIGHT * ncfd_floor(real_batch, images_per_class, alpha)
 
 
@@ -48,10 +48,11 @@ def distill_images(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Distillation:
-    """Distill: (C ipc) stored images by NCFM.
+    """Distill C ipc stored images by NCFM.
 
-    checkpoint: file that holds the state every `settings.checkpoint_every` steps; resume: go on from it if it exists.
-    Raises CheckpointError if it was made under other settings.
+    checkpoint: file that receives the state every `settings.checkpoint_every` steps
+    resume: continue from that file if it exists
+    Raises CheckpointError if it was written under other settings.
     """
     progress = progress or Silent()
     shared = checkpoint_settings(source, pool, settings, engine)
@@ -77,5 +78,5 @@ def distill_images(
 
 
 def checkpoint_settings(source: Source, pool: Pool, settings: DistillationSettings, engine: Engine) -> dict[str, Any]:
-    """What two runs must share for their images to be bit-identical."""
+    """Return what two runs must share for bit-identical images."""
     return {"distillation": settings.model_dump(exclude={"checkpoint_every"})} | conditions_of(source, pool, engine)

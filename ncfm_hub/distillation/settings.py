@@ -1,4 +1,4 @@
-"""From a recipe's values to what the loops take: nothing left open."""
+"""Convert a recipe to complete settings of a distillation."""
 
 import math
 
@@ -6,14 +6,14 @@ from ncfm_hub.machine.engine import images_within
 from ncfm_hub.recipes.schema import DistillationRecipe, PerClass, Wide
 from ncfm_hub.sources.types import SourceInfo
 
-# Decoded images of a unit of work, and real images of one pass, at 32 px: on a CPU as many as make a step faster;
-# many on a GPU. What they take grows with the pixels.
+# Decoded images per unit of work, and real images per forward pass, at 32 px: on a CPU the fastest sizes,
+# many on a GPU. Memory grows with the pixels.
 UNIT_IMAGES = {"cpu": 256, "cuda": 4096}
 PASS_IMAGES = {"cpu": 128, "cuda": 1024}
 
 
 class DistillationSettings(DistillationRecipe):
-    """The recipe of a distillation with its sizes chosen, and what it has to know of the source's recipe."""
+    """Settings of a distillation: its recipe with sizes chosen, and what it needs of the source's recipe."""
 
     ipc: PerClass
     classes_at_once: Wide
@@ -22,7 +22,7 @@ class DistillationSettings(DistillationRecipe):
 
 
 def settings_of(recipe: DistillationRecipe, info: SourceInfo, flip: bool, device: str) -> DistillationSettings:
-    """A recipe's values as the distillation takes them, sizes of units and passes chosen. `recipe` gives an ipc."""
+    """Return the settings for a recipe that has an ipc, with sizes of units and passes chosen."""
     assert recipe.ipc is not None
 
     def limit(at_32_px: dict[str, int]) -> int:
@@ -37,10 +37,10 @@ def settings_of(recipe: DistillationRecipe, info: SourceInfo, flip: bool, device
 
 
 def choose_classes_at_once(classes: int, images_per_class: int, limit: int) -> int:
-    """How many classes make a unit of work, so that their decoded images stay within `limit`.
+    """Return the number of classes per unit of work, so that their decoded images stay within `limit`.
 
-    The largest divisor of `classes` within it gives all units one shape, for which networks are compiled once. Where
-    that leaves more than half of the limit unused, as for primes, units are as equal as can be and the last is smaller.
+    The largest divisor of `classes` within the limit gives all units one shape, for which networks are compiled once.
+    If it uses less than half of the limit, as for primes, units are as equal as possible and the last is smaller.
     """
     most = min(classes, max(1, limit // images_per_class))
     divisor = max(d for d in range(1, most + 1) if classes % d == 0)

@@ -1,4 +1,4 @@
-"""Where distillation sets out from: real images of every class, shrunk and tiled."""
+"""The initialisation: real images of each class, shrunk and tiled."""
 
 import torch
 
@@ -8,9 +8,9 @@ from ncfm_hub.utils.seeding import generator
 
 
 def start_rows(source: Source, class_index: int, ipc: int, factor: int, seed: int) -> torch.Tensor:
-    """Rows of `source.train` whose images tile a class's start: (ipc rho^2,); a small class repeats some.
+    """Return rows of `source.train` that tile a class's initialisation: (ipc rho^2,); a small class repeats some.
 
-    Drawn by the class's label in the source, whatever other classes there are.
+    Keyed by the class's label in the source, independent of the other classes.
     """
     rows = source.class_indices()[class_index]
     wanted = ipc * factor**2
@@ -21,7 +21,7 @@ def start_rows(source: Source, class_index: int, ipc: int, factor: int, seed: in
 
 
 def make_start(source: Source, ipc: int, factor: int, seed: int) -> torch.Tensor:
-    """The mixed-tile start: (C ipc, c, H, W) float32 in [0, 1]."""
+    """Build the initialisation (real tiles): (C ipc, c, H, W) float32 in [0, 1]."""
     classes = range(len(source.info.class_names))
     return torch.cat(
         [mixed_tiles(source.train.images[start_rows(source, c, ipc, factor, seed)], factor) for c in classes]

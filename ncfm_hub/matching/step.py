@@ -1,8 +1,8 @@
-"""One step of NCFM for a unit of classes: losses, and the gradient on the stored images and on the frequencies.
+"""One step of NCFM for a unit of classes: losses, and gradients of stored images and frequencies.
 
-Legend: U classes of a unit, each with n stored images holding m = n rho^2 decoded ones; D features, F frequencies; C
-classes that the networks know. The objective is the sum over classes of (300 NCFD_c + w CE_c) / C; the part of one unit
-depends on no other unit.
+Legend: U classes of a unit, each with n stored images that decode to m = n rho^2 training images; D features, F
+frequencies; C classes of the networks. The objective is the sum over classes of (300 NCFD_c + w CE_c) / C; the part of
+one unit depends on no other unit.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,19 +18,22 @@ from ncfm_hub.matching.synthetic import decode
 
 NCFD_WEIGHT = 300.0
 
-# normalised images (N, c, H, W) -> features (N, D), logits (N, C), both float32
+# maps normalised images (N, c, H, W) to features (N, D) and logits (N, C), both float32
 Network = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
 class StepSettings:
-    """What is the same in all steps of a run.
+    """Settings shared by all steps of a run.
 
-    objective: what is matched; normalise: images uint8 or in [0, 1] (N, c, H, W) -> as the networks take them
-    classes: that the networks know; calibration: weight of the cross-entropy; factor: tiles along a side
-    images_at_once: real images in one forward pass
+    objective: what is matched
+    normalise: maps images (N, c, H, W), uint8 or in [0, 1], to the networks' input
+    classes: number of classes of the networks
+    calibration: weight of the cross-entropy
+    factor: tiles along a side
+    images_at_once: real images per forward pass
     ascends: what the frequency gradient is of: "ncfd", the unit's part of the objective; "debiased", the squared
-    distance without the share of sampling, in the same weight; None: there is none
+        distance without sampling bias, equally weighted; None for no gradient
     """
 
     objective: Objective
@@ -45,10 +48,11 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class UnitDraw:
-    """What one unit sees in one step.
+    """Random draws of one unit in one step.
 
-    real: uint8 (sum of sizes, c, H, W), class after class; sizes: real images of each class
-    real_augmentation, synthetic_augmentation: parameters for them and for the U m decoded images
+    real: uint8 (sum of sizes, c, H, W), ordered by class
+    sizes: number of real images per class
+    real_augmentation, synthetic_augmentation: parameters for the real images and the U m decoded images
     """
 
     real: torch.Tensor
@@ -63,11 +67,11 @@ class UnitDraw:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """Of one unit in one step.
+    """Result of one unit in one step.
 
-    ncfd, cross_entropy: (U,), not yet weighted; the latter zero without calibration
-    pixel_gradient: (U n, c, H, W) of the unit's part of the objective
-    frequency_gradient: (F, D) of the same, None unless asked for
+    ncfd, cross_entropy: (U,), unweighted; the latter is zero without calibration
+    pixel_gradient: (U n, c, H, W), of the unit's part of the objective
+    frequency_gradient: (F, D), None unless requested
     """
 
     ncfd: torch.Tensor
@@ -86,13 +90,14 @@ def unit_step(
     settings: StepSettings,
     known: torch.Tensor | None = None,
 ) -> UnitResult:
-    """Loss and gradients of one unit.
+    """Compute losses and gradients of one unit.
 
-    stored: (U n, c, H, W) float in [0, 1], class after class
-    labels: int64 (U m,), of the decoded images, as the outputs of the trained network number them
-    frequencies: (F, D); hybrids: the blended extractor for the real and for the synthetic side, which may differ in
-    precision; trained: the trained one, used if calibration > 0
-    known: statistics of the real side (U, S), in whose place nothing of `draw.real` is looked at
+    stored: (U n, c, H, W) float in [0, 1], ordered by class
+    labels: int64 (U m,), of the decoded images, as numbered by the trained network's outputs
+    frequencies: (F, D)
+    hybrids: the blended extractor for the real and the synthetic side, which may differ in precision
+    trained: the trained extractor, used if calibration > 0
+    known: statistics of the real side (U, S), used in place of `draw.real`
     """
     objective, classes = settings.objective, settings.classes
     frequencies = frequencies.detach().requires_grad_(settings.ascends == "ncfd")
@@ -103,7 +108,7 @@ def unit_step(
         known = _by_class(real, frequencies, objective)
     stored = stored.detach().requires_grad_(True)
     augmented = augment(settings.normalise(decode(stored, settings.factor)), draw.synthetic_augmentation)
-    seen = augmented.detach().requires_grad_(True)  # by both networks, one after the other: half the memory
+    seen = augmented.detach().requires_grad_(True)  # each network back-propagates separately, which halves the memory
     features, _ = of_synthetic(seen)
     if settings.normalize_features:
         features = F.normalize(features, dim=1)
@@ -111,7 +116,7 @@ def unit_step(
     (NCFD_WEIGHT / classes * distances.sum()).backward()
     entropies = torch.zeros_like(distances)
     if settings.calibration > 0 and trained is not None:
-        # On the augmented images: without augmentation it vanishes within some fifty steps and steers no more.
+        # On augmented images: without augmentation it vanishes within about fifty steps and has no more effect.
         _, logits = trained(seen)
         entropies = F.cross_entropy(logits, labels, reduction="none").reshape(len(known), -1).mean(1)
         (settings.calibration / classes * entropies.sum()).backward()
@@ -127,7 +132,7 @@ def unit_step(
 def _debiased_gradient(
     real: Sequence[torch.Tensor], synthetic: Sequence[torch.Tensor], frequencies: torch.Tensor, classes: int
 ) -> torch.Tensor:
-    """Gradient (F, D) of the sum over the unit's classes of 300 / C times the mean debiased distance."""
+    """Return the gradient (F, D) of 300 / C times the mean debiased distance, summed over the unit's classes."""
     frequencies = frequencies.detach().requires_grad_(True)
     for z, x in zip(real, synthetic, strict=True):
         both = (characteristic_function(z, frequencies), characteristic_function(x, frequencies))
@@ -140,19 +145,19 @@ def _debiased_gradient(
 def real_statistics(
     draw: UnitDraw, frequencies: torch.Tensor, network: Network, settings: StepSettings
 ) -> torch.Tensor:
-    """Statistics (U, S) of the augmented real images, as `unit_step` takes them for `known`."""
+    """Compute statistics (U, S) of the augmented real images, as `known` of `unit_step`."""
     features = real_features(draw, network, settings)
     return _by_class(features.split(list(draw.sizes)), frequencies, settings.objective)
 
 
 def _by_class(features: Sequence[torch.Tensor], frequencies: torch.Tensor, objective: Objective) -> torch.Tensor:
-    """One class after another, for memory: of each class's features (N, D) the statistics, (U, S) in all."""
+    """Compute statistics of each class's features (N, D), one class at a time to save memory: (U, S)."""
     return torch.stack([objective.statistics(z, frequencies) for z in features])
 
 
 @torch.no_grad()
 def real_features(draw: UnitDraw, network: Network, settings: StepSettings) -> torch.Tensor:
-    """Features (sum of sizes, D) of the augmented real images, in passes of one shape, zeros filling the last."""
+    """Compute features (sum of sizes, D) of the augmented real images, in passes of one shape padded by zeros."""
     found, at_once = [], settings.images_at_once
     for first in range(0, len(draw.real), at_once):
         rows = slice(first, first + at_once)

@@ -21,7 +21,7 @@ from ncfm_hub.reporting.studies import continual_plot, search_plot
 from ncfm_hub.utils.counting import counted
 
 _NAMES = statements.NAMES
-_TONES = {name: name for name in ("distilled", "start", "random", "whole")}  # sets with a colour of their own
+_TONES = {name: name for name in ("distilled", "start", "random", "whole")}  # rows with their own colour
 _OTHER = "other"
 _KINDS = ("hard", "soft")
 # (row, labels) in the per-class comparison and in the summary, in this order

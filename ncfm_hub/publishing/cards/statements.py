@@ -58,7 +58,7 @@ def remarks(rows: Iterable[Row], own_extractors: str | None) -> list[Ready]:
 
 
 def comparisons(rows: Iterable[Row]) -> list[Ready]:
-    """A plain sentence for each baseline that does as well as the distilled dataset or better."""
+    """Return a sentence for each baseline that equals or outperforms the distilled dataset."""
     rows = list(rows)
     said = []
     for baseline, name in BASELINES.items():
