@@ -1,4 +1,4 @@
-"""A local hub, a dataset on it, the command line as any user runs it, and a stranger who loads the result."""
+"""Push digits to a local hub, distill them with the command line, load the result without ncfm_hub."""
 
 import os
 import shutil
@@ -10,7 +10,13 @@ from pathlib import Path
 FOLDER = Path("demo-run")
 _MARK = ".ncfm-hub-demo"
 _CONSUMER = Path(__file__).with_name("consumer.py")
-_COMMAND = ["distill", "--dataset", "digits", "--ipc", "10", "--push"]
+_RESULT = "digits-ncfm-ipc1"
+_SHORTENED = ["pool.size=1", "distillation.real_batch=32", "evaluation.updates=60", "evaluation.soft_labels=false"]
+_COMMAND = [
+    *("distill", "--dataset", "digits", "--ipc", "1", "--preset", "cpu", "--steps", "40"),
+    *(word for value in _SHORTENED for word in ("--set", value)),
+    "--push",
+]
 _USERS_OWN = (
     *("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"),
     *("HF_TOKEN", "NCFM_HUB_CONFIG"),
@@ -43,13 +49,21 @@ def main() -> int:
         if status == 0:
             _say("A process that cannot import ncfm_hub loads what was pushed")
             stranger = child | {"HF_HOME": str(folder / "hf-of-a-stranger"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-            load = [sys.executable, "-I", str(_CONSUMER), "demo/digits-ncfm-ipc10"]
+            load = [sys.executable, "-I", str(_CONSUMER), f"demo/{_RESULT}"]
             status = subprocess.run(load, cwd=folder, env=stranger).returncode
     if status == 0:
-        result = next(folder.glob("*/results.json")).parent
         _say(f"Done in {time.monotonic() - start:.0f} s")
-        print(f"Folder:        {result}\nContact sheet: {result / 'preview.png'}", flush=True)
+        print(f"Contact sheet, one row per class: {folder / _RESULT / 'preview.png'}")
+        print(f"Load the result:\n\n{_loading(folder / _RESULT)}", flush=True)
     return status
+
+
+def _loading(result: Path) -> str:
+    """Three lines of Python that load a distilled dataset from its folder: the demo's hub is gone when it ends."""
+    return f"""\
+from datasets import load_dataset
+train = load_dataset({str(result)!r}, split="train")
+print(train[0]["image"], train[0]["label"], train[0]["soft_label"])"""
 
 
 def _empty(folder: Path) -> Path:

@@ -1,14 +1,14 @@
-"""What anybody can do with a distilled dataset: a script that needs `datasets` only, and cannot import ncfm_hub."""
+"""Load a published distilled dataset and print its results: needs `datasets` only, cannot import ncfm_hub."""
 
 import json
 import sys
 from collections import Counter
 
 _SETS = {
-    "random": "random images, same number",
-    "start": "mixed-tile start",
+    "random": "random real images",
+    "start": "initialisation (real tiles)",
     "distilled": "distilled",
-    "whole": "whole training split",
+    "whole": "full training set",
 }
 
 
@@ -25,12 +25,13 @@ def show(repo_id: str) -> None:
     print(f"columns: {', '.join(default.column_names)}; a soft label sums to {sum(default[0]['soft_label']):.4f}")
     with open(hf_hub_download(repo_id, "results.json", repo_type="dataset"), encoding="utf-8") as handle:
         results = json.load(handle)
-    print(f"\n{'training set':27} {'labels':7} {'images':>6}  accuracy on the test split")
+    print(f"\n{'trained on':27} {'labels':6} {'images kept':>11}  test accuracy")
     for row in results["rows"]:
         figure = row["accuracy"]
         deviation = f" ± {figure['std']:.1f}" if figure.get("std") is not None else ""
-        name = _SETS.get(row["set"], row["set"])
-        print(f"{name:27} {row['labels']:7} {row['images']:6}  {figure['mean']:.1f}{deviation} % (n={figure['n']})")
+        accuracy = f"{figure['mean']:.1f}{deviation} % (n={figure['n']})"
+        print(f"{_SETS.get(row['set'], row['set']):27} {row['labels']:6} {row['stored_images']:11}  {accuracy}")
+    print("top-1 on the test split at the last epoch, mean ± std over n students (evaluation networks)")
 
 
 def _per_class(labels: list[int]) -> str:

@@ -6,10 +6,13 @@ import sys
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from ncfm_hub.cli import main
 from ncfm_hub.demo import __main__ as demo
 from ncfm_hub.publishing import Distilled, decode_stored, write_data
 from tests.conftest import clean_environment
+from tests.publishing.noise_sets import noise_set, write_folder
 
 README = """---
 configs:
@@ -41,7 +44,11 @@ def published(hub, tmp_path):
     write_data(folder, distilled)
     (folder / "README.md").write_text(README)
     accuracy = {"n": 3, "mean": 91.25, "std": 0.44, "values": []}
-    rows = [{"set": "distilled", "labels": "soft", "images": 8, "accuracy": accuracy}]
+    kept = {"random": 2, "start": 2, "distilled": 2, "whole": 900}
+    rows = [
+        {"set": name, "labels": "hard", "images": 8, "stored_images": count, "accuracy": accuracy}
+        for name, count in kept.items()
+    ]
     (folder / "results.json").write_text(json.dumps({"rows": rows}))
     hub.api().create_repo("ada/made", repo_type="dataset")
     hub.api().upload_folder(repo_id="ada/made", repo_type="dataset", folder_path=folder)
@@ -57,6 +64,39 @@ def test_a_process_without_ncfm_hub_loads_both_configs_and_the_figures(published
     assert "8 images of (4, 4) px, 2 classes" in found.stdout
     assert "'stored'): 2 images, 1 of each class" in found.stdout
     assert "91.2 ± 0.4 % (n=3)" in found.stdout
+    *_, random, start, distilled, whole, caption = found.stdout.splitlines()
+    table = (
+        (random, "random real images", 2),
+        (start, "initialisation (real tiles)", 2),
+        (distilled, "distilled", 2),
+        (whole, "full training set", 900),
+    )
+    for line, name, count in table:
+        assert " ".join(line.split()) == f"{name} hard {count} 91.2 ± 0.4 % (n=3)"
+    assert "last epoch" in caption
+    assert "n students" in caption
+
+
+def test_the_command_shown_makes_the_folder_and_the_rows_that_the_demo_ends_with(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    command = [word for word in demo._COMMAND if word != "--push"]
+    found = CliRunner().invoke(main, [*command, "--dry-run", "--format", "json"])
+    assert found.exit_code == 0, found.output
+    shown = json.loads(found.stdout)
+    assert shown["output"] == demo._RESULT
+    assert shown["recipe"]["evaluation"]["baselines"] == ["random", "start", "whole"]
+
+
+def test_the_three_lines_load_the_result_once_the_hub_is_gone(tmp_path):
+    folder = write_folder(tmp_path / 'a "set"', noise_set(), class_ids=[0, 1, 2])
+    lines = demo._loading(folder)
+    assert len(lines.splitlines()) == 3
+    env = clean_environment(tmp_path) | {"HF_HUB_OFFLINE": "1"}
+    found = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert found.returncode == 0, found.stderr
+    assert "size=8x8" in found.stdout
 
 
 def test_the_demo_replaces_its_own_folder_only(tmp_path):
