@@ -49,7 +49,7 @@ types:
 
 fast:
 	@echo "==> pytest, the fast tests"
-	@$(RUN) pytest -m "not slow and not e2e and not hub and not gpu"
+	@OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses=2 --dist=loadfile -m "not slow and not e2e and not hub and not gpu"
 
 all:
 	@echo "==> pytest"

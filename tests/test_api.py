@@ -29,6 +29,8 @@ from ncfm_hub.recipes.schema import PoolRecipe, Recipe
 from ncfm_hub.sources import inspect_source, load_source
 from tests.stopping import StopIn, Stopped
 
+pytestmark = pytest.mark.slow  # whole runs
+
 CLASSES = [3, 0, 1, 2]  # of the digits, in an order of our own
 COUNT = 183 + 178 + 182 + 177  # images of them in scikit-learn's set, which is split into training and test
 SMALL = {

@@ -15,6 +15,8 @@ from ncfm_hub.utils.progress import Bar, Silent
 from ncfm_hub.utils.stopwatch import Stopwatch, Ticking
 from tests.stopping import StopIn, Stopped
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SMALL = {
     "source.classes": [3, 0],
     "pool.size": 2,

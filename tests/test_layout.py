@@ -1,6 +1,7 @@
 """The package's rooms: which there are, and that a module imports only from its own room and those below it."""
 
 import ast
+import functools
 from pathlib import Path
 
 import ncfm_hub
@@ -46,6 +47,7 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@functools.cache
 def imports() -> set[tuple[str, str]]:
     """(importing module, imported module), wherever in a file the import stands."""
     known = modules()

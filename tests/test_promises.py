@@ -25,6 +25,8 @@ from tests.publishing.noise_sets import noise_set, write_folder
 from tests.reporting.test_studies import continual
 from tests.stopping import StopAfter, Stopped
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -12,6 +12,8 @@ from ncfm_hub import api as run
 from ncfm_hub.errors import CheckpointError, DistilledError
 from tests.stopping import StopIn, Stopped
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SMALL = {
     "source.classes": [3, 0],
     "pool.size": 1,

@@ -129,6 +129,7 @@ print(os.environ["NO_PROXY"], os.environ["no_proxy"], sep="\\n")
 """
 
 
+@pytest.mark.slow
 def test_neither_a_proxy_nor_caches_of_the_user_touch_the_demo(tmp_path):
     nobody = "http://127.0.0.1:9"
     schemes = ("http", "https", "all")

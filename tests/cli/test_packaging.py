@@ -24,6 +24,7 @@ def test_the_wheel_carries_pipelines_cards_and_digits(tmp_path):
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("marks", "data", "status", "words"),
     [("", "x", 1, "1 skipped, which fails"), ("", "", 0, "1 NOT TESTED"), ("@pytest.mark.gpu", "x", 0, "1 skipped")],

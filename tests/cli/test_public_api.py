@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import ncfm_hub
 
 
@@ -20,6 +22,7 @@ def test_no_module_hides_a_public_function():
     assert not modules & set(ncfm_hub.__all__)
 
 
+@pytest.mark.slow
 def test_every_public_name_is_there():
     script = (
         "import ncfm_hub\n"

@@ -113,6 +113,7 @@ def test_synthetic_augmentations_differ_from_visit_to_visit(source: Source, engi
     assert not torch.equal(first.colour, second.colour)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_computed_again_and_what_is_damaged_is(
     source: Source, engine: Engine, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_what_is_there_is_not_computed_again_and_what_is_damaged_is(
         )  # none of these has a part in the real side
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

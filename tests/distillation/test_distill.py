@@ -97,6 +97,7 @@ def oracle_draws(draws: list[UnitDraw]) -> list[oracle.ClassDraw]:
 # --- one step, whole ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channels", "changes"),
     [
@@ -172,6 +173,7 @@ def test_psi_s_gradient_is_not_zero_at_its_start(source: Source, engine: Engine)
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_psi_ascends_while_images_stand_still(source: Source, engine: Engine) -> None:
     """Paired comparison: the same random draws with psi learning and with psi fixed."""
 
@@ -189,6 +191,7 @@ def test_psi_ascends_while_images_stand_still(source: Source, engine: Engine) ->
     assert gains[-5:].mean() > gains[:5].mean()
 
 
+@pytest.mark.slow
 def test_images_descend(source: Source, engine: Engine) -> None:
     """With one random draw, repeated, the discrepancy falls; initialisation and pixel range are respected."""
     settings = tiny_settings(calibration=0.0, steps=30, lr=3e-2, classes_at_once=3)

@@ -17,6 +17,8 @@ from ncfm_hub.sources.types import Source
 from tests.matching.tiny import tiny_pool, tiny_settings
 from tests.stopping import StopAfter, Stopped
 
+pytestmark = pytest.mark.slow  # whole runs
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

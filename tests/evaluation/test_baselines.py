@@ -59,6 +59,7 @@ def test_el2n_is_the_length_of_the_error() -> None:
         assert el2n(logits, label).tolist() == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["random", "herding", "k-center", "el2n"])
 def test_every_baseline_gives_ipc_images_of_each_class(name: str) -> None:
     source = tiny_source(per_class=6)

@@ -16,6 +16,8 @@ from ncfm_hub.publishing import load_distilled
 from ncfm_hub.sources import packaged_digits
 from ncfm_hub.utils.progress import Silent
 
+pytestmark = pytest.mark.slow  # whole runs
+
 CLASSES = [3, 0, 1]
 SMALL: dict[str, Any] = {
     "source.classes": CLASSES,

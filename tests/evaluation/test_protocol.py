@@ -19,6 +19,8 @@ from ncfm_hub.sources.types import ImageSet
 from tests.damage import Notes, flip_digit
 from tests.matching.tiny import plain_engine, tiny_source
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SOURCE = tiny_source(per_class=10)
 ARCHITECTURE = Architecture("ncfm_convnet3", 3, 3, 16, *channel_statistics(SOURCE.train.images))
 PLAN = StudentPlan(updates=3, batch_size=8, lr=2e-3, weight_decay=5e-4, schedule="fifths", cutmix=0.5, flip=False)

@@ -198,6 +198,7 @@ def test_a_student_that_came_to_nothing_is_not_one_of_chance_accuracy() -> None:
         train(students, 0)
 
 
+@pytest.mark.slow
 def test_a_student_learns() -> None:
     students = Students(ARCHITECTURE, replace(PLAN, updates=40, cutmix=0.0, batch_size=16), plain_engine())
     found = train(students, 0)

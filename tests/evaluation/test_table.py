@@ -23,6 +23,8 @@ from ncfm_hub.utils.progress import Silent
 from tests.evaluation.tiny_subject import tiny_subject
 from tests.matching.tiny import tiny_pool
 
+pytestmark = pytest.mark.slow  # whole runs
+
 
 def subject(**changes: Any) -> Subject:
     """Three classes, a pool of fresh networks, two steps of distillation, two students."""

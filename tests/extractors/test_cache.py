@@ -115,6 +115,7 @@ def weights_on_disk(key: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in pool_folder(key).glob("*.safetensors")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -147,6 +148,7 @@ def test_a_pool_stopped_anywhere_ends_with_the_same_bytes(
     assert (pool_folder(whole.key) / "pool.json").read_bytes() == described
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "within"), [("sgd", 1e-3), ("adamw", 1e-2)])
 def test_members_trained_at_once_are_those_trained_alone(
     source: Source, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, within: float
@@ -196,6 +198,7 @@ def test_members_that_were_not_yet_measured_are_not_trained_again(
     assert not list(pool_folder(pool.key).glob("*partial*"))
 
 
+@pytest.mark.slow
 def test_members_stopped_in_other_groups_begin_anew(
     source: Source, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +226,7 @@ def test_a_member_does_not_depend_on_the_others(source: Source, engine: Engine) 
             assert torch.equal(tensor, two.members[0][which][name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["ncfm_convnet3", VALUES["backbone"]])
 def test_pretrained_weights_are_fine_tuned_to_the_classes(source: Source, engine: Engine, backbone: str) -> None:
     """init: the same weights with a fresh head, or all fresh; the body of both differs from trained's."""

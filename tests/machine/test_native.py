@@ -151,6 +151,7 @@ def test_results_do_not_depend_on_the_batch() -> None:
         torch.testing.assert_close(torch.cat([network(part) for part in x.split(2)]), whole, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_trainer_and_the_frozen_network_use_it_where_the_engine_compiles() -> None:
     for compile_, expected in (("on", True), ("off", False)):
         engine = open_engine("fp32", compile_)
@@ -192,6 +193,7 @@ def test_other_networks_are_left_alone() -> None:
     assert not run_natively(timm.create_model("resnet18", num_classes=5))
 
 
+@pytest.mark.slow
 def test_libraries_are_built_once_and_kept_unless_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path))
     native_library.cache_clear()

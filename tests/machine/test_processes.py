@@ -77,6 +77,7 @@ def test_of_processes_that_mpi_started_the_first_one_speaks(monkeypatch: pytest.
         assert (Output().speaks, Output().alone) == (rank == 0, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_others_that_do_not_come_are_not_waited_for_forever(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "UNTIL_ALL_ARE_HERE", datetime.timedelta(seconds=1))

@@ -201,6 +201,7 @@ def test_calibration_and_discrepancy_add_up(case: Case) -> None:
     torch.testing.assert_close(double.pixel_gradient - pure.pixel_gradient, 2 * entropy_part, rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images_at_once", [5, 24])
 @pytest.mark.parametrize("form", ["native", "compiled"])
 @pytest.mark.parametrize("width", [12, 64])
@@ -223,6 +224,7 @@ def test_fast_forms_of_the_network_are_the_oracle_s(
         assert oracle.cosine(mine, expected) >= 1 - 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compile_", ["off", "on"])
 @pytest.mark.parametrize("images_at_once", [5, 24])
 def test_bf16_stays_close_to_the_oracle(compile_: str, images_at_once: int) -> None:

@@ -59,6 +59,7 @@ def test_each_network_goes_its_own_way(engine: Engine, optimizer: str) -> None:
             torch.testing.assert_close(mine[name], expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_students_at_once_are_the_students_one_after_another(engine: Engine) -> None:
     """Different sets and seeds at once, in a last group that is not full, give each student's own accuracy."""
     source = tiny_source(per_class=10)

@@ -26,6 +26,8 @@ from ncfm_hub.utils.progress import Silent
 from tests.conftest import LiveHub, clean_environment
 from tests.e2e.seeding import upload_folder
 
+pytestmark = pytest.mark.slow  # whole runs
+
 ALL, OLD, NEW = [0, 1, 2, 3], [0, 2], [1, 3]  # of the digits
 SMALL = {
     "pool.size": 1,

@@ -18,6 +18,7 @@ from ncfm_hub.utils.seeding import generator
 from tests.matching.tiny import tiny_pool, tiny_settings, tiny_source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -72,6 +73,7 @@ def test_draws_are_keyed_by_the_label_in_the_source(source: Source, relabelled: 
             )
 
 
+@pytest.mark.slow
 def test_real_images_are_chosen_alike_from_a_part_of_the_classes(engine: Engine) -> None:
     """By extractors that know more classes; more images than there are, so that some are drawn again."""
     source = tiny_source(per_class=6, classes=4)

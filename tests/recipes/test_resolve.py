@@ -177,6 +177,7 @@ def test_what_dataset_may_name(write: Any, tmp_path: Path, monkeypatch: pytest.M
     assert refused("none.yaml") == "none.yaml: there is no such file"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

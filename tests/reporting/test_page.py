@@ -65,6 +65,7 @@ def test_what_was_not_measured_is_left_out(tmp_path):
     assert not [tag for tag, _ in page.tags if tag == "svg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "section"),
     [
@@ -158,6 +159,7 @@ def settings_on(page: Page) -> dict[str, str]:
     return {name: value for (one, name), (other, value) in pairs if (one, other) == ("th", "td")}
 
 
+@pytest.mark.slow
 def test_the_recipe_is_that_of_the_figures_beside_it(tmp_path):
     """As after `evaluate --update` under another protocol, with extractors that another recipe trained."""
     results = measured(("distilled", "hard", 60.0), n=2)
@@ -215,6 +217,7 @@ def test_several_sets_stand_side_by_side(tmp_path):
     assert first_table == ["a", "51.5", "b", "62.5"]
 
 
+@pytest.mark.slow
 def test_a_hundred_classes_of_noise_stay_below_five_megabytes(tmp_path):
     names = tuple(f"class {c}" for c in range(101))
     folder = write_folder(tmp_path / "set", noise_set(names, ipc=5, side=32), everything(101))
@@ -238,6 +241,7 @@ DAMAGED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
 def test_damaged_results_are_one_line(tmp_path, content):
     folder = write_folder(tmp_path / "set", noise_set())

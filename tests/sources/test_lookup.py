@@ -204,6 +204,7 @@ def test_the_users_own_digits(seeded: Seeded, tmp_path: Path) -> None:
     assert said.endswith("using the copy of the digits that ships with ncfm-hub")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"), ({}, "cannot reach the Hub")],

@@ -13,6 +13,8 @@ from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources import inspect_source, load_source
 from tests.conftest import clean_environment
 
+pytestmark = pytest.mark.slow
+
 CIFAR10 = """
 import json, sys, time
 from pathlib import Path

@@ -21,6 +21,8 @@ from tests.sources.conftest import Build
 from tests.sources.conftest import build as build  # a fixture
 from tests.sources.small_images import plain_image
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SMALL = {
     "source.resolution": 16,
     "pool.size": 1,

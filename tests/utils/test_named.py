@@ -13,6 +13,8 @@ from ncfm_hub.evaluation.search.candidates import Budget
 from ncfm_hub.publishing.exchange.imports import import_set
 from ncfm_hub.utils.named import path_of, text_of, texts_of
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SMALL: dict[str, Any] = {
     "source.classes": ("dog", "cat"),
     "source.resolution": 16,

@@ -23,6 +23,8 @@ from ncfm_hub.recipes.files import SECTIONS
 from ncfm_hub.recipes.resolve import load_pipeline
 from tests.sources.small_images import plain_image
 
+pytestmark = pytest.mark.slow  # whole runs
+
 NAMES = ["ant", "bee", "cat"]
 SMALL = {
     "source.resolution": 16,

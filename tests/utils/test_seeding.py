@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from ncfm_hub.utils.seeding import generator
@@ -35,6 +36,7 @@ def test_seed_zero_is_a_seed() -> None:
     assert first_draws(0, "step", 1)[0] not in (0.0, torch.rand(1).item())
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same() -> None:
     code = (
         "import torch; from ncfm_hub.utils.seeding import generator; "

@@ -90,6 +90,7 @@ def took(action: Callable[[], Any], error: type[BaseException], match: str | Non
     return time.monotonic() - started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["whoami", "info", "file", "snapshot", "tree", "commit", "create", "auth"])
 def test_no_request_is_waited_for_for_ever(call: str, tmp_path: Any) -> None:
     from huggingface_hub import CommitOperationAdd, hf_hub_download, snapshot_download
@@ -111,6 +112,7 @@ def test_no_request_is_waited_for_for_ever(call: str, tmp_path: Any) -> None:
     assert any(f"waiting for {url} to answer: " in line for line in notes.lines)
 
 
+@pytest.mark.slow
 def test_a_download_that_stops_in_the_middle_each_time_is_given_up(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,8 @@ from ncfm_hub.utils.progress import Silent
 from tests.evaluation.tiny_subject import UPDATES, tiny_subject
 from tests.matching.tiny import tiny_pool
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SUBJECT = tiny_subject()
 NARROW = "convnet-d1-w32-instance-relu-avg"
 POOL = tiny_pool(SUBJECT.source, name=NARROW)

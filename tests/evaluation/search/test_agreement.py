@@ -28,6 +28,7 @@ X = [41.2, 55.0, 48.3, 60.1, 39.9, 52.4, 57.7]
 Y = [60.0, 72.1, 74.5, 80.2, 58.3, 66.0, 71.9]
 
 
+@pytest.mark.slow
 def test_correlations_are_those_of_the_textbook() -> None:
     assert correlations(X, Y) == pytest.approx((spearman_by_hand(X, Y), kendall_by_hand(X, Y)))
     tied = [41.2, 55.0, 41.2, 60.1, 39.9, 55.0, 57.7]

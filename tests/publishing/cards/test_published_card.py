@@ -284,6 +284,7 @@ def leaves(tree: Any, path: tuple = ()) -> list[tuple]:
     return [path]
 
 
+@pytest.mark.slow
 def test_no_value_of_the_two_files_becomes_markup():
     """Each in turn is what someone who offers a folder for publishing may have put there."""
     pipeline, results = grown()
@@ -400,6 +401,7 @@ def test_the_card_states_name_and_link_of_a_licence():
     assert "states no licence" in card(license=None)
 
 
+@pytest.mark.slow
 def test_name_and_link_of_a_licence_never_become_markup():
     text = card(license="other", license_name=EVIL, license_link="https://h.org/<script>`|](x)'\"&lt;")
     address = "https://h.org/%3Cscript%3E%60%7C%5D%28x%29%27%22&lt%3B"
@@ -477,6 +479,7 @@ def test_what_people_wrote_outlives_a_new_card(tmp_path):
     assert (folder / "README.md").read_text() == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", ["ada/insects", "insects"])
 def test_without_a_repository_the_one_that_the_card_names_is_kept(tmp_path, named):
     folder = write_folder(tmp_path, noise_set())

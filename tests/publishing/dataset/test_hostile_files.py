@@ -39,6 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_folder(tmp_path / "set", noise_set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "why"), [(DEEP_YAML, "nested too deeply"), (BOMB, "more than 1,000,000 values")])
 def test_a_pipeline_file_that_is_too_deep_or_too_large_is_named(folder: Path, text: str, why: str) -> None:
     (folder / "pipeline.yaml").write_text(text)
@@ -55,6 +56,7 @@ def test_json_that_is_too_deep_is_named(folder: Path) -> None:
         write_pool_card(folder)
 
 
+@pytest.mark.slow
 def test_a_card_s_header_that_is_too_deep_is_named(folder: Path) -> None:
     (folder / "README.md").write_text(f"---\n{DEEP_YAML}\n---\n")
     with pytest.raises(DistilledError, match=r"the header of .*README\.md cannot be read"):
@@ -71,6 +73,7 @@ def test_a_picture_that_claims_to_be_gigantic_is_named(monkeypatch: pytest.Monke
 SECTIONS = ("source", "recipe", "pool", "machine", "versions", "wall_time_seconds", "parts", "ipc")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [None, [], ["x"], "x", 10**30, {"a": 1}], ids=str)
 @pytest.mark.parametrize("key", SECTIONS)
 def test_whatever_a_section_is_what_reads_the_set_says_one_line(folder: Path, key: str, value: Any) -> None:
@@ -132,6 +135,7 @@ def test_a_readme_without_a_header_says_nothing(parquet: Write, caplog: pytest.L
     assert "metadata block" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_readme_whose_header_is_too_deep_is_named(parquet: Write) -> None:
     made = parquet(train=[6], test=[4])
     (made / "README.md").write_text(f"---\n{DEEP_YAML}\n---\n")

@@ -51,6 +51,7 @@ def test_enlarged_pixels_stay_square_and_unmixed(tmp_path):
 NAMES = ["猫", "ünïcode", "a" * 500, "", "two\nlines", "\u202eright", "日本語 mixed", "🙂", "../../x", "</svg>"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("classes", "per_class", "channels", "side"),
     [(1, 1, 1, 8), (10, 10, 3, 32), (10, 50, 3, 128), (100, 4, 3, 32), (200, 2, 3, 64), (1000, 1, 3, 128)],

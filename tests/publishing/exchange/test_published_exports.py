@@ -92,6 +92,7 @@ def test_images_of_an_unknown_dataset_get_zero_mean_and_unit_deviation(folder, t
     assert (images.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-4
 
 
+@pytest.mark.slow
 def test_grey_images_are_repeated_for_dd_ranking_whose_networks_take_three_channels(tmp_path):
     folder = write_folder(tmp_path / "set", noise_set(NAMES, channels=1), class_ids=[0, 1, 2])
     made, about = export_set(folder, "dd-ranking", tmp_path / "out")

@@ -59,6 +59,7 @@ def link(folder: Path) -> None:
     (folder / TENSORS).symlink_to(".hidden")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
