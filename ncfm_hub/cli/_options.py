@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ncfm_hub.cli._output import FORMATS, Output
-from ncfm_hub.cli._secrets import remember
+from ncfm_hub.cli._secrets import remember_secret
 from ncfm_hub.cli._suggestions import SetOption
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.utils.patience import speaking
@@ -97,7 +97,7 @@ def _store_assignments(ctx: click.Context, parameter: click.Parameter, values: t
 
 def _guard_token(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None:
-        remember(value)
+        remember_secret(value)
         click.echo("Warning: --token shows the token in the process list; prefer HF_TOKEN or `hf auth login`", err=True)
         _hand_over(value, ctx)
     return value

@@ -14,7 +14,7 @@ _SHAPES = (
 _given: set[str] = set()
 
 
-def remember(token: str | None) -> None:
+def remember_secret(token: str | None) -> None:
     """Remove `token` from all output from now on."""
     if token:
         _given.add(token)

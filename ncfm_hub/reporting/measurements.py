@@ -46,7 +46,7 @@ class MeasuredRow(BaseModel):
     extractors: str | None = None
 
 
-class Distillation(BaseModel):
+class MeasuredDistillation(BaseModel):
     """The loss over steps, as (step, loss).
 
     first, last: components by name
@@ -79,7 +79,7 @@ class Measurements(BaseModel):
     rows: list[MeasuredRow] = []
     protocol: dict[str, Any] = {}
     cross_architecture: list[MeasuredRow] = []
-    distillation: Distillation = Distillation()
+    distillation: MeasuredDistillation = MeasuredDistillation()
     ranking: Ranking = Ranking()
 
 

@@ -15,7 +15,7 @@ from ncfm_hub.publishing.cards.header import LICENSE_KEYS
 from ncfm_hub.publishing.cards.origin import origin_of
 from ncfm_hub.reporting.charts import Axis, Bar, Line, Plot, make_axis, make_bar, make_plot
 from ncfm_hub.reporting.gather import Gathered
-from ncfm_hub.reporting.measurements import Accuracy, Distillation, MeasuredRow, Ranking, Summary
+from ncfm_hub.reporting.measurements import Accuracy, MeasuredDistillation, MeasuredRow, Ranking, Summary
 from ncfm_hub.reporting.sheet import Strip, make_grid, make_strips
 from ncfm_hub.reporting.studies import continual_plot, search_plot
 from ncfm_hub.utils.counting import counted
@@ -127,7 +127,7 @@ def _grouped(rows: Sequence[tuple[MeasuredRow, str, str]]) -> list[tuple[str, Ax
     ]
 
 
-def _loss(distillation: Distillation) -> Plot | None:
+def _loss(distillation: MeasuredDistillation) -> Plot | None:
     if len(distillation.curve) < 2:
         return None
     (first, begin), (last, end) = distillation.curve[0], distillation.curve[-1]

@@ -14,7 +14,7 @@ from ncfm_hub.sources.columns import describe, image_column, label_column
 from ncfm_hub.sources.decode import DECODER_VERSION
 from ncfm_hub.sources.opened import Opened
 from ncfm_hub.sources.parts import read_parts
-from ncfm_hub.sources.place import PACKAGED_NAME, locate
+from ncfm_hub.sources.place import PACKAGED_NAME, find_place
 from ncfm_hub.sources.read import NoImages, label_counts, open_dataset, row_count
 from ncfm_hub.sources.splits import TestSplit, choose_parts, count_of, split_of
 from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
@@ -91,7 +91,7 @@ def _load(spec: SourceRecipe, token: str | None, test: TestSplit, progress: Prog
 def _inspect(
     spec: SourceRecipe, token: str | None, test_needed: TestSplit, least_classes: int = 2
 ) -> tuple[SourceInfo, Opened, Classes]:
-    place = locate(spec, token)
+    place = find_place(spec, token)
     opened = open_dataset(place, spec.config, spec.label_column)
     images = image_column(opened.features, spec.image_column, place.dataset)
     labels = label_column(opened.features, spec.label_column, place.dataset)

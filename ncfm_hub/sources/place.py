@@ -78,7 +78,7 @@ def packaged_digits() -> Path:
     return Path(__file__).resolve().parents[1] / "data" / "digits"
 
 
-def locate(spec: SourceRecipe, token: str | None = None) -> Place:
+def find_place(spec: SourceRecipe, token: str | None = None) -> Place:
     """Find the source: on the Hub one request to pin the revision and one for the card; none for a folder.
 
     Raises SourceError if it is missing, private or gated, or the Hub cannot be reached.

@@ -10,7 +10,7 @@ from ncfm_hub.sources.classes import UNLABELLED, Classes, classes_of_feature, cl
 from ncfm_hub.sources.columns import image_column, label_column
 from ncfm_hub.sources.decoding import decode_rows, image_roots
 from ncfm_hub.sources.parts import unlabelled_note
-from ncfm_hub.sources.place import locate
+from ncfm_hub.sources.place import find_place
 from ncfm_hub.sources.read import (
     Opened,
     label_counts,
@@ -40,7 +40,7 @@ def load_labelled_images(
     """
     import torch
 
-    place = locate(SourceRecipe(dataset=dataset, revision=revision), token)
+    place = find_place(SourceRecipe(dataset=dataset, revision=revision), token)
     opened = open_dataset(place, None)
     # Among several columns, the one named as in the source.
     images, labels = (

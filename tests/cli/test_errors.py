@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from ncfm_hub.cli._errors import explain
-from ncfm_hub.cli._secrets import remember, scrub
+from ncfm_hub.cli._secrets import remember_secret, scrub
 from ncfm_hub.errors import MissingExtra
 
 SECRET = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345"
@@ -128,5 +128,5 @@ def test_scrub_takes_what_looks_like_a_token_and_nothing_else(text, clean):
 
 def test_scrub_takes_tokens_of_the_environment_and_those_given(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "from-the-environment")
-    remember("given-by-hand")
+    remember_secret("given-by-hand")
     assert scrub("from-the-environment given-by-hand") == "<token> <token>"

@@ -18,7 +18,7 @@ from ncfm_hub.utils.counting import counted
 METRIC = "top-1 accuracy in percent over the test images of the classes seen so far, at the last epoch, after each step"
 
 
-def results_of(
+def continual_results(
     subject: Subject,
     memories: Sequence[Memory],
     orders: Sequence[ClassOrder],

@@ -19,7 +19,7 @@ from typing import Any
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.evaluation.continual.memories import MEMORIES, Memory, make_memories
 from ncfm_hub.evaluation.continual.plot import plot_steps
-from ncfm_hub.evaluation.continual.results import results_of
+from ncfm_hub.evaluation.continual.results import continual_results
 from ncfm_hub.evaluation.continual.seen_classes import (
     ClassOrder,
     class_orders,
@@ -134,7 +134,7 @@ def class_incremental(
         journal,
         progress,
     )
-    return results_of(subject, kept, drawn, sizes, rows, seed)
+    return continual_results(subject, kept, drawn, sizes, rows, seed)
 
 
 def measure_steps(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from ncfm_hub.publishing.dataset.torch_dataset import TrainingSet
+    from ncfm_hub.publishing.dataset.torch_dataset import TorchDataset
 
 _DECODE_AT_ONCE = 256  # stored images; bounds the memory of float copies
 
@@ -66,15 +66,15 @@ class Distilled:
         """Digest that identifies the training images and labels; see `images_digest`."""
         return images_digest(self.images, self.labels)
 
-    def to_torch(self, config: Config = "default") -> "TrainingSet":
+    def to_torch(self, config: Config = "default") -> "TorchDataset":
         """Return a torch dataset of (image, label) pairs, with `.targets` as a list of ints.
 
         config: "default" for training images, "stored" for stored images
         Returns images as float (c, H, W) in [0, 1] and labels as int.
         """
-        from ncfm_hub.publishing.dataset.torch_dataset import TrainingSet
+        from ncfm_hub.publishing.dataset.torch_dataset import TorchDataset
 
-        return TrainingSet(*self._of(config))
+        return TorchDataset(*self._of(config))
 
     def as_array(self, config: Config = "default") -> "tuple[np.ndarray, np.ndarray]":
         """Return images as uint8 (N, H, W, c) and labels as int64 (N,).

@@ -3,7 +3,7 @@
 import torch
 
 
-class TrainingSet(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+class TorchDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
     """Map-style dataset over uint8 images (N, c, H, W); `targets` is a list of ints."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor):

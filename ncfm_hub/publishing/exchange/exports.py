@@ -15,7 +15,7 @@ from ncfm_hub.publishing.dataset.names import slug
 from ncfm_hub.publishing.dataset.reading import read_data
 from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.publishing.exchange.conventions import Benchmark, Figures, choose_figures, convention_of
-from ncfm_hub.publishing.exchange.torch_files import save_tensors
+from ncfm_hub.publishing.exchange.torch_files import save_torch_file
 from ncfm_hub.utils.files import write_json
 from ncfm_hub.utils.named import Named, path_of
 
@@ -60,7 +60,7 @@ def export_set(
     files, about = write(distilled, images)
     folder = new_folder(path_of(output) or Path(f"{slug(name)}-ipc{distilled.ipc}-{benchmark}"))
     for file, content in files.items():
-        save_tensors(folder / file, content)
+        save_torch_file(folder / file, content)
     facts = {
         "benchmark": benchmark,
         "dataset": known.name if known else None,

@@ -15,7 +15,7 @@ _DEEPEST = 4  # nesting of lists and dicts around a pair of tensors
 _LABELS = ("labels", "targets")
 
 
-def save_tensors(path: Path, value: Any) -> None:
+def save_torch_file(path: Path, value: Any) -> None:
     """Write a tensor, or lists and dicts of tensors, atomically; equal values give equal bytes."""
     import torch
 
