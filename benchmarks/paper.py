@@ -206,9 +206,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=8.5, help="window of a call, start-up included")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
     asked = parser.parse_args()
+    from ncfm_hub.machine.memory import keep_freed_memory
+    from ncfm_hub.machine.reproducible import reproducible
+
+    keep_freed_memory()
     os.environ["NCFM_HUB_CACHE"] = str((asked.work / "cache").resolve())
     try:
-        getattr(Stages(asked), asked.stage)()
+        with reproducible():
+            getattr(Stages(asked), asked.stage)()
     except OutOfTimeError:
         print(f"{asked.stage}: not done; call it again", file=sys.stderr)
         return AGAIN

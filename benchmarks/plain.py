@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ncfm_hub.distillation.start import make_start
-from ncfm_hub.machine.engine import keep_freed_memory
+from ncfm_hub.machine.memory import keep_freed_memory
 from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
 from ncfm_hub.matching.synthetic import decode
 from ncfm_hub.networks.build import normalise
@@ -105,7 +105,7 @@ def usual_memory() -> Iterator[None]:
     """The C library's own way with large blocks, as programs find it that leave it alone.
 
     glibc hands blocks beyond 32 MB back when they are freed (the limit that its threshold grows to by itself); the
-    engine tells it to keep them, in the whole process.
+    command line tells it to keep them, in the whole process.
     """
     if sys.platform == "linux":
         libc, m_trim_threshold, m_mmap_threshold = ctypes.CDLL(None), -1, -3

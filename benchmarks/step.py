@@ -5,7 +5,7 @@
 In one process, on one thread, turn by turn, in CPU-seconds; a source of 32 px images at 10 stored images per class.
 
 plain: the algorithm class after class in fp32, uncompiled (`benchmarks/plain.py`), in a program that leaves the memory
-allocator as it is; and "memory kept", with freed memory kept as the engine has it
+allocator as it is; and "memory kept", with freed memory kept as the command line has it
 ours: the same work (1,024 real images of each class, 4,096 frequencies, calibration) in fp32, and in bf16
 defaults: ours with the settings of the preset `cpu`, which are less work; how accurate they are, `ablation.py` says
 training: updates of a ConvNet-3 on 100 images, plain and ours
@@ -220,9 +220,11 @@ def main() -> None:
     import torch
 
     from ncfm_hub.machine.engine import open_engine
+    from ncfm_hub.machine.memory import keep_freed_memory
     from ncfm_hub.recipes.resolve import load_pipeline
     from ncfm_hub.sources import load_source
 
+    keep_freed_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     machine = open_engine("auto", "on").describe()

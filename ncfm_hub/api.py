@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.planning.announcing import announce_pool
 from ncfm_hub.planning.plan import Plan, coming
 from ncfm_hub.planning.plan import plan as plan  # part of the public API
@@ -120,6 +121,7 @@ def distill(
     return carry_out(settled, token=token, resume=resume, restart=restart, progress=progress)
 
 
+@reproducible()
 def carry_out(
     settled: Plan,
     *,
@@ -168,6 +170,7 @@ def carry_out(
     return Run(folder, results, pushed)
 
 
+@reproducible()
 def pretrain(
     dataset: Named,
     *,
@@ -229,6 +232,7 @@ def pretrain(
     return PoolResult(folder, pool.key, len(pool.members), list(pool.accuracy), pushed)
 
 
+@reproducible()
 def evaluate(
     targets: Named | Sequence[Named],
     *,

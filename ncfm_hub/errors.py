@@ -65,3 +65,7 @@ class MissingExtra(NcfmHubError):
 
     def __init__(self, package: str, extra: str):
         super().__init__(f"{package} is not installed; run: pip install 'ncfm-hub[{extra}]'")
+
+
+class NativeError(NcfmHubError):
+    """Native kernels were called where they cannot be built."""

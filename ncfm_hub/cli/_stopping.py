@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ncfm_hub.machine.memory import keep_freed_memory
 from ncfm_hub.utils.launchers import is_alone
 
 _ARGUMENTS, _GOING_ON = "ncfm_hub.arguments", "ncfm_hub.going_on"
@@ -34,6 +35,7 @@ def lasts(going_on: str, flag: str | None = None) -> None:
 
     going_on: what the same command line does when run again with `flag`
     """
+    keep_freed_memory()
     ctx = click.get_current_context().find_root()
     ctx.meta[_GOING_ON] = (going_on, flag)
     if threading.current_thread() is not threading.main_thread():

@@ -3,11 +3,9 @@
 `open_engine` looks at the machine once and says what it falls back to; everything else asks the Engine.
 """
 
-import ctypes
 import importlib.util
 import os
 import shutil
-import sys
 import sysconfig
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -33,7 +31,7 @@ class Engine:
 
     precision: "fp32" or "bf16" (autocast on the networks' forward and backward; statistics stay in fp32)
     compiled: networks go through torch.compile, all or only ConvNets
-    native: ConvNets run as C++ of ours instead, which is faster: in fp32 on a CPU
+    native: ConvNets run by native kernels instead, which is faster: in fp32 on a CPU
     """
 
     accelerator: Accelerator
@@ -89,39 +87,31 @@ class Engine:
         }
 
 
-def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progress | None = None) -> Engine:
+def open_engine(
+    precision: str = "auto", compile_: str = "auto", progress: Progress | None = None, build: bool = True
+) -> Engine:
     """Choose device, precision and compilation.
 
     precision: "auto", "fp32" or "bf16"; compile_: "auto", "on" or "off", where "auto" on a CPU compiles ConvNets alone.
-    What was asked for and cannot be had is said once through `progress`, and done without.
+    What was asked for and cannot be had is said once through `progress`, and done without. build: build the native
+    kernels now if they are not in the cache; without it they count as there wherever there is a compiler.
+    Runs go on inside `reproducible`, which holds the settings of the process that this leaves alone.
     """
     progress = progress or Silent()
-    keep_freed_memory()
     on_gpu = torch.cuda.is_available()
     join_processes(on_gpu)
     accelerator = Accelerator(cpu=not on_gpu)
     device = accelerator.device
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
     chosen = precision
     if precision == "auto":
         chosen = "bf16" if _bf16_pays(device) else "fp32"
     elif precision == "bf16" and not _bf16_works(device):
         progress.note("no bf16 on this machine; computing in fp32")
         chosen = "fp32"
-    if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # fp32 means fp32
     compiled = _worth_compiling(device, compile_)
     native = bool(compiled) and device.type == "cpu" and chosen == "fp32" and cpp_compiler() is not None
-    if native:
-        from ncfm_hub.machine.kernels.available import native_works
-
-        for library in damaged_libraries():
-            progress.note(f"{library} is damaged; it is built anew")
-        native = native_works()
-        if not native:
-            progress.note("the C++ of ConvNets cannot be built or kept here; they run about a third as fast")
+    if native and build:
+        native = _have_kernels(progress)
     if compiled and not compiler_found(device):
         which = "ConvNets" if compiled == "ConvNets" else "networks"
         but = " that the C++ is not for" if native else ""
@@ -130,18 +120,16 @@ def open_engine(precision: str = "auto", compile_: str = "auto", progress: Progr
     return Engine(accelerator, chosen, compiled, native)
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks instead of handing them back.
+def _have_kernels(progress: Progress) -> bool:
+    """Whether the native kernels are there or could be built now."""
+    from ncfm_hub.machine.kernels.available import native_works
 
-    A convolution's output of some 30 MB is otherwise mapped and unmapped at every call, and the page faults cost more
-    than the convolution (1.4x on training a ConvNet-3 on a CPU).
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            m_trim_threshold, m_mmap_threshold = -1, -3
-            libc.mallopt(m_mmap_threshold, 1 << 30)
-            libc.mallopt(m_trim_threshold, 1 << 30)
+    for library in damaged_libraries():
+        progress.note(f"{library} is damaged; it is built anew")
+    works = native_works()
+    if not works:
+        progress.note("native kernels cannot be built or kept here; ConvNets run about a third as fast")
+    return works
 
 
 def images_within(at_32_px: int, resolution: int) -> int:

@@ -23,7 +23,7 @@ def describe() -> dict[str, str]:
 
     from ncfm_hub.machine.engine import open_engine
 
-    engine = open_engine()
+    engine = open_engine(build=False)
     machine = engine.describe()
     cache = cache_root()
     return {

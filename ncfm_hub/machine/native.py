@@ -12,10 +12,12 @@ from pathlib import Path
 
 import torch
 
+from ncfm_hub.errors import NativeError
 from ncfm_hub.machine.cpu import cpu_features
 from ncfm_hub.utils.files import cache_root, sha256_file
 
-FLAGS = ["-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"]
+FLAGS = ["-O3", "-march=native", "-shared", "-fPIC"]
+THREADS = "-fopenmp"  # which the compiler of macOS does not know: there the library runs in one thread
 _DIGITS = 16  # of a digest, in a name
 
 
@@ -29,7 +31,7 @@ def cpp_compiler() -> str | None:
 
 @lru_cache
 def native_library(source: Path) -> ctypes.CDLL | None:
-    """A file of C++ as a library; None if it cannot be had here: no compiler, one without OpenMP, or no place for it.
+    """A file of C++ as a library; None if it cannot be had here: no compiler, one that fails, or no place for it.
 
     It is code: a folder that others could write to is not used. Its name ends with its digest, and one that is damaged
     is made again.
@@ -40,7 +42,7 @@ def native_library(source: Path) -> ctypes.CDLL | None:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
     # A cache can be shared by machines that differ in what a library may use.
     machine = [platform.machine(), platform.processor(), *sorted(cpu_features())]
-    made_of = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, version, *machine])
+    made_of = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, THREADS, version, *machine])
     key = f"{source.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:_DIGITS]}"
     folder = _folder()
     try:
@@ -70,11 +72,15 @@ def _is_sound(library: Path) -> bool:
     return library.stem.rpartition("-")[2] == sha256_file(library)[:_DIGITS]
 
 
-def call(library: ctypes.CDLL | None, function: str, *arguments: torch.Tensor | int | float | None) -> None:
+def call(source: Path, function: str, *arguments: torch.Tensor | int | float | None) -> None:
     """Call a function of a library: tensors as their addresses (None: null), whole numbers as long, others as double.
 
-    Tensors are contiguous in the order the function wants; no check is made here.
+    The caller has checked what the function reads and writes (`ncfm_hub.machine.kernels.checks`). Raises NativeError
+    if the library cannot be had here.
     """
+    library = native_library(source)
+    if library is None:
+        raise NativeError(f"{source.name} cannot be built here; install g++ or clang++, or name a C++ compiler by CXX")
     getattr(library, function)(*(_as_c(argument) for argument in arguments))
 
 
@@ -90,8 +96,11 @@ def _build(compiler: str, source: Path, stem: Path) -> Path | None:
     """Under a name of its own and renamed, so that two processes may do it at once."""
     with tempfile.TemporaryDirectory(dir=stem.parent) as scratch:
         made = Path(scratch) / "library.so"
-        built = subprocess.run([compiler, *FLAGS, str(source), "-o", str(made)], capture_output=True, check=False)
-        if built.returncode != 0:
+        for flags in ([*FLAGS, THREADS], FLAGS):
+            command = [compiler, *flags, str(source), "-o", str(made)]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                break
+        else:
             return None
         return made.replace(stem.with_name(f"{stem.name}-{sha256_file(made)[:_DIGITS]}.so"))
 

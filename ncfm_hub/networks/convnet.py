@@ -106,9 +106,9 @@ class ConvNet(FlatNetwork):
             norm: Any = self.blocks[first + 1]
             affine = (norm.weight, norm.bias, norm.eps)
             if blocks.first_block_works(*convolution.weight.shape[1::-1]):
-                x = blocks.FirstBlock.apply(x, convolution.weight, *affine)
+                x = blocks.first_block(x, convolution.weight, *affine)
             else:  # the norm takes away what the convolution's bias adds
-                x = blocks.NormReluPool.apply(winograd.WinogradConvolution.apply(x, convolution.weight), *affine)
+                x = blocks.norm_relu_pool(winograd.convolution(x, convolution.weight), *affine)
         return x
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import PipelineError
+from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.planning.announcing import UNTRAINED, extractors_of, student_network
 from ncfm_hub.planning.appending import Addition, plan_addition, refuse_with_append
 from ncfm_hub.publishing.dataset.names import default_repo_name
@@ -106,6 +107,7 @@ class Plan:
         )
 
 
+@reproducible()
 def plan(
     dataset: Named,
     ipc: int | None = None,
@@ -160,7 +162,7 @@ def plan(
             coming=coming(source, ipc=ipc, added_to=addition.repo_id if addition else None),
             replace=replace,
         )
-    engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile)
+    engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, build=False)
     extractor, described = extractors_of(pipeline.recipe, source, pool, token, engine)
     _check_students(pipeline.recipe, source)
     ready = described["origin"] != UNTRAINED

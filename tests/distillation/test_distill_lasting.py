@@ -157,6 +157,7 @@ for processes in (1, 2, 3):
 """
 
 
+@pytest.mark.usefixtures("compiler")
 def test_one_two_and_three_processes_make_the_same_bits(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

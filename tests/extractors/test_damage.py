@@ -108,6 +108,7 @@ def test_a_pool_of_the_user_s_with_a_wrong_bit_is_refused(damaged: str, folder: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
 def test_a_wrong_bit_in_a_library_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flipped bit in machine code computes something else, or crashes: what is damaged is not loaded."""
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path))

@@ -38,6 +38,7 @@ def test_compiling_takes_a_compiler_and_the_headers_of_python(tmp_path: Path, mo
     assert not compiler_found(CPU)
 
 
+@pytest.mark.usefixtures("compiler")
 def test_what_is_missing_is_said_once_and_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ncfm_hub.machine.engine.compiler_found", lambda device: False)
     monkeypatch.setattr("ncfm_hub.machine.engine._bf16_works", lambda device: False)
@@ -50,8 +51,9 @@ def test_what_is_missing_is_said_once_and_done_without(monkeypatch: pytest.Monke
     ]
 
 
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(
-    ("precision", "compile_", "compiler", "native"),
+    ("precision", "compile_", "there", "native"),
     [
         ("fp32", "on", True, True),
         ("fp32", "off", True, False),
@@ -60,11 +62,11 @@ def test_what_is_missing_is_said_once_and_done_without(monkeypatch: pytest.Monke
     ],
 )
 def test_code_of_our_own_takes_fp32_and_a_compiler(
-    precision: str, compile_: str, compiler: bool, native: bool, monkeypatch: pytest.MonkeyPatch
+    precision: str, compile_: str, there: bool, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But no headers of Python, which many machines lack."""
     monkeypatch.setattr("ncfm_hub.machine.engine.compiler_found", lambda device: False)
-    if not compiler:
+    if not there:
         monkeypatch.setenv("CXX", "no-such-compiler")
     engine = open_engine(precision, compile_)
     assert (engine.compiled, engine.native) == (False, native)

@@ -1,5 +1,6 @@
 """What a machine with a GPU must pass: `pytest -m gpu` there."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from ncfm_hub import api
 from ncfm_hub.distillation.distiller import Distiller
 from ncfm_hub.machine.engine import Engine, compiler_found, open_engine
+from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.networks.convnet import ConvNet
 from ncfm_hub.networks.frozen import FrozenNetwork
 from ncfm_hub.publishing import load_distilled
@@ -18,6 +20,13 @@ from tests import oracle
 from tests.matching.tiny import tiny_pool, tiny_settings, tiny_source
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def as_a_run_does() -> Iterator[None]:
+    with reproducible():
+        yield
+
 
 LOSS, COSINE = 1e-5, 0.99999  # what fp32 promises between devices
 

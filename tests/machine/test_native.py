@@ -10,13 +10,15 @@ import torch.nn.functional as F
 
 from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.machine.kernels.blocks import SOURCE as BLOCKS
-from ncfm_hub.machine.kernels.blocks import FirstBlock, NormReluPool
-from ncfm_hub.machine.kernels.winograd import SOURCE, WinogradConvolution
+from ncfm_hub.machine.kernels.blocks import first_block, norm_relu_pool
+from ncfm_hub.machine.kernels.winograd import SOURCE, convolution
 from ncfm_hub.machine.native import native_library
 from ncfm_hub.networks.convnet import ConvNet, run_natively
 from ncfm_hub.networks.frozen import FrozenNetwork
 from ncfm_hub.networks.trainer import Trainer
 from tests import oracle
+
+pytestmark = pytest.mark.usefixtures("compiler")
 
 
 def random(*shape: int, seed: int) -> torch.Tensor:
@@ -54,7 +56,7 @@ def test_winograd_is_the_convolution_forward_and_back(
     x, weight = random(3, channels, *size, seed=0), random(outputs, channels, 3, 3, seed=1)
     above = random(3, outputs, *size, seed=2)
     mine, theirs = leaves(x.to(memory_format=memory), weight), leaves(x.double(), weight.double())
-    found = WinogradConvolution.apply(*mine)
+    found = convolution(*mine)
     expected = F.conv2d(*theirs, padding=1)
     (found * above.to(memory_format=memory)).sum().backward()
     (expected * above).sum().backward()
@@ -63,7 +65,7 @@ def test_winograd_is_the_convolution_forward_and_back(
         check_close(one.grad, other.grad, 5e-6)
 
 
-def norm_relu_pool(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def plain_norm_relu_pool(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """By torch's operations."""
     return F.avg_pool2d(F.relu(F.instance_norm(x, weight=weight, bias=bias, eps=1e-5)), 2)
 
@@ -74,7 +76,7 @@ def test_norm_relu_and_pooling_forward_and_back(channels: int, size: tuple[int, 
     x, weight, bias = random(4, channels, *size, seed=0), 1 + random(channels, seed=1), random(channels, seed=2)
     above = random(4, channels, size[0] // 2, size[1] // 2, seed=3)
     mine, theirs = leaves(5 + x, weight, bias), leaves((5 + x).double(), weight.double(), bias.double())
-    found, expected = NormReluPool.apply(*mine, 1e-5), norm_relu_pool(*theirs)
+    found, expected = norm_relu_pool(*mine, 1e-5), plain_norm_relu_pool(*theirs)
     (found * above).sum().backward()
     (expected * above).sum().backward()
     check_close(found, expected, 1e-5)
@@ -91,9 +93,9 @@ def test_the_first_block_forward_and_back(channels: int, outputs: int, size: tup
     above = random(2, outputs, size[0] // 2, size[1] // 2, seed=4)
     given = (x, kernel, weight, bias)
     mine, theirs = leaves(*given), leaves(*(tensor.double() for tensor in given))
-    found = FirstBlock.apply(*mine, 1e-5)
+    found = first_block(*mine, 1e-5)
     convolved = F.conv2d(theirs[0], theirs[1], padding=1)
-    expected = norm_relu_pool(convolved, theirs[2], theirs[3])
+    expected = plain_norm_relu_pool(convolved, theirs[2], theirs[3])
     (found * above).sum().backward()
     (expected * above).sum().backward()
     check_close(found, expected, 1e-5)
@@ -107,11 +109,11 @@ def test_only_gradients_that_are_wanted_are_computed(wanted: tuple[bool, bool]) 
     x.requires_grad_(wanted[0])
     kernel.requires_grad_(wanted[1])
     weight, bias = torch.ones(64), torch.zeros(64)
-    FirstBlock.apply(x, kernel, weight, bias, 1e-5).sum().backward()
+    first_block(x, kernel, weight, bias, 1e-5).sum().backward()
     assert (x.grad is not None, kernel.grad is not None) == wanted
     second = random(8, 64, 3, 3, seed=2).requires_grad_(wanted[1])
     maps = random(2, 64, 4, 4, seed=3).requires_grad_(wanted[0])
-    WinogradConvolution.apply(maps, second).sum().backward()
+    convolution(maps, second).sum().backward()
     assert (maps.grad is not None, second.grad is not None) == wanted
 
 
@@ -213,7 +215,7 @@ def test_libraries_are_built_once_and_kept_unless_damaged(tmp_path: Path, monkey
         native_library.cache_clear()
 
 
-@pytest.mark.parametrize("why", ["no compiler", "no OpenMP", "no place"])
+@pytest.mark.parametrize("why", ["no compiler", "one that fails", "no place"])
 def test_what_cannot_be_built_is_done_without(why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network falls back to torch.compile, or to torch's operations where that cannot be had either."""
     compiler, cache = tmp_path / "cxx", tmp_path / "cache"
@@ -230,5 +232,25 @@ def test_what_cannot_be_built_is_done_without(why: str, tmp_path: Path, monkeypa
         network = ConvNet(5)
         assert not run_natively(network)
         assert not network.native
+    finally:
+        native_library.cache_clear()
+
+
+def test_a_compiler_without_openmp_builds_for_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: str
+) -> None:
+    """As on macOS, whose own compiler refuses the flag."""
+    refusing = tmp_path / "cxx"
+    refusing.write_text(f'#!/bin/sh\ncase "$*" in *-fopenmp*) exit 1;; esac\nexec {compiler} "$@"\n')
+    refusing.chmod(refusing.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("CXX", str(refusing))
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache"))
+    x, weight = random(2, 5, 6, 6, seed=0), random(7, 5, 3, 3, seed=1)
+    native_library.cache_clear()
+    try:
+        check_close(convolution(x, weight), F.conv2d(x.double(), weight.double(), padding=1), 5e-6)
+        (built,) = (tmp_path / "cache" / "native").iterdir()
+        assert b"GOMP" not in built.read_bytes()
+        assert b"omp_" not in built.read_bytes()
     finally:
         native_library.cache_clear()

@@ -202,6 +202,7 @@ def test_calibration_and_discrepancy_add_up(case: Case) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("images_at_once", [5, 24])
 @pytest.mark.parametrize("form", ["native", "compiled"])
 @pytest.mark.parametrize("width", [12, 64])

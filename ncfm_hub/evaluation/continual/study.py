@@ -31,6 +31,7 @@ from ncfm_hub.evaluation.protocol import Row, measure, student_journal
 from ncfm_hub.evaluation.students import StudentPlan, Students
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.machine.engine import Engine
+from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.networks.build import Architecture
 from ncfm_hub.planning.announcing import announce
 from ncfm_hub.planning.cost import evaluate_minutes
@@ -52,6 +53,7 @@ class ContinualStudy:
     results: dict[str, Any] = field(repr=False)
 
 
+@reproducible()
 def continual(
     target: Named,
     *,

@@ -18,6 +18,7 @@ from ncfm_hub.evaluation.search.agreement import agreement
 from ncfm_hub.evaluation.search.candidates import Budget, Sets, measure_candidates
 from ncfm_hub.evaluation.students import TrainingSet
 from ncfm_hub.evaluation.subjects import Subject, open_subject
+from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.networks.grid import convnet_grid
 from ncfm_hub.publishing.dataset.dataset import images_digest
 from ncfm_hub.sources import Source, cut_validation, is_validation
@@ -31,6 +32,7 @@ SAMPLE = 20  # architectures of the grid, by default
 Figures = dict[str, Any]
 
 
+@reproducible()
 def search_architectures(
     target: Named,
     *,

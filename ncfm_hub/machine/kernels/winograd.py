@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from ncfm_hub.machine.native import call, native_library
+from ncfm_hub.machine.kernels.checks import AS_IMAGES, check, check_maps
+from ncfm_hub.machine.native import call
 
 TILES_AT_ONCE = 256  # of the sizes tried the fastest, or within 2 % of it, at 128 channels and maps of 8 and 16 pixels
 SOURCE = Path(__file__).with_suffix(".cpp")
@@ -33,39 +34,63 @@ OF_KERNEL = (
 )
 
 
-class WinogradConvolution(torch.autograd.Function):
+@torch.library.custom_op("ncfm_hub::winograd", mutates_args=())
+def convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """x (N, C, H, W) and weight (O, C, 3, 3), fp32 on the CPU -> (N, O, H, W): stride 1, padding 1, no bias.
 
     The two ways back are products in Winograd's domain as well. What comes out is in channels_last memory.
+    Raises TypeError or ValueError for other tensors.
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        return _filtered(x, kernel_tiles(weight.transpose(0, 1)))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        (gradient,) = gradients
-        x, weight = ctx.saved_tensors
-        of_x = of_weight = None
-        if ctx.needs_input_grad[0]:  # the convolution with the kernel turned round
-            of_x = _filtered(gradient, kernel_tiles(weight.flip(2, 3)))
-        if ctx.needs_input_grad[1]:
-            tiles = x.new_zeros(36, *weight.shape[:2])
-            for some in _parts(x):
-                above = output_gradient_tiles(gradient[some]).transpose(1, 2)
-                torch.baddbmm(tiles, above, input_tiles(x[some]), out=tiles)
-            of_weight = kernel_gradient(tiles)
-        return of_x, of_weight
-
-
-def _filtered(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """(N, C, H, W) convolved with a kernel's tiles (36, C, O) -> (N, O, H, W)."""
-    maps = x.new_empty(len(x), *x.shape[2:], kernel.shape[2]).permute(0, 3, 1, 2)
+    maps = _empty_maps(x, weight)
+    kernel = kernel_tiles(weight.transpose(0, 1))  # (36, C, O)
     for some in _parts(x):
         output_maps(torch.bmm(input_tiles(x[some]), kernel), maps[some])
     return maps
+
+
+@convolution.register_fake
+def _empty_maps(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    check_maps("x", x)
+    check_maps("weight", weight, x.shape[1])
+    check("weight", weight, (None, x.shape[1], 3, 3), None)
+    return x.new_empty(x.shape[0], *x.shape[2:], weight.shape[0]).permute(0, 3, 1, 2)
+
+
+@torch.library.custom_op("ncfm_hub::winograd_weight_gradient", mutates_args=())
+def weight_gradient(gradient: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Gradients (N, O, H, W) of the convolution of x (N, C, H, W) -> that of its weight (O, C, 3, 3)."""
+    _empty_weight(gradient, x)
+    tiles = x.new_zeros(36, gradient.shape[1], x.shape[1])
+    for some in _parts(x):
+        above = output_gradient_tiles(gradient[some]).transpose(1, 2)
+        torch.baddbmm(tiles, above, input_tiles(x[some]), out=tiles)
+    return kernel_gradient(tiles)
+
+
+@weight_gradient.register_fake
+def _empty_weight(gradient: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    check_maps("x", x)
+    check_maps("gradient", gradient)
+    check("gradient", gradient, (x.shape[0], None, *x.shape[2:]), None)
+    return x.new_empty(3, 3, gradient.shape[1], x.shape[1]).permute(2, 3, 0, 1)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
+    x, weight = inputs
+    ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+
+
+def _back(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    x, weight = ctx.saved_tensors
+    of_x = of_weight = None
+    if ctx.needs_input_grad[0]:  # the convolution with the kernel turned round
+        of_x = convolution(gradient, weight.flip(2, 3).transpose(0, 1))
+    if ctx.needs_input_grad[1]:
+        of_weight = weight_gradient(gradient, x)
+    return of_x, of_weight
+
+
+convolution.register_autograd(_back, setup_context=_keep)
 
 
 def _parts(x: torch.Tensor) -> list[slice]:
@@ -93,8 +118,10 @@ def input_tiles(x: torch.Tensor) -> torch.Tensor:
 
 def output_maps(tiles: torch.Tensor, maps: torch.Tensor) -> None:
     """A^T m A of (36, T, O), put together into `maps` (N, O, H, W), which are in channels_last memory."""
+    check_maps("maps", maps, memory=AS_IMAGES)
     count, channels, height, width = maps.shape
-    call(native_library(SOURCE), "output_maps", tiles, maps, count, height, width, channels)
+    check("tiles", tiles, (36, count * _tiles(maps), channels))
+    call(SOURCE, "output_maps", tiles, maps, count, height, width, channels)
 
 
 def output_gradient_tiles(gradient: torch.Tensor) -> torch.Tensor:
@@ -103,10 +130,11 @@ def output_gradient_tiles(gradient: torch.Tensor) -> torch.Tensor:
 
 
 def _to_tiles(maps: torch.Tensor, way: str) -> torch.Tensor:
+    check_maps("maps", maps)
     maps = maps.contiguous(memory_format=torch.channels_last)
     count, channels, height, width = maps.shape
     tiles = maps.new_empty(36, count * _tiles(maps), channels)
-    call(native_library(SOURCE), way, maps, tiles, count, height, width, channels)
+    call(SOURCE, way, maps, tiles, count, height, width, channels)
     return tiles
 
 
