@@ -77,7 +77,7 @@ def make_images(
         return distill_images(source, pool, settings, engine, work / CHECKPOINT, resume, progress)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{error}, set the unfinished work aside and begin anew (--restart), or name another folder by --output"
+            f"{error}, rename the folder and start over (--restart), or name another with --output"
         ) from None
 
 

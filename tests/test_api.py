@@ -202,7 +202,7 @@ def test_without_a_number_of_images_there_is_no_estimate(monkeypatch: pytest.Mon
     monkeypatch.setattr("ncfm_hub.planning.plan.inspect_source", lambda *_, **__: info)
     plan = run.plan("digits", 1, preset="cpu", overrides=SMALL)
     assert set(plan.cost.values()) == {None}
-    assert "estimate   unknown: the source does not say how many images it has" in plan.lines()
+    assert "estimate   unknown: the source does not state its number of images" in plan.lines()
 
 
 def test_what_takes_hours_is_said_before_it_starts(finished: run.Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,13 +212,13 @@ def test_what_takes_hours_is_said_before_it_starts(finished: run.Run, monkeypatc
         run.evaluate(finished.folder, progress=measuring)
     with pytest.raises(Stopped):
         run.pretrain("digits", preset="cpu", overrides=SMALL | {"pool.seed": 7}, progress=training)
-    (said,) = (note for note in measuring.notes if "hours here" in note)
-    assert said.endswith("shorter with --preset cpu, --students N, --set evaluation.updates=N")
-    (said,) = (note for note in training.notes if "hours here" in note)
-    assert said.endswith("shorter with --preset cpu, --set pool.size=N, --set pool.epochs=N")
+    (said,) = (note for note in measuring.notes if "hours on this machine" in note)
+    assert said.endswith("to shorten it: --preset cpu, --students N, --set evaluation.updates=N")
+    (said,) = (note for note in training.notes if "hours on this machine" in note)
+    assert said.endswith("to shorten it: --preset cpu, --set pool.size=N, --set pool.epochs=N")
     in_cache = StopIn("pretraining", 0)
     run.pretrain("digits", preset="cpu", overrides=SMALL, progress=in_cache)
-    assert not any("hours here" in note for note in in_cache.notes)
+    assert not any("hours on this machine" in note for note in in_cache.notes)
 
 
 def test_seed_and_ipc_use_the_pool_of_the_cache(

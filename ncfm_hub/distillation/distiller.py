@@ -49,7 +49,7 @@ class Distiller:
     ):
         if settings.sampling_network and (settings.bank or settings.matching != "characteristic"):
             raise ValueError(
-                "the sampling network needs frequencies that may change: no bank, and no matching of means"
+                "the sampling network learns frequencies: it works with neither a bank nor distribution matching"
             )
         self.source, self.pool, self.settings, self.engine = source, pool, settings, engine
         self.classes = len(source.info.class_names)

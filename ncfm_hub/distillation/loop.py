@@ -60,7 +60,7 @@ def distill_images(
     kept: dict[str, torch.Tensor] | None = None
     if resume and checkpoint is not None and checkpoint.is_file():
         kept, done, before = load_checkpoint(checkpoint, shared)
-        progress.note(f"going on from step {done} of {settings.steps}")
+        progress.note(f"resuming from step {done} of {settings.steps}")
     began = time.perf_counter() - before  # a resumed run took as long as all its parts
     distiller = Distiller(source, pool, settings, engine, progress)
     if kept is not None:

@@ -79,9 +79,9 @@ def _like(first: Subject, other: Subject) -> Subject:
     """Return `other` with the evaluation settings of `first`, since a table's rows are trained alike on one machine."""
     if other.source.fingerprint != first.source.fingerprint:
         raise DistilledError(
-            f"{first.name} is measured on {first.source.info.dataset} and {other.name} on {other.source.info.dataset}, "
-            "or on another part or size of it; sets of one table share one source: name it by --source, or measure "
-            "them one by one"
+            f"{first.name} is evaluated on {first.source.info.dataset}, {other.name} on {other.source.info.dataset} "
+            "or on another part or size of it; datasets in one table must share a source: name it with --source, or "
+            "evaluate them one by one"
         )
     recipe, shared = other.recipe, first.recipe
     source = recipe.source.model_copy(update={"flip": shared.source.flip})
@@ -93,7 +93,7 @@ def _check(subject: Subject, with_ranking: bool, update: bool) -> None:
     """Raise errors that would otherwise appear after hours of work."""
     evaluation = subject.recipe.evaluation
     if not evaluation.students and (with_ranking or update or evaluation.architectures):
-        raise PipelineError("no students measure nothing: --students is 0; expected 1 or more")
+        raise PipelineError("--students is 0, so there is nothing to evaluate; expected 1 or more")
     for name in evaluation.architectures:
         check_network(subject.architecture(name))
     if update and subject.folder:
@@ -108,7 +108,7 @@ def _check(subject: Subject, with_ranking: bool, update: bool) -> None:
 def _check_folders(targets: Sequence[str]) -> None:
     for target in targets:
         if not (Path(target).expanduser() / PIPELINE).is_file():
-            raise DistilledError(f"{target} is not a folder of a distilled set, so that no card there can be updated")
+            raise DistilledError(f"{target} is not a distilled dataset folder, so it has no card to update")
 
 
 def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
@@ -127,7 +127,7 @@ def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
         # Facts about the run itself, such as its loss, belong to no protocol.
         before = {key: value for key, value in before.items() if key not in ("cross_architecture", "ranking")}
         earlier = write_study(folder, (RESULTS,), before | result)
-        progress.note(f"what was measured before was under another protocol; it is in {earlier} now")
+        progress.note(f"earlier results have another protocol; they are now in {earlier}")
     write_card(folder)
 
 

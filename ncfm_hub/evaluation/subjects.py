@@ -103,7 +103,7 @@ class Subject:
         if labels == "hard":
             return TrainingSet(self.images, self.labels)
         if self.soft_labels is None:
-            raise DistilledError(f"{self.name} has no soft labels; measure it with hard ones")
+            raise DistilledError(f"{self.name} has no soft labels; evaluate it with hard labels")
         return TrainingSet(self.images, self.labels, self.soft_labels)
 
     def start(self) -> TrainingSet | None:
@@ -124,7 +124,7 @@ class Subject:
             announce_pool(self.recipe, source.info, len(source.train.labels), self.engine, progress)
         found = get_extractors(source, self.recipe, place, self.engine, self.token, progress)
         if self.teachers and found.digest != self.teachers:
-            progress.note("the extractors at hand are not those that this set's soft labels come from")
+            progress.note("this extractor pool is not the one that computed the dataset's soft labels")
         return found
 
     def has_extractors(self) -> bool:
@@ -149,8 +149,8 @@ class Subject:
         """
         if isinstance(self.place, Path):
             raise PoolError(
-                f"{self.name} was made with the extractors in the folder {str(self.place)!r}, which is not here; name "
-                "them by --pool"
+                f"{self.name} was made with the extractor pool in {str(self.place)!r}, which is not here; name a pool "
+                "with --pool"
             )
         return self.place
 
@@ -226,7 +226,9 @@ def open_subject(
     _check_fits(target, distilled, found)
     imported = "imported" in described
     if found.fingerprint != named.get("fingerprint") and not imported:
-        progress.note("the source differs from the one this set was made from; its start is drawn from the present one")
+        progress.note(
+            "the source differs from the one that was distilled; the initialisation is drawn from the present one"
+        )
     of_pool = described.get("pool") or {}
     return Subject(
         name=target,
@@ -308,9 +310,7 @@ def _open_foreign(
     test: TestSplit,
 ) -> Subject:
     if source is None:
-        raise DistilledError(
-            f"{target} is not a set of ncfm-hub and does not say what it was made from; name that by --source"
-        )
+        raise DistilledError(f"{target} is a third-party dataset that does not name its source; give it with --source")
     recipe = resolve(source, preset, overrides).recipe
     engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
     found = load_source(recipe.source, token=token, progress=progress, test=test)

@@ -96,7 +96,7 @@ def _rows(subject: Subject, wanted: set[str], with_ranking: bool, progress: Prog
         if with_ranking or subject.engine.decide_once(subject.has_extractors):
             pool = subject.extractors(progress)
         else:
-            progress.note("random images get no row with soft labels: the teachers are not here; name them by --pool")
+            progress.note("no soft-label row for random real images: no extractor pool here; name one with --pool")
     # In table order: iterating over a Python set differs between processes.
     before, after = (
         [row for name in names if name in wanted for row in _baseline(name, subject, pool, progress)]
@@ -118,7 +118,7 @@ def _baseline(name: str, subject: Subject, pool: Pool | None, progress: Progress
     if name == "start":
         start = subject.start()
         if start is None:
-            progress.note(f"{subject.name} was not made here from tiles of real images: there is no start to measure")
+            progress.note(f"{subject.name} is a third-party dataset: its initialisation is unknown and is left out")
         return [Row(name, "hard", start, subject.stored)] if start else []
     if name == "dm":
         assert pool is not None
@@ -152,7 +152,7 @@ def match_means(subject: Subject, pool: Pool, progress: Progress) -> ImageSet:
     shared = checkpoint_settings(subject.source, pool, settings, engine) | {"weights": pool.digest, "format": FORMAT}
     digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:32]
     checkpoint = cache_root() / "baselines" / f"dm-{digest}.safetensors"
-    progress.note("distilling by feature means alone, to compare with (DM)")
+    progress.note("distilling the baseline dm (distribution matching)")
     with one_run(checkpoint.with_suffix(".lock"), engine, progress, "distilling the same by feature means"):
         engine.decide_once(lambda: discard_damaged(checkpoint, progress))
         made = distill_images(subject.source, pool, settings, engine, checkpoint, True, progress)

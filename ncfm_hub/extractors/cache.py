@@ -79,8 +79,8 @@ def pinned(recipe: PoolRecipe) -> PoolRecipe:
     kind, _, place = (recipe.pretrained or "").partition(":")
     if f"{kind}:" == LOCAL_WEIGHTS:
         raise PoolError(
-            f"the extractors start from weights in the folder {place.partition('@')[0]!r} of the machine where the set "
-            "was made, which are not known here; name extractors by --pool"
+            f"the extractor pool starts from weights in {place.partition('@')[0]!r} on another machine, which are not "
+            "known here; name a pool with --pool"
         )
     if kind not in ("hf-hub", "hf_hub"):
         return recipe

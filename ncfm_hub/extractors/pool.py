@@ -144,7 +144,7 @@ def read_pool(folder: Path, origin: str) -> Pool:
     try:
         described = load_record(folder / POOL_FILE, digest_needed=False)
     except FileNotFoundError:
-        raise PoolError(f"{origin} is not a pool of extractors: it has no {POOL_FILE}") from None
+        raise PoolError(f"{origin} is not an extractor pool: it has no {POOL_FILE}") from None
     except (OSError, Damaged) as error:
         raise PoolError(f"{origin}: {POOL_FILE} is not readable ({error})") from None
     content = check_pool_file(described, origin)

@@ -114,7 +114,7 @@ def open_engine(
         native = _have_kernels(progress)
     if compiled and not compiler_found(device):
         which = "ConvNets" if compiled == "ConvNets" else "networks"
-        but = " that the C++ is not for" if native else ""
+        but = " without native kernels" if native else ""
         progress.note(f"no compiler with the headers of Python found; {which}{but} run uncompiled, about half as fast")
         compiled = False
     return Engine(accelerator, chosen, compiled, native)

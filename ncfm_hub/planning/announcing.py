@@ -48,7 +48,7 @@ def announce_evaluation(
 def announce(minutes: float, shorter: str, progress: Progress) -> None:
     """Report `minutes` if it is long, and how to shorten it."""
     if minutes > LONG_MINUTES:
-        progress.note(f"this takes about {minutes / 60:.1f} hours here; shorter with {shorter}")
+        progress.note(f"this takes about {minutes / 60:.1f} hours on this machine; to shorten it: {shorter}")
 
 
 def student_network(source: SourceInfo) -> "Architecture":

@@ -105,7 +105,7 @@ def plan_addition(
     recipe = recipe_of(described, folder)
     _check_can_grow(target, described)
     if output is not None and output.resolve() == folder.resolve():
-        raise DistilledError(f"{target} stays as it is; name another folder for the larger set by --output")
+        raise DistilledError(f"{target} stays as it is; name another folder for the larger dataset with --output")
     changed = change_recipe(recipe, {key: value for key, value in (overrides or {}).items() if key != "source.classes"})
     _check_alike(target, "ipc", there.ipc, changed.distillation.ipc)
     _check_alike(target, "seed", recipe.distillation.seed, changed.distillation.seed)
@@ -133,18 +133,18 @@ def refuse_with_append(preset: str | None, validation: bool) -> None:
     """Raise PipelineError for options that would make new classes differ from the old ones."""
     if preset is not None or validation:
         raise PipelineError(
-            f"{'--preset' if preset else '--validation'} does not go with --append: classes are added by the recipe of "
-            "the set; single values can be changed by --set"
+            f"{'--preset' if preset else '--validation'} does not go with --append: classes keep the dataset's "
+            "own settings; override single ones with --set"
         )
 
 
 def _check_can_grow(target: str, described: Mapping[str, Any]) -> None:
     if "imported" in described:
-        raise DistilledError(f"{target} was made by others and imported; only sets made by `distill` can be added to")
+        raise DistilledError(f"{target} was imported; classes can only be added to datasets made by `distill`")
     if is_validation(str(described["source"].get("test_split", ""))):
         raise DistilledError(
             f"{target} was distilled without the part of its source that it is measured on, which depends on the "
-            "classes; add to a set made without --validation"
+            "classes; add to a dataset made without --validation"
         )
 
 
@@ -181,7 +181,9 @@ def _check_classes(target: str, names: tuple[str, ...], was: SourceInfo, came: S
 
 def _check_alike(target: str, what: str, there: object, asked: object) -> None:
     if there != asked:
-        raise DistilledError(f"{target} was made with {what} {there}, and {asked} is asked for; a set has one of them")
+        raise DistilledError(
+            f"{target} was made with {what} {there}, and {asked} is asked for; a dataset has one of them"
+        )
 
 
 def _part(described: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Plan:
     def _estimate(self) -> str:
         minutes = {stage: round(value, 1) for stage, value in self.cost.items() if value is not None}
         if "total_minutes" not in minutes:
-            return "unknown: the source does not say how many images it has"
+            return "unknown: the source does not state its number of images"
         return (
             f"{minutes['total_minutes']} min (pool {minutes['pool_minutes']}, distillation "
             f"{minutes['distill_minutes']}, evaluation {minutes['evaluate_minutes']})"

@@ -26,9 +26,9 @@ def differences(addition: Addition, now: Mapping[str, Any], info: SourceInfo) ->
     info: the source with all classes
     """
     before, recipe = addition.described, addition.pipeline.recipe
-    found = ["the set that was added to differs already"] if before.get("differs_from_all_at_once") else []
+    found = ["the dataset that was added to differs already"] if before.get("differs_from_all_at_once") else []
     if before.get("pool", {}).get("digest") != now["pool"]["digest"]:
-        found.append("the extractors are not those that the set was made with")
+        found.append("the extractor pool is not the one the dataset was made with")
     if addition.source_changed:
         found.append("the source is not as it was")
     found += _changes(_compared(addition.recipe), _compared(recipe))

@@ -20,17 +20,17 @@ def claim(folder: Path, resume: bool, restart: bool, progress: Progress) -> None
     Raises DistilledError for any other folder: files of the user are never overwritten.
     """
     if resume and restart:
-        raise DistilledError("a run is gone on with (resume) or begun anew (restart), not both")
+        raise DistilledError("a run is resumed or restarted, not both")
     if folder.is_dir() and any(folder.iterdir()):
         what = f"folder {str(folder)!r} is not empty"
         if not (folder / WORK_FOLDER).is_dir():
-            raise DistilledError(f"{what}, and no run was begun in it; name another by --output")
+            raise DistilledError(f"{what}, and holds no unfinished run; name another with --output")
         if restart:
             progress.note(f"what was in {str(folder)!r} is in {str(_set_aside(folder))!r} now")
         elif not resume:
             raise DistilledError(
-                f"{what}; go on with the run in it by --resume, set it aside and begin anew by --restart, or name "
-                "another by --output"
+                f"{what}; resume its run with --resume, rename it and start over with --restart, or name another with "
+                "--output"
             )
     (folder / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
 

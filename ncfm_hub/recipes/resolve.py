@@ -115,7 +115,7 @@ def change_evaluation(recipe: Recipe, preset: str | None, overrides: Mapping[str
     changes = _nest(overrides or {})
     refused = sorted(set(changes) - {"evaluation", "engine"})
     if refused:
-        raise PipelineError(f"section `{refused[0]}` is settled in a finished set; expected `evaluation` or `engine`")
+        raise PipelineError(f"section `{refused[0]}` is fixed in a finished dataset; expected `evaluation` or `engine`")
     layers = [("recipe", recipe.model_dump())]
     if preset is not None:
         layers.append(("preset", {"evaluation": preset_section("evaluation", preset)}))

@@ -86,8 +86,8 @@ def find_place(spec: SourceRecipe, token: str | None = None) -> Place:
     dataset = spec.dataset
     if dataset.startswith(LOCAL_SOURCE):
         raise SourceError(
-            f"{dataset.removeprefix(LOCAL_SOURCE)!r} is a folder on the machine where the set was made, and its images "
-            "are not known here; name a copy of it by --source"
+            f"{dataset.removeprefix(LOCAL_SOURCE)!r} is a folder on another machine, and its images are not known "
+            "here; name a copy of it with --source"
         )
     if dataset == PACKAGED_NAME:
         return _folder(packaged_digits(), PACKAGED_NAME, spec.revision)

@@ -111,7 +111,7 @@ CASES = {
     "folder of something else, to be resumed": Case(
         "ada/good",
         ["--output", "results", "--resume"],
-        says=["'results'", "no run was begun in it", "--output"],
+        says=["'results'", "holds no unfinished run", "--output"],
         files={"results/thesis.txt": "mine"},
     ),
 }

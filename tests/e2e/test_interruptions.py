@@ -119,7 +119,7 @@ def _stop_when(
 
 
 def _steps_done_before(stderr: str) -> int:
-    found = re.search(rf"going on from step (\d+) of {STEPS}", stderr)
+    found = re.search(rf"resuming from step (\d+) of {STEPS}", stderr)
     assert found, stderr
     return int(found[1])
 

@@ -91,7 +91,9 @@ def test_a_set_of_others_is_measured_on_the_source_that_is_named(ours: Path, the
 
 
 def test_a_set_of_others_needs_its_source(theirs: Path) -> None:
-    with pytest.raises(DistilledError, match="does not say what it was made from; name that by --source"):
+    with pytest.raises(
+        DistilledError, match="is a third-party dataset that does not name its source; give it with --source"
+    ):
         run.evaluate(theirs)
     with pytest.raises(SourceError, match="does not have the classes of"):
         run.evaluate(theirs, source="digits", preset="cpu")
@@ -122,19 +124,19 @@ def test_what_cannot_be_measured_is_said_before_anything_is(
     ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ncfm_hub.evaluation.evaluate.evaluate_subject", lambda *_, **__: pytest.fail("measured"))
-    with pytest.raises(DistilledError, match="name that by --source"):
+    with pytest.raises(DistilledError, match="give it with --source"):
         run.evaluate([ours, theirs])
     with pytest.raises(PoolError, match="no network is called 'vgg12'"):
         run.evaluate(ours, overrides={"evaluation.architectures": ["vgg12"]})
     for asked in ({"ranking": True}, {"update": True}):
-        with pytest.raises(PipelineError, match="--students is 0; expected 1 or more"):
+        with pytest.raises(PipelineError, match="--students is 0, so there is nothing to evaluate"):
             run.evaluate(ours, overrides={"evaluation.students": 0}, **asked)
 
 
 def test_sets_of_other_sources_do_not_share_a_table(ours: Path, home: Path) -> None:
     changed = SMALL | {"source.classes": [4, 5, 6], "evaluation.students": 0}
     other = run.distill("digits", 1, preset="cpu", overrides=changed, output=home / "other").folder
-    with pytest.raises(DistilledError, match="sets of one table share one source"):
+    with pytest.raises(DistilledError, match="datasets in one table must share a source"):
         run.evaluate([ours, other])
 
 
@@ -153,7 +155,7 @@ def test_what_is_measured_goes_into_the_folder_only_when_asked(ours: Path, tmp_p
     assert ("herding", "hard") in [(row["set"], row["labels"]) for row in results["rows"]]
     assert results["distillation"] == json.loads(before["results.json"])["distillation"]
     card = (folder / "README.md").read_text()
-    assert "real images chosen by herding" in card
+    assert "| herding |" in card
     assert "`convnet-d2-w32-instance-relu-avg`" in card
     run.evaluate(folder, overrides={"evaluation.baselines": ["k-center"]}, update=True)
     found = [row["set"] for row in json.loads((folder / "results.json").read_text())["rows"]]
@@ -167,7 +169,7 @@ def test_what_is_measured_goes_into_the_folder_only_when_asked(ours: Path, tmp_p
     other = {"evaluation.updates": 3, "evaluation.lr": 0.0125}
     listening = Notes()
     run.evaluate(folder, overrides=other, update=True, progress=listening)
-    assert f"under another protocol; it is in {folder / 'results-1.json'} now" in "".join(listening.said)
+    assert f"have another protocol; they are now in {folder / 'results-1.json'}" in "".join(listening.said)
     assert "| evaluation | lr | 0.0125 |" in (folder / "README.md").read_text()
     now = json.loads((folder / "results.json").read_text())
     assert "cross_architecture" not in now
@@ -178,7 +180,7 @@ def test_what_is_measured_goes_into_the_folder_only_when_asked(ours: Path, tmp_p
 
 
 def test_only_a_folder_of_ours_can_be_updated(theirs: Path, pipeline: str) -> None:
-    with pytest.raises(DistilledError, match="no card there can be updated"):
+    with pytest.raises(DistilledError, match="it has no card to update"):
         run.evaluate(theirs, source=pipeline, update=True)
 
 
@@ -208,7 +210,7 @@ def test_another_copy_of_the_source_may_be_named(ours: Path, pipeline: str) -> N
     [
         ({"evaluation.baselines": ["luck"]}, "luck"),
         ({"evaluation.architectures": "vgg11"}, "expected a list"),
-        ({"distillation.steps": 3}, "settled in a finished set"),
+        ({"distillation.steps": 3}, "fixed in a finished dataset"),
     ],
 )
 def test_values_that_cannot_be_are_refused(ours: Path, changes: dict[str, Any], message: str) -> None:

@@ -127,7 +127,7 @@ def test_a_set_that_classes_were_added_to_is_that_of_all_at_once(
     assert [part["created"] for part in content["parts"]] == [described(old)["created"], content["created"]]
     assert content["added_to"] == old.name
     card = (grown / "README.md").read_text()
-    assert "The images equal those of one distillation of all classes, bit for bit." in card
+    assert "The images are bit-identical to one distillation of all classes." in card
     assert "1. 0, 2 (" in card
     assert "2. 1, 3 (" in card
 
@@ -155,7 +155,7 @@ def test_a_set_of_some_classes_has_soft_labels_of_these_alone(old: Path, pool: s
     torch.testing.assert_close(distilled.soft_labels.double(), kept / kept.sum(1, keepdim=True), atol=1e-6, rtol=0)
     assert not torch.allclose(kept.sum(1), torch.ones(len(kept)).double(), atol=1e-3)
     assert described(old)["pool"]["classes"] == 4
-    assert "The pool knows 4 classes" in (old / "README.md").read_text()
+    assert "The pool was trained on 4 classes" in (old / "README.md").read_text()
 
 
 def test_a_grown_set_is_measured_like_any_other(
@@ -174,7 +174,7 @@ def test_a_grown_set_is_measured_like_any_other(
     for folder in (at_once, grown.folder):
         assert run.evaluate(folder, overrides=changes)["rows"] == rows
     assert grown.results["distillation"]["classes"] == ["1", "3"]
-    assert "Of the classes that came last, 1, 3:" in (grown.folder / "README.md").read_text()
+    assert "Loss over the classes added last, 1, 3:" in (grown.folder / "README.md").read_text()
 
 
 def test_stopped_and_resumed_it_ends_alike(append: Distill, at_once: Path, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_every_reason_to_differ_is_named(append: Distill, old: Path, tmp_path: P
     grown = append(tmp_path / "grown", changes | {"pool.seed": 1}, pool=None, progress=heard).folder
     reasons = described(grown)["differs_from_all_at_once"]
     assert reasons == [
-        "the extractors are not those that the set was made with",
+        "the extractor pool is not the one the dataset was made with",
         "distillation.steps was 3 and is 2",
         "distillation.frequency_scale was 1.0 and is 2.0",
         f"distillation.schedule was {described(old)['recipe']['distillation']['schedule']} and is plateau",
@@ -272,15 +272,15 @@ def test_every_reason_to_differ_is_named(append: Distill, old: Path, tmp_path: P
     assert torch.equal(kept.images.chunk(4)[2], before.images.chunk(2)[1])
     assert kept.soft_labels.shape == (32, 4)
     again = append(tmp_path / "more", {"source.classes": [4]}, append=str(grown), pool=None).folder
-    assert "the set that was added to differs already" in described(again)["differs_from_all_at_once"]
+    assert "the dataset that was added to differs already" in described(again)["differs_from_all_at_once"]
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda old, now: None, None),
-        (lambda old, now: old["pool"].pop("digest"), "the extractors are not those that the set was made with"),
-        (lambda old, now: now["pool"].update(digest=""), "the extractors are not those that the set was made with"),
+        (lambda old, now: old["pool"].pop("digest"), "the extractor pool is not the one the dataset was made with"),
+        (lambda old, now: now["pool"].update(digest=""), "the extractor pool is not the one the dataset was made with"),
         (lambda old, now: old["source"].update(fingerprint="0" * 64), "the source is not as it was"),
         (lambda old, now: old["versions"].update(torch="1.0"), f"torch was 1.0 and is {version('torch')}"),
         (lambda old, now: now["machine"].update(threads=99), f"threads was {torch.get_num_threads()} and is 99"),
@@ -358,7 +358,7 @@ def test_what_does_not_fit_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(imported={"file": "x.pt"}, preset="cpu"), "made by others and imported"),
+        (lambda d: d.update(imported={"file": "x.pt"}, preset="cpu"), "was imported; classes can only"),
         (lambda d: d.update(seed=None), "gives no seed"),
         (lambda d: d["source"].update(test_split="validation part of train"), "without --validation"),
         (lambda d: d["source"].update(dataset="ada/other", fingerprint="0"), "with source ada/other, and digits"),

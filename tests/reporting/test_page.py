@@ -190,7 +190,7 @@ def test_a_grown_set_is_said_to_be_one(tmp_path):
     results["distillation"]["classes"] = ["bee"]
     made = {"versions": {"ncfm_hub": "0.1.0"}, "created": "2030-01-02T03:04:05Z"}
     parts = [{"classes": ["ant", "<cat>"], **made}, {"classes": ["bee"]}]
-    reasons = ["the extractors are not those that the set was made with", "*steps* were 3 and are 2"]
+    reasons = ["the extractor pool is not the one the dataset was made with", "*steps* were 3 and are 2"]
     (folder / "results.json").write_text(json.dumps(results))
     edit(folder / "pipeline.yaml", parts=parts, differs_from_all_at_once=reasons)
     page = page_of(folder)

@@ -141,12 +141,12 @@ def test_weights_are_the_same_wherever_they_lie(made: Made, tmp_path: Path) -> N
 def test_elsewhere_the_source_is_to_be_named(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache of another"))
     monkeypatch.chdir(made.source.parent)  # where a folder `insects` lies
-    with pytest.raises(SourceError, match=r"'insects' is a folder on the machine where the set was made.*--source"):
+    with pytest.raises(SourceError, match=r"'insects' is a folder on another machine.*--source"):
         run.evaluate(made.set)
     subject = open_subject(str(made.set), source=str(made.source))
     assert subject.source.fingerprint == read_pipeline(made.set)["source"]["fingerprint"]
     assert not subject.has_extractors()  # nor those in the folder `pool` here
-    with pytest.raises(PoolError, match="in the folder 'pool', which is not here; name them by --pool"):
+    with pytest.raises(PoolError, match="in 'pool', which is not here; name a pool with --pool"):
         subject.extractors()
 
 
@@ -199,7 +199,7 @@ def test_no_weights_that_a_stranger_names_are_opened(made: Made, tmp_path: Path,
     stranger = open_subject(str(altered(made.set, tmp_path / "stranger", change)))
     assert stranger.recipe.pool.pretrained == "local-weights:first"
     assert not stranger.has_extractors()
-    with pytest.raises(PoolError, match=r"in the folder 'first' of the machine.*name extractors by --pool"):
+    with pytest.raises(PoolError, match=r"in 'first' on another machine.*name a pool with --pool"):
         stranger.extractors()
     pool = altered(made.set, tmp_path / "pool", lambda d: d["pool"].update(origin=str(made.pool), digest="0" * 64))
     assert not open_subject(str(pool)).has_extractors()

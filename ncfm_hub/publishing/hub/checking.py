@@ -79,11 +79,11 @@ def _check_set(folder: Path, distilled: Distilled) -> tuple[dict[str, Any], list
     _check_described(folder, distilled, described)
     measured = (folder / RESULTS).is_file()
     if not measured and "imported" not in described:  # an imported dataset may be published without evaluation
-        raise DistilledError(f"{folder} has no {RESULTS}; measure it by `ncfm-hub evaluate {folder} --update`")
+        raise DistilledError(f"{folder} has no {RESULTS}; evaluate it with `ncfm-hub evaluate {folder} --update`")
     render_card(described, read_results(folder), repo_id=None)
     shards = [path for config in CONFIGS for path in (folder / config).glob(SHARD_PATTERN)]
     if strange := [path for path in shards if path.suffix != ".parquet"]:
-        raise DistilledError(f"{strange[0]} would be loaded with the set, and is not of it; move it away")
+        raise DistilledError(f"{strange[0]} would be loaded with the dataset but is not part of it; move it away")
     needed = [TENSORS, PIPELINE, *(path.relative_to(folder).as_posix() for path in shards)]
     return described, needed + [RESULTS] * measured
 
@@ -95,11 +95,15 @@ def _check_images(folder: Path, distilled: Distilled) -> None:
     tiles, images = decode_stored(distilled.stored, distilled.factor), distilled.images
     # Tiles are resized in floating point, so another machine may round a halfway value differently.
     if (torch.maximum(tiles, images) - torch.minimum(tiles, images)).max() > 1:
-        raise DistilledError(f"{folder}: the images in default/ are not those of {TENSORS}; the folder mixes two sets")
+        raise DistilledError(
+            f"{folder}: the images in default/ are not those of {TENSORS}; the folder mixes two datasets"
+        )
     stored, labels, index = read_stored(folder, tuple(distilled.stored.shape[1:]))
     same = torch.equal(stored, distilled.stored) and torch.equal(labels, distilled.stored_labels)
     if not same or not torch.equal(index, torch.arange(len(distilled.stored))):
-        raise DistilledError(f"{folder}: the images in stored/ are not those of {TENSORS}; the folder mixes two sets")
+        raise DistilledError(
+            f"{folder}: the images in stored/ are not those of {TENSORS}; the folder mixes two datasets"
+        )
 
 
 def _check_described(folder: Path, distilled: Distilled, described: Mapping[str, Any]) -> None:
@@ -115,7 +119,7 @@ def _check_described(folder: Path, distilled: Distilled, described: Mapping[str,
     for what, (said, found) in stated.items():
         if said != found:
             raise DistilledError(
-                f"{folder}: {PIPELINE} says {what} {said}, and the images have {found}; the folder mixes two sets"
+                f"{folder}: {PIPELINE} says {what} {said}, and the images have {found}; the folder mixes two datasets"
             )
 
 

@@ -154,7 +154,7 @@ def _replaced(job: _Job, remote: Remote) -> list[str]:
         changes = before.changes(coming) if before else ""
         said.append(f"{job.repo_id} held the same made before, which was replaced ({changes or 'made anew'})")
     if remote.holds_another(coming) and (stay := remote.not_ours(job.planned)):
-        said.append(f"what others put into {job.repo_id} stays: {', '.join(stay)}")
+        said.append(f"files that users added to {job.repo_id} stay: {', '.join(stay)}")
     return said
 
 

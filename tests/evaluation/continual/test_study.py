@@ -193,7 +193,7 @@ def test_a_long_study_says_so_before_it_starts(trained: Trained, monkeypatch: py
         trained.clear()
         study(None, steps=1, orders=1, memories=("distilled", "random"), progress=Listening())
     (line,) = said
-    assert line.startswith("this takes about 4.0 hours here; shorter with --orders N")
+    assert line.startswith("this takes about 4.0 hours on this machine; to shorten it: --orders N")
 
 
 def test_every_value_is_in_the_file_and_the_figures_follow_from_them(

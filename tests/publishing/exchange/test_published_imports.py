@@ -77,14 +77,14 @@ def test_a_pair_of_the_authors_is_decoded_and_put_in_class_order(tmp_path):
 def test_the_card_claims_nothing_of_how_it_was_distilled(tmp_path):
     made = imported(tmp_path, [pixels().float() / 255, LABELS], factor=2, made_by="Ada | Eve <b>")
     text = (made.folder / "README.md").read_text()
-    for said in ("by others, and imported with ncfm-hub", "`released.pt`, SHA-256 `", "Ada &#124; Eve &#60;b&#62;"):
+    for said in ("by a third party, imported with ncfm-hub", "`released.pt`, SHA-256 `", "Ada &#124; Eve &#60;b&#62;"):
         assert said in text
     assert "| evaluation | updates |" in text
     for claimed in ("(NCFM) with ncfm-hub", "wang2025", "with soft labels", "| distillation |", "| pool |", "seed"):
         assert claimed not in text
     header = DatasetCard(text, ignore_metadata_errors=False).data.to_dict()
     assert "ncfm" not in header["tags"]
-    assert header["pretty_name"] == "digits distilled by others, 2 images per class"
+    assert header["pretty_name"] == "digits distilled by a third party, 2 images per class"
     assert [info["splits"][0]["num_examples"] for info in header["dataset_info"]] == [80, 20]
 
 
@@ -94,7 +94,7 @@ def test_the_last_experiment_of_a_file_as_dc_bench_reads_it_is_taken(tmp_path):
     made = imported(tmp_path, content, normalised=True, mean=MEAN, std=STD)
     assert torch.equal(load_distilled(made.folder).stored, in_class_order(pixels()))
     assert made.about["normalised_by"] == {"mean": [0.3], "std": [0.4], "origin": "given"}
-    assert "mean 0.3 and deviation 0.4 (given)" in (made.folder / "README.md").read_text()
+    assert "with mean 0.3 and std 0.4 (given)" in (made.folder / "README.md").read_text()
 
 
 def test_without_figures_the_statistics_of_the_source_are_taken(tmp_path):
@@ -148,7 +148,7 @@ def test_values_outside_are_cut_only_if_wanted_and_said_to_be(tmp_path):
     first = int(LABELS[0]) * IPC  # in class order, image 0 is the first of its class
     assert load_distilled(made.folder).stored[first, 0, 0, :4].tolist() == [0, 255, 255, 0]
     assert (
-        f"{share:.2%} of the values lay outside 0 to 1 (from -0.5 to 1.25)" in (made.folder / "README.md").read_text()
+        f"{share:.2%} of the values were outside [0, 1] (from -0.5 to 1.25)" in (made.folder / "README.md").read_text()
     )
 
 
@@ -267,4 +267,4 @@ def test_an_import_is_measured_and_pushed_as_one_of_ours(tmp_path, hub, client):
     code = "import ncfm_hub; answer(ncfm_hub.push(sys.argv[1], repo_id='ada/of-others').repo_id)"
     assert client(code, hub.env, made.folder) == "ada/of-others"
     text = Path(hub.api().hf_hub_download("ada/of-others", "README.md", repo_type="dataset")).read_text()
-    assert "by others, and imported" in text
+    assert "by a third party, imported" in text

@@ -69,7 +69,7 @@ def test_another_set_is_refused_and_replaced_whole_when_asked(hub, here, tmp_pat
     assert commits(hub) == before
     done = typed(line.partition("replace what is there with: ")[2])
     assert done.exit_code == 0, done.stderr
-    assert f"what others put into {REPO} stays: notes.txt" in done.stderr
+    assert f"files that users added to {REPO} stay: notes.txt" in done.stderr
     assert remote_files(hub) == OWN | {"notes.txt"}
     found = downloaded(hub, tmp_path)
     assert read_data(found).digest == coming[0].digest
