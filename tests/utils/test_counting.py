@@ -36,7 +36,7 @@ def test_things_are_counted(number: int, words: tuple[str, ...], said: str) -> N
 def test_one_student_of_one_distillation_is_one() -> None:
     protocol = {"metric": "top-1", "split": "test", "test_images": 1, "distillations": 1, "students": 1}
     said = str(measured_how(protocol | {"updates": 1, "batch_size": 1}))
-    assert "(1 image); 1 distillation x 1 student, each trained for 1 update of 1 image," in said
+    assert "(1 image); 1 distillation x 1 evaluation network (student), each trained for 1 update of 1 image," in said
 
 
 def test_a_card_and_a_page_of_one_of_everything_say_one(tmp_path: Path) -> None:

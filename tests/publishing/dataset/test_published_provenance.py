@@ -34,8 +34,8 @@ def test_a_pool_that_was_given_is_not_described_by_a_recipe_that_did_not_make_it
     text = render_card(content, {}, repo_id=None)
     for key in ("size", "epochs", "optimizer"):
         assert (f"| pool | {key} |" in text) is own
-    assert ("not trained by this recipe" in text) is not own
-    assert "- Pool: 2 (init, trained) pairs of `ncfm_convnet3`" in text
+    assert ("given, not trained with these settings" in text) is not own
+    assert "- Extractor pool: 2 (init, trained) pairs of `ncfm_convnet3`" in text
     assert f"; from: {origin}" in text
     assert "| distillation | steps |" in text
 
@@ -61,4 +61,4 @@ def test_name_and_link_of_the_sources_licence_arrive_in_the_card(tmp_path: Path,
     assert found == {"license": "other", "license_name": "Digits 1.0", "license_link": "https://h.org/terms"}
     text = render_card(content, {}, repo_id=None)
     assert "\nlicense: other\nlicense_name: digits-1.0\nlicense_link: https://h.org/terms\n" in text
-    assert "The source states the licence `other`, `Digits 1.0`, <https://h.org/terms>; this set" in text
+    assert "The source states the licence `other`, `Digits 1.0`, <https://h.org/terms>; this dataset" in text
