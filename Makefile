@@ -12,6 +12,8 @@ STAMP := $(NCFM_HUB_VENV)/.installed-$(shell cksum < pyproject.toml | tr ' ' '-'
 DOCS_STAMP := $(subst .installed-,.docs-,$(STAMP))
 # The code that runs is this checkout's, whichever checkout the environment was made from.
 RUN := PYTHONPATH="$(CURDIR)" $(BIN)/python -m
+# Two processes of one thread each; tests of one file share their set-up in one of them.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses=2 --dist=loadfile
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -49,11 +51,11 @@ types:
 
 fast:
 	@echo "==> pytest, the fast tests"
-	@OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses=2 --dist=loadfile -m "not slow and not e2e and not hub and not gpu"
+	@$(PYTEST) -m "not slow and not e2e and not hub and not gpu"
 
 all:
 	@echo "==> pytest"
-	@$(RUN) pytest
+	@$(PYTEST)
 
 docs: $(DOCS_STAMP) ## write docs/commands.md anew and build the documentation site in ./site
 	@$(RUN) ncfm_hub.cli._reference
