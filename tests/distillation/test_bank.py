@@ -214,7 +214,7 @@ def test_an_entry_that_is_gone_is_named(source: Source, engine: Engine, cache: P
 
 
 def test_a_sampling_network_is_refused(source: Source, engine: Engine) -> None:
-    with pytest.raises(ValueError, match="no bank"):
+    with pytest.raises(ValueError, match="neither a bank"):
         Distiller(source, tiny_pool(source), tiny_settings(bank=2, sampling_network=True), engine)
 
 

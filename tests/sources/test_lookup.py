@@ -264,7 +264,7 @@ def test_offline_is_said_at_once(seeded: Seeded, tmp_path: Path) -> None:
 
 
 def test_a_hub_that_fails_is_named(seeded: Seeded, tmp_path: Path) -> None:
-    script = "from ncfm_hub import patience\npatience.CEILING, patience.FIRST_PAUSE = 1.0, 0.1\n" + ASK
+    script = "from ncfm_hub.utils import patience\npatience.CEILING, patience.FIRST_PAUSE = 1.0, 0.1\n" + ASK
     cases = (
         ("uoft-cs/cifar10", "GET", "/api/datasets/uoft-cs/cifar10", 503),
         ("frgfm/imagewoof", "HEAD", "/frgfm/imagewoof/resolve/", "hang"),
