@@ -29,7 +29,7 @@ $(STAMP):
 	@rm -f "$(NCFM_HUB_VENV)"/.installed-*
 	@touch "$(STAMP)"
 
-demo: $(STAMP) ## distill handwritten digits to one image per class, from a local hub to a local hub (108 s of CPU time)
+demo: $(STAMP) ## distill handwritten digits to one image per class, from a local hub to a local hub (about a minute)
 	@echo "==> Running the demo in ./demo-run"
 	@$(RUN) ncfm_hub.demo
 
