@@ -220,7 +220,7 @@ def open_subject(
             "by --source"
         )
     unread = is_validation(str(named.get("test_split")))
-    found = load_source(recipe.source, token=token, progress=progress, test="unread" if unread else test)
+    found = _read(recipe.source, token, progress, "unread" if unread else test)
     if unread:  # the dataset was made with a validation split, so it is evaluated on the same one
         found = cut_validation(found)
     _check_fits(target, distilled, found)
@@ -259,6 +259,14 @@ def _recorded_place(of_pool: Mapping[str, Any]) -> str | Path | None:
     # A folder on the author's machine: found by its content here, or else only mentioned.
     known = recall(of_pool.get("digest"))
     return str(known) if known else Path(folder_name(str(origin)))
+
+
+def _read(recipe: SourceRecipe, token: str | None, progress: Progress, test: TestSplit) -> Source:
+    """Read a source and say what a user should know of it, such as how many images were left out."""
+    found = load_source(recipe, token=token, progress=progress, test=test)
+    for note in found.notes:
+        progress.note(note)
+    return found
 
 
 def _check_fits(target: str, distilled: Distilled, found: Source) -> None:
@@ -313,7 +321,7 @@ def _open_foreign(
         raise DistilledError(f"{target} is a third-party dataset that does not name its source; give it with --source")
     recipe = resolve(source, preset, overrides).recipe
     engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
-    found = load_source(recipe.source, token=token, progress=progress, test=test)
+    found = _read(recipe.source, token, progress, test)
     images, soft_labels = load_labelled_images(target, revision, found.info, token=token, progress=progress)
     classes = len(found.info.class_names)
     counts, ipc = torch.bincount(images.labels, minlength=classes), -(-len(images.labels) // classes)

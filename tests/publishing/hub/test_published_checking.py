@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ncfm_hub.errors import PublishError
+from ncfm_hub.errors import DistilledError, PublishError
 from ncfm_hub.publishing import push_folder, write_data
 from ncfm_hub.publishing.hub.checking import check_folder
 from tests.publishing.noise_sets import noise_set, write_folder, write_pool
@@ -92,6 +92,16 @@ def test_a_set_that_cannot_be_loaded_is_not_sent(tmp_path, monkeypatch, damage, 
         push_folder(folder, "ada/x", token="unused")
     assert "whole" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_stray_file_that_was_moved_away_lets_the_set_be_pushed(tmp_path):
+    folder = write_folder(tmp_path / "set", noise_set())
+    stray = folder / "stored" / "train-notes.txt"
+    stray.write_text("x")
+    with pytest.raises(DistilledError, match=f"{stray.name} would be loaded with the dataset .*; move it away"):
+        check_folder(folder, "dataset")
+    stray.rename(tmp_path / stray.name)
+    assert check_folder(folder, "dataset").held.ipc == 2
 
 
 def test_a_sound_set_passes_and_so_does_an_import_that_is_not_measured_yet(tmp_path):
