@@ -21,6 +21,6 @@ def test_images_that_the_source_left_out_are_counted(tmp_path, monkeypatch: pyte
 
     monkeypatch.setattr("ncfm_hub.evaluation.subjects.load_source", load)
     folder, heard = write_folder(tmp_path / "set", noise_set()), StopIn("", 0)
-    with pytest.raises(DistilledError, match="holds the classes|holds images of"):  # the source is another one
+    with pytest.raises(DistilledError, match=r"holds the classes|holds images of"):  # the source is another one
         open_subject(str(folder), source="digits", progress=heard)
     assert heard.notes.count(said) == 1
