@@ -2,13 +2,14 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.children import run_python
 
 if TYPE_CHECKING:
     from ncfm_hub.localhub import Hub
@@ -122,15 +123,8 @@ def cli(tmp_path: Path) -> Cli:
     def run(
         *args: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "ncfm_hub", *map(str, args)],
-            env=clean_environment(home) | (env or {}),
-            cwd=cwd or tmp_path,
-            timeout=timeout,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+        environment = clean_environment(home) | (env or {})
+        return run_python(["-m", "ncfm_hub", *args], environment, cwd or tmp_path, timeout)
 
     return run
 

@@ -1,5 +1,6 @@
 """`import ncfm_hub` is quick, and gives what it says."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ncfm_hub
+from tests.children import run_python
 
 
 def test_importing_the_package_imports_nothing_heavy():
@@ -23,13 +25,13 @@ def test_no_module_hides_a_public_function():
 
 
 @pytest.mark.slow
-def test_every_public_name_is_there():
+def test_every_public_name_is_there(tmp_path):
     script = (
         "import ncfm_hub\n"
         "names = [n for n in ncfm_hub.__all__ if n != '__version__']\n"
         "print([n for n in names if not callable(getattr(ncfm_hub, n))], set(ncfm_hub.__all__) <= set(dir(ncfm_hub)))"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    found = run_python(["-c", script], os.environ, tmp_path, timeout=60)
     assert found.stdout == "[] True\n", found.stderr
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import run_python
 from tests.conftest import clean_environment
 
 # Tests run beside each other on few cores: there, threads that wait for each other cost more than they bring. A GPU is
@@ -58,9 +59,13 @@ class Person:
                 child.kill()
         return subprocess.CompletedProcess(command, child.returncode, out, err)
 
+    def python(self, *arguments: str | Path, given: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+        """`python ARGUMENTS`, to its end; they begin with `-m MODULE`, `-c CODE` or a file."""
+        return run_python(arguments, self.environment(**settings), self.folder, 300, given)
+
     def ncfm(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
         """`ncfm-hub ARGUMENTS`, to its end."""
-        return self.run(ncfm(*arguments), **settings)
+        return self.python("-m", "ncfm_hub", *arguments, **settings)
 
     def done(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
         """The same, and it must succeed."""

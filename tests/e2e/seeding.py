@@ -1,8 +1,6 @@
 """Datasets put on a live hub as their owners would: by `push_to_hub` in a process of its own, or file by file."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,14 +41,8 @@ def rows(labels: Iterable[int], each: int = 1) -> list[Row]:
 def push_to_hub(repos: Sequence[Repo], hub: LiveHub, owner: Person) -> dict[str, str]:
     """Push them all, each as the user its id begins with; returns id -> commit (40 hex digits)."""
     given = [vars(repo) | {"token": hub.hub.token(repo.id.partition("/")[0])} for repo in repos]
-    ended = subprocess.run(
-        [sys.executable, str(_OWNER)],
-        input=json.dumps(given),
-        env=owner.environment(HF_ENDPOINT=hub.hub.url, HF_HUB_DISABLE_PROGRESS_BARS="1"),
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    where = {"HF_ENDPOINT": hub.hub.url, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    ended = owner.python(_OWNER, given=json.dumps(given), **where)
     assert ended.returncode == 0, ended.stderr
     commits: dict[str, str] = json.loads(ended.stdout)
     return commits

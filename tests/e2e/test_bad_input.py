@@ -49,6 +49,8 @@ class Case:
 
 
 LOGIN = "hf auth login"
+# Otherwise a busy machine would say first how long that takes.
+SHORT = ("--steps", "1", "--students", "1", "--set", "pool.epochs=1")
 CASES = {
     "missing dataset": Case("ada/never-was", says=["ada/never-was", "{hub}", LOGIN]),
     "missing dataset without a token": Case("ada/never-was", says=["ada/never-was", LOGIN], settings={"HF_TOKEN": ""}),
@@ -104,13 +106,13 @@ CASES = {
     "pool that is none": Case("ada/good", ["--pool", "ada/never-was"], says=["pool", "ada/never-was", LOGIN]),
     "folder not empty": Case(
         "ada/good",
-        ["--output", "results"],
+        ["--output", "results", *SHORT],
         says=["'results'", "not empty", "--output"],
         files={"results/thesis.txt": "mine"},
     ),
     "folder of something else, to be resumed": Case(
         "ada/good",
-        ["--output", "results", "--resume"],
+        ["--output", "results", "--resume", *SHORT],
         says=["'results'", "holds no unfinished run", "--output"],
         files={"results/thesis.txt": "mine"},
     ),

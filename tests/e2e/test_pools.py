@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -15,7 +14,7 @@ from ncfm_hub.extractors.pool import read_pool
 from ncfm_hub.sources import packaged_digits
 from tests.conftest import LiveHub
 from tests.e2e.conftest import READING, WRITING
-from tests.e2e.people import MakePerson, Person, error_line, ncfm
+from tests.e2e.people import MakePerson, Person, error_line
 from tests.e2e.seeding import upload_folder
 
 POOL, SET, UNLUCKY = "ada/digits-ncfm-pool", "ada/digits-ncfm-ipc1", "ada/digits-ncfm-ipc2"
@@ -40,32 +39,32 @@ class Story:
         )
         self.said: dict[str, CompletedProcess[str]] = {}
         # HF_DEBUG makes the Hub's client log every request.
-        self._do("pretrain", self.ada, ncfm("pretrain", "--dataset", "digits", "--push", "--format", "json"), "1")
+        self._type("pretrain", self.ada, "pretrain", "--dataset", "digits", "--push", "--format", "json", debug="1")
         with ThreadPoolExecutor(2) as workers:
             for done in [workers.submit(self._cache_and_bad_luck), workers.submit(self._pool_of_the_hub)]:
                 done.result()
 
-    def _do(self, what: str, person: Person, command: list[str | Path], debug: str = "0") -> CompletedProcess[str]:
-        self.said[what] = ended = person.run(command, HF_DEBUG=debug)
+    def _type(self, what: str, person: Person, *arguments: str | Path, debug: str = "0") -> CompletedProcess[str]:
+        self.said[what] = ended = person.ncfm(*arguments, HF_DEBUG=debug)
         return ended
 
     def _cache_and_bad_luck(self) -> None:
         self.hub.hub.inject("POST", f"/api/datasets/{UNLUCKY}/commit", 501)  # will not pass: it is not tried again
-        unlucky = self._do("unlucky", self.ada, ncfm(*_DIGITS, "--ipc", "2", "--seed", "1", "--push", "--private"))
+        unlucky = self._type("unlucky", self.ada, *_DIGITS, "--ipc", "2", "--seed", "1", "--push", "--private")
         _, _, printed = unlucky.stderr.partition("push it again with: ")
         program, *arguments = shlex.split(printed)
         assert program == "ncfm-hub"
         self.files_after_bad_luck = self.repo_files(UNLUCKY)
-        self._do("pushed again", self.ada, ncfm(*arguments))
+        self._type("pushed again", self.ada, *arguments)
 
     def _pool_of_the_hub(self) -> None:
-        self._do("timm", self.reader, [sys.executable, TIMM_USER, POOL])
+        self.said["timm"] = self.reader.python(TIMM_USER, POOL)
         self.hub.hub.inject("POST", f"/api/datasets/{SET}/commit", 503)
         self.hub.hub.inject("POST", f"/api/datasets/{SET}/commit", "drop-after")
-        self._do("distill", self.guest, ncfm(*_DIGITS, "--ipc", "1", "--pool", POOL, "--push"))
+        self._type("distill", self.guest, *_DIGITS, "--ipc", "1", "--pool", POOL, "--push")
         fewer = ["--set", "evaluation.updates=3", "--students", "2", "--format", "json"]
-        self._do("evaluate", self.reader, ncfm("evaluate", SET, *fewer))
-        self._do("preview", self.reader, ncfm("preview", SET, "--token", READING))
+        self._type("evaluate", self.reader, "evaluate", SET, *fewer)
+        self._type("preview", self.reader, "preview", SET, "--token", READING)
 
     def repo_files(self, repo_id: str, repo_type: str = "dataset") -> set[str]:
         found = self.hub.api().list_repo_files(repo_id, repo_type=repo_type)

@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -23,6 +21,7 @@ from ncfm_hub.planning.sameness import differences
 from ncfm_hub.publishing import load_distilled, write_data
 from ncfm_hub.sources import packaged_digits
 from ncfm_hub.utils.progress import Silent
+from tests.children import run_python
 from tests.conftest import LiveHub, clean_environment
 from tests.e2e.seeding import upload_folder
 
@@ -213,12 +212,8 @@ print(json.dumps({
 def test_a_repository_gets_the_larger_set_in_one_commit(hub: LiveHub, home: Path, pool: str, tmp_path: Path) -> None:
     """The source is read at the dataset's commit, and files that others added stay."""
     revision = upload_folder(packaged_digits(), "ada/digits", hub)
-    ended = subprocess.run(
-        [sys.executable, "-c", ON_A_HUB, json.dumps(SMALL), pool, tmp_path],
-        env=clean_environment(home) | hub.env,
-        capture_output=True,
-        text=True,
-        timeout=120,
+    ended = run_python(
+        ["-c", ON_A_HUB, json.dumps(SMALL), pool, tmp_path], clean_environment(home) | hub.env, tmp_path, timeout=120
     )
     assert ended.returncode == 0, ended.stderr
     seen = json.loads(ended.stdout)

@@ -5,8 +5,6 @@ And, for what a process of its own adds nothing to, this process made to speak t
 import json
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ncfm_hub.utils.progress import Silent
+from tests.children import run_python
 from tests.conftest import LiveHub
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -36,14 +35,7 @@ def client(tmp_path: Path) -> Client:
         prologue = "import json, sys\ndef answer(value): print('ANSWER' + json.dumps(value))\n"
         if not ours:  # an editable installation is found without PYTHONPATH
             prologue += "sys.modules['ncfm_hub'] = None\n"
-        done = subprocess.run(
-            [sys.executable, "-c", prologue + code, *map(str, arguments)],
-            env=kept | own | (env or {}),
-            cwd=home,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = run_python(["-c", prologue + code, *arguments], kept | own | (env or {}), home, 120)
         assert done.returncode == 0, done.stderr
         token = (env or {}).get("HF_TOKEN")
         assert not token or token not in done.stdout + done.stderr
