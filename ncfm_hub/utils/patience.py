@@ -34,6 +34,17 @@ def speaking(progress: Progress | None) -> Iterator[None]:
             _speakers.remove(speaker)
 
 
+def _asked_for(headers: Mapping[str, str]) -> float | None:
+    """Return for how many seconds a Hub asks to wait; None if it does not say."""
+    from huggingface_hub.utils import parse_ratelimit_headers
+
+    limit = parse_ratelimit_headers(headers)  # huggingface.co sends these instead of Retry-After
+    if limit is not None and limit.remaining == 0:
+        return limit.reset_in_seconds + 1.0  # stated in whole seconds, rounded down
+    named = headers.get("retry-after", "")
+    return float(named) if named.isdigit() else None
+
+
 class Patience:
     """Remaining time to wait for a Hub, shared by all requests."""
 
@@ -102,10 +113,10 @@ class Patience:
 
         asked: response headers, which may state how long to wait
         """
-        named = asked.get("retry-after", "")
         # Jitter, so that clients that collided once do not collide again.
         usual = min((first or FIRST_PAUSE) * 2 ** (attempt - 1), LONGEST_PAUSE) * uniform(0.75, 1.25)
-        seconds = float(named) if named.isdigit() else usual
+        named = _asked_for(asked)
+        seconds = usual if named is None else named
         left = self.left()
         if seconds >= left:
             return False

@@ -179,10 +179,17 @@ def test_a_busy_hub_is_asked_again_until_patience_is_out(status: int) -> None:
     assert sum("trying again" in line for line in notes.lines) == len(heads) - 1
 
 
-def test_a_hub_that_asks_for_longer_than_there_is_patience_is_not_waited_for() -> None:
-    with stub(says("429 Slow", "Retry-After: 3600")) as (url, heads), patient():
+@pytest.mark.parametrize("header", ["Retry-After: 3600", 'RateLimit: "api";r=0;t=3600'])
+def test_a_hub_that_asks_for_longer_than_there_is_patience_is_not_waited_for(header: str) -> None:
+    with stub(says("429 Slow", header)) as (url, heads), patient():
         assert took(api(url).whoami, Exception, "429") < 4 * SECOND
     assert len(heads) == 1
+
+
+def test_a_rate_limit_that_is_not_used_up_is_no_reason_to_wait_longer() -> None:
+    with stub(says("503 Busy", 'RateLimit: "api";r=7;t=3600')) as (url, heads), patient():
+        took(api(url).whoami, Exception, "503")
+    assert len(heads) > 3
 
 
 def test_parts_that_succeed_do_not_prolong_what_fails_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
