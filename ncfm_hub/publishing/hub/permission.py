@@ -1,6 +1,5 @@
 """Check that a push will be allowed, before hours of work."""
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import PublishError
@@ -59,7 +58,7 @@ def _token(token: str | None) -> str:
 
     if is_offline_mode():
         raise PublishError("nothing can be pushed while HF_HUB_OFFLINE is set; unset it")
-    found = token or os.environ.get("HF_TOKEN") or get_token()
+    found = token or get_token()  # the latter reads HF_TOKEN
     if not found:
         raise PublishError("a push needs a token of the Hub: run `hf auth login`, or set HF_TOKEN")
     return found

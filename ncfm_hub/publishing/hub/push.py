@@ -1,9 +1,13 @@
-"""Push a folder in one commit, with retries while the Hub is busy, and verify it by reading it back."""
+"""Push a folder in one commit, with retries while the Hub is busy, and verify it by reading it back.
+
+By `create_commit`, not `upload_folder`: that one takes every file from the folder, where the merged card is only after
+the push; splits large folders into several commits; and its `delete_patterns` are globs, so `train-*.parquet` would
+also delete a user's `train-x/mine.parquet`.
+"""
 
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import NcfmHubError, PublishError
@@ -15,13 +19,15 @@ from ncfm_hub.publishing.hub.checking import Checked, check_folder
 from ncfm_hub.publishing.hub.failing import ending_with, push_command
 from ncfm_hub.publishing.hub.permission import check_can_push as check_can_push  # re-exported: called before a push
 from ncfm_hub.publishing.hub.permission import check_visibility
-from ncfm_hub.publishing.hub.remote import MARK, Remote, look_at
+from ncfm_hub.publishing.hub.remote import MARK, Remote, downloaded, look_at
 from ncfm_hub.utils.files import sha256_file, write_text
 from ncfm_hub.utils.hub_client import RepoType, client, with_retries, without_bars
 from ncfm_hub.utils.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+_PATHS_AT_ONCE = 500  # the Hub answers 413 to more than 1,000
 
 
 @dataclass(frozen=True)
@@ -178,20 +184,30 @@ def _merged_card(job: _Job, remote: Remote) -> str:
 
 
 def _compare(job: _Job, sent: _Sent) -> None:
-    from huggingface_hub.errors import RemoteEntryNotFoundError
-
+    """Compare the commit with what was pushed: large files by the SHA-256 that the Hub states, others by content."""
     digests = {CARD: sha256(sent.card.encode()).hexdigest()}
     digests |= {name: sha256_file(path) for name, path in job.checked.files.items()}
+    stated = _stated(job, sent.revision)
     at = f"{job.repo_id} at {sent.revision[:12]}"
-    with TemporaryDirectory(prefix="ncfm-hub-") as temporary:
-        for name, expected in digests.items():
-            try:
-                # Downloaded into an empty folder: neither the cache nor listed sizes prove that the upload is intact.
-                got = job.api.hf_hub_download(
-                    job.repo_id, name, repo_type=job.repo_type, revision=sent.revision, local_dir=temporary
-                )
-            except RemoteEntryNotFoundError as error:
-                raise PublishError(f"{at} lacks {name}, which was pushed") from error
-            if sha256_file(Path(got)) != expected:
-                raise PublishError(f"{name} as read back from {at} is not what was pushed")
-            Path(got).unlink()
+    for name, expected in digests.items():
+        if name not in stated:
+            raise PublishError(f"{at} lacks {name}, which was pushed")
+        found = stated[name]
+        if found is None:
+            with downloaded(job.api, job.repo_id, job.repo_type, name, sent.revision) as path:
+                found = sha256_file(path)
+        if found != expected:
+            raise PublishError(f"{name} as read back from {at} is not what was pushed")
+
+
+def _stated(job: _Job, revision: str) -> dict[str, str | None]:
+    """Return the pushed files that the Hub has at `revision`: path -> SHA-256, None for a small file."""
+    from huggingface_hub import RepoFile
+    from huggingface_hub.utils import chunk_iterable
+
+    entries = [
+        entry
+        for paths in chunk_iterable(sorted(job.planned), _PATHS_AT_ONCE)
+        for entry in job.api.get_paths_info(job.repo_id, list(paths), revision=revision, repo_type=job.repo_type)
+    ]
+    return {file.path: file.lfs.sha256 if file.lfs else None for file in entries if isinstance(file, RepoFile)}

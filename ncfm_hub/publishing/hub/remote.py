@@ -1,9 +1,9 @@
 """The state of a repository before a push, and which of its files a push may change."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha1
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -74,10 +74,11 @@ class Remote:
 
     def has(self, name: str, files: Mapping[str, Path]) -> bool:
         """Return whether its file `name` equals the one in `files`, byte by byte."""
+        from huggingface_hub.utils.sha import git_hash
+
         stated = self.files.get(name) or ""
         if len(stated) == _GIT_ID:
-            data = files[name].read_bytes()
-            return sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == stated
+            return git_hash(files[name].read_bytes()) == stated
         return sha256_file(files[name]) == stated
 
     def holds_another(self, coming: Held) -> bool:
@@ -145,14 +146,19 @@ def look_at(api: "HfApi", repo_id: str, repo_type: RepoType) -> Remote | None:
     files = {s.rfilename: s.lfs.sha256 if s.lfs else s.blob_id for s in info.siblings or ()}
 
     def text(name: str) -> str:
-        # Downloaded into a new folder, so that the cache cannot answer for the Hub.
-        with TemporaryDirectory(prefix="ncfm-hub-") as folder:
-            path = api.hf_hub_download(repo_id, name, repo_type=repo_type, revision=info.sha, local_dir=folder)
-            return Path(path).read_text(encoding="utf-8", errors="replace")
+        with downloaded(api, repo_id, repo_type, name, info.sha) as path:
+            return path.read_text(encoding="utf-8", errors="replace")
 
     described = _described(text(_DESCRIBED[repo_type])) if _DESCRIBED[repo_type] in files else None
     card, damage = _card(text(CARD), f"{CARD} of {repo_id}") if CARD in files else (None, None)
     return Remote(repo_id, repo_type, info.sha, bool(info.private), files, described, card, damage)
+
+
+@contextmanager
+def downloaded(api: "HfApi", repo_id: str, repo_type: RepoType, name: str, revision: str | None) -> Iterator[Path]:
+    """Download a file into a new folder, so that the cache cannot answer for the Hub; removed after the context."""
+    with TemporaryDirectory(prefix="ncfm-hub-") as folder:
+        yield Path(api.hf_hub_download(repo_id, name, repo_type=repo_type, revision=revision, local_dir=folder))
 
 
 def _described(text: str) -> Mapping[str, Any] | None:

@@ -159,21 +159,49 @@ def test_pushes_at_the_same_time_all_arrive(tmp_path, hub, here):
     assert commits(hub, "ada/shared") == 4
 
 
-@pytest.mark.parametrize(("how", "says"), [("flip", "is not what was pushed"), ("lose", "lacks distilled.safetensors")])
-def test_what_comes_back_is_compared(hub, here, folder, monkeypatch, how, says):
+@pytest.fixture
+def read(monkeypatch) -> list[str]:
+    """The names of the files that are downloaded."""
+    names: list[str] = []
+    download = HfApi.hf_hub_download
+    monkeypatch.setattr(
+        HfApi,
+        "hf_hub_download",
+        lambda api, repo, name, **more: names.append(name) or download(api, repo, name, **more),
+    )
+    return names
+
+
+def test_only_small_files_are_downloaded_to_compare_them(hub, here, folder, read, monkeypatch):
+    monkeypatch.setattr("ncfm_hub.publishing.hub.push._PATHS_AT_ONCE", 2)  # fewer than there are files
+    push_folder(folder, REPO)
+    assert sorted(read) == ["README.md", "pipeline.yaml", "results.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "says"),
+    [
+        ("distilled.safetensors", "flip", "distilled.safetensors as read back from .* is not what was pushed"),
+        ("distilled.safetensors", "lose", "lacks distilled.safetensors"),
+        ("results.json", "flip", "results.json as read back from .* is not what was pushed"),
+        ("results.json", "lose", "lacks results.json"),
+    ],
+)
+def test_what_comes_back_is_compared(hub, here, folder, monkeypatch, read, name, how, says):
     send = HfApi.create_commit
 
     def tampered(api, repo, operations, **more):
-        kept = [operation for operation in operations if operation.path_in_repo != "distilled.safetensors"]
+        kept = [operation for operation in operations if operation.path_in_repo != name]
         if how == "flip":
-            data = bytearray((folder / "distilled.safetensors").read_bytes())
+            data = bytearray((folder / name).read_bytes())
             data[-1] ^= 1
-            kept.append(CommitOperationAdd("distilled.safetensors", bytes(data)))
+            kept.append(CommitOperationAdd(name, bytes(data)))
         return send(api, repo, kept, **more)
 
     monkeypatch.setattr(HfApi, "create_commit", tampered)
     with pytest.raises(PublishError, match=f"{says}.* --repo-id {REPO}$"):
         push_folder(folder, REPO)
+    assert "distilled.safetensors" not in read
 
 
 def test_a_second_push_keeps_what_people_did_and_drops_what_is_stale(tmp_path, hub, here, folder):
