@@ -5,7 +5,8 @@ normalised images (zero mean, unit deviation): a brightness shift of 0.5 is half
 outside the frame are filled with the mean colour.
 
 Legend: N images, c channels, (H, W) resolution. Sampling (`draw_augmentation`) is separate from applying (`augment`):
-parameters come from keyed CPU generators, and applying them is a pure function of tensors.
+parameters come from keyed CPU generators, and applying them is a pure function of tensors. torchvision's transforms
+draw one set of parameters for a whole batch, from the global generator, and clamp colours to [0, 1].
 """
 
 from dataclasses import dataclass, replace

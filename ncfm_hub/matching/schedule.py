@@ -1,4 +1,7 @@
-"""Learning-rate schedules of the synthetic images."""
+"""Learning-rate schedules of the synthetic images.
+
+Not those of `torch.optim.lr_scheduler`: they have a state, which every checkpoint would have to carry.
+"""
 
 from collections.abc import Callable
 

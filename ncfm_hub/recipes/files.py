@@ -2,6 +2,9 @@
 
 Scalars follow YAML 1.2: `1e-3` is a number; `on`, `no`, `1:30` and `2026-01-01` are text. Aliases, tags and repeated
 keys are rejected, so that a third-party file can neither run code nor expand in memory.
+
+PyYAML alone follows YAML 1.1 (`1e-3` is text, `no` is false) and keeps the last of repeated keys without a word;
+pydantic checks types, and sees only what is left after that.
 """
 
 import difflib

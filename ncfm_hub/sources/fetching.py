@@ -1,4 +1,8 @@
-"""Files of a dataset: read in place from a folder, or downloaded through the Hub client's cache."""
+"""Files of a dataset: read in place from a folder, or downloaded through the Hub client's cache.
+
+File by file, since `snapshot_download` selects by globs: `a[1].png` would not match itself, and each of the
+repository's files is compared with each pattern.
+"""
 
 import zipfile
 from collections.abc import Sequence

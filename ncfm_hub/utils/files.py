@@ -73,6 +73,8 @@ def sha256_file(path: Path) -> str:
 
 def cache_root() -> Path:
     """Return the cache folder: `NCFM_HUB_CACHE`, else `~/.cache/ncfm_hub`."""
+    # Not `huggingface_hub.cached_assets_path`: it creates the folder, also for a dry run, and would, like platformdirs
+    # on macOS, lose existing caches.
     named = os.environ.get("NCFM_HUB_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "ncfm_hub"
 

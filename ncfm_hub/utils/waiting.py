@@ -2,6 +2,9 @@
 
 Without a time-out the Hub client waits forever, and every library above it retries silently in its own way. All their
 requests pass through one HTTP client, so this is where `patient` limits them.
+
+The client's own `http_backoff` cannot: it counts tries, not time, waits as long as a Hub asks, says so only in the log,
+and most calls (repository info, commit, paths) do not use it.
 """
 
 import threading

@@ -1,6 +1,9 @@
 """Merge cards. A card has three parts: YAML header, a generated block between two markers, and the user's own text.
 
 The markers contain digests of what was generated, so that a person's changes are recognised and kept.
+
+Not by `huggingface_hub.RepoCard`, which loses what a person wrote: it drops empty fields and folds long lines. It also
+keeps fields as attributes, so a field named `to_yaml`, or `1`, ends in a TypeError, and it follows aliases.
 """
 
 import hashlib

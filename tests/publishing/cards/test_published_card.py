@@ -15,6 +15,7 @@ from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing import render_card, render_pool_card, write_card
 from ncfm_hub.publishing.cards.escaping import code, fenced, inline, literal, web_address
 from ncfm_hub.publishing.cards.header import LICENSES, license_fields, size_category
+from ncfm_hub.publishing.cards.merging import parse_card
 from tests.publishing.noise_sets import NASTY, described, measured, noise_set, write_folder
 
 FOUR_ROWS = (
@@ -539,6 +540,16 @@ def test_a_readme_that_is_not_a_card_of_ours_is_kept_below(tmp_path):
     assert header(text)["foo"] == [1, 2]
     assert header(text)["configs"][0]["config_name"] == "default"
     assert text.index("ncfm-hub:end") < text.index("Written by hand.")
+
+
+def test_fields_that_the_hub_client_would_drop_fold_or_stumble_over_are_kept(tmp_path):
+    folder = write_folder(tmp_path, noise_set())
+    theirs = {"paperswithcode_id": None, "to_yaml": "x", "self": "y", 1: "z", "note": "word " * 40 + "end"}
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(theirs, width=10**6)}---\nWritten by hand.\n")
+    write_card(folder)
+    text = (folder / "README.md").read_text()
+    assert theirs.items() <= parse_card(text).header.items()
+    assert f"note: {theirs['note']}\n" in text
 
 
 def test_a_header_that_cannot_be_read_stops_and_names_the_file(tmp_path):
