@@ -34,7 +34,7 @@ class SafeGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except (KeyboardInterrupt, Exception) as error:
-            line, code = explain(error, resume=advice(ctx))
+            line, code = line_and_code(error, resume=advice(ctx))
             if os.environ.get("HF_DEBUG", "0") not in ("", "0"):
                 click.echo(scrub(traceback.format_exc()), err=True)
             if not isinstance(error, KeyboardInterrupt) or is_first_process():  # a signal reaches all processes
@@ -46,7 +46,7 @@ class SafeGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-def explain(error: BaseException, resume: str | None = None) -> tuple[str, int]:
+def line_and_code(error: BaseException, resume: str | None = None) -> tuple[str, int]:
     """Return (one line, exit code) for an error of a command."""
     after = f"; {resume}" if resume else ""
     if isinstance(error, NcfmHubError):
@@ -85,32 +85,11 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _hub_line(error: BaseException) -> str | None:
     """Return a line for errors of huggingface_hub, datasets and their HTTP client; None for others."""
+    from ncfm_hub.utils.hub_errors import cause_of, explain
+
     module = type(error).__module__.partition(".")[0]
-    if not module.startswith(("huggingface_hub", "datasets", "httpx", "httpcore")):  # also httpx2 of later versions
-        return None
-    login = "log in with `hf auth login` or set HF_TOKEN"
-    kinds = {
-        "GatedRepoError": f"access to this repository must be asked for on its page, then {login}",
-        "RepositoryNotFoundError": f"repository not found; if it is private, {login}",
-        "DatasetNotFoundError": f"if it is private, {login}",
-        "LocalTokenNotFoundError": login,
-        "RevisionNotFoundError": "check --revision",
-        "OfflineModeIsEnabled": "unset HF_HUB_OFFLINE to use the network",
-        "ConnectError": _unreachable(),
-        "ConnectTimeout": _unreachable(),
-        "ReadTimeout": _unreachable(),
-    }
-    advice = kinds.get(type(error).__name__)
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if advice is None and status == 401:
-        advice = f"the Hub did not accept the token; {login}"
-    return f"{_one_line(error)}{f' ({advice})' if advice else ''}"
-
-
-def _unreachable() -> str:
-    from huggingface_hub import constants
-
-    return f"cannot reach {constants.ENDPOINT}; check the connection, or HF_ENDPOINT"
+    of_client = module.startswith(("huggingface_hub", "datasets", "httpx", "httpcore"))  # also httpx2 of later versions
+    return explain(error) if of_client or cause_of(error) is not None else None
 
 
 def _system_line(error: BaseException) -> str | None:

@@ -86,7 +86,7 @@ def pinned(recipe: PoolRecipe) -> PoolRecipe:
         return recipe
     from huggingface_hub import hf_hub_download
 
-    from ncfm_hub.utils.hub_client import expected_errors, explain
+    from ncfm_hub.utils.hub_errors import expected_errors, explain
     from ncfm_hub.utils.waiting import patient
 
     name, _, revision = place.partition("@")

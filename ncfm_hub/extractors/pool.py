@@ -179,7 +179,7 @@ def find_pool(place: str, token: str | None = None) -> Pool:
         raise PoolError(f"no pool folder {place!r}; expected a folder or a Hub model repository (owner/name)")
     from huggingface_hub import snapshot_download
 
-    from ncfm_hub.utils.hub_client import expected_errors, explain
+    from ncfm_hub.utils.hub_errors import expected_errors, explain
     from ncfm_hub.utils.waiting import patient
 
     try:

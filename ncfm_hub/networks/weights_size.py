@@ -22,7 +22,7 @@ def _of_folder(folder: Path) -> list[int]:
 def _of_repository(name: str) -> list[int]:
     from huggingface_hub import HfApi
 
-    from ncfm_hub.utils.hub_client import expected_errors
+    from ncfm_hub.utils.hub_errors import expected_errors
     from ncfm_hub.utils.waiting import patient
 
     repo_id, _, revision = name.partition("@")

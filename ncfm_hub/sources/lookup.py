@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ncfm_hub.errors import HubUnavailable, SourceError
-from ncfm_hub.utils.hub_client import cause_of, is_missing, status_of, unreachable
+from ncfm_hub.errors import SourceError
+from ncfm_hub.utils.hub_errors import cause_of, explain, is_missing, status_of
 from ncfm_hub.utils.waiting import is_unreachable, patient
 
 
@@ -78,8 +78,6 @@ def hub_errors(what: str, revision: str | None = None) -> Iterator[None]:
     try:
         with patient():
             yield
-    except HFValidationError as error:
-        raise SourceError(f"{what}: not a name that the Hub knows; expected owner/name") from error
     except SourceError:
         raise
     except Exception as error:
@@ -87,28 +85,6 @@ def hub_errors(what: str, revision: str | None = None) -> Iterator[None]:
         if cause is None:
             raise
         absent = isinstance(cause, OfflineModeIsEnabled) or is_missing(cause) or is_unreachable(cause)
+        instead = "" if status_of(cause) or isinstance(cause, HFValidationError) else "; or name a local folder"
         found = NotAvailable if absent else SourceError
-        raise found(_explain(cause, what, revision)) from error
-
-
-def _explain(error: BaseException, what: str, revision: str | None) -> str:
-    from huggingface_hub import constants, errors
-
-    where = constants.ENDPOINT
-    status = status_of(error)
-    if status is None and not isinstance(error, errors.OfflineModeIsEnabled):
-        said = str(error) if isinstance(error, HubUnavailable) else unreachable(error)
-        return f"{'' if is_unreachable(error) else f'{what}: '}{said}, or name a local folder"
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return f"HF_HUB_OFFLINE is set, so {what} cannot be looked up; unset it or name a local folder"
-    if isinstance(error, errors.GatedRepoError):
-        return f"{what} is gated: accept its terms on its page at {where}, then log in with `hf auth login`"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"{what} has no revision {revision!r} on {where}; name a branch, a tag or a commit"
-    if "Invalid credentials" in str(error) or (status == 401 and not isinstance(error, errors.RepositoryNotFoundError)):
-        return f"{what}: {where} refused the token; log in with `hf auth login`, or mend or unset HF_TOKEN"
-    if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 404):
-        return f"{what} is not on {where}, or is private: check the name, or log in with `hf auth login`"
-    if status == 403:
-        return f"{what}: the token has no right to it; log in with `hf auth login` as a user who has"
-    return f"{what}: {where} answered {status}; try again later"
+        raise found(f"{explain(cause, what, revision=revision)}{instead}") from error

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from ncfm_hub.errors import SourceError
 from ncfm_hub.sources.lookup import hub_errors, quiet_clients
 from ncfm_hub.sources.place import Place
-from ncfm_hub.utils.hub_client import cause_of
+from ncfm_hub.utils.hub_errors import cause_of
 
 
 @contextmanager

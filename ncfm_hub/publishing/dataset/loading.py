@@ -7,7 +7,8 @@ from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.dataset.dataset import Distilled
 from ncfm_hub.publishing.dataset.layout import CONTINUAL, PIPELINE, RESULTS, SEARCH, SHARD_PATTERN, TENSORS
 from ncfm_hub.publishing.dataset.reading import read_data
-from ncfm_hub.utils.hub_client import expected_errors, explain, without_bars
+from ncfm_hub.utils.hub_client import without_bars
+from ncfm_hub.utils.hub_errors import expected_errors, explain
 from ncfm_hub.utils.named import Named
 from ncfm_hub.utils.waiting import patient
 

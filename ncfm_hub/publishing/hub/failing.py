@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ncfm_hub.errors import NcfmHubError, PublishError
-from ncfm_hub.utils.hub_client import expected_errors, explain, hide
+from ncfm_hub.errors import HubUnavailable, NcfmHubError, PublishError
+from ncfm_hub.utils.hub_errors import expected_errors, explain, hide
 
 
 @contextmanager
@@ -20,7 +20,8 @@ def ending_with(advice: str, what: str, token: str | None) -> Iterator[None]:
     except NcfmHubError as error:
         if isinstance(error, PublishError) and not error.again:
             raise
-        raise PublishError(hide(f"{error}; {advice}", token)) from error
+        said = explain(error, what) if isinstance(error, HubUnavailable) else error
+        raise PublishError(hide(f"{said}; {advice}", token)) from error
     except expected_errors() as error:
         raise PublishError(hide(f"{explain(error, what)}; {advice}", token)) from error
 

@@ -15,7 +15,8 @@ from ncfm_hub.publishing.dataset.layout import CARD, CONFIGS, PIPELINE, PREVIEW,
 from ncfm_hub.publishing.dataset.studies import study_files
 from ncfm_hub.publishing.hub.held import Held, held_by_card, held_pool, held_set
 from ncfm_hub.utils.files import sha256_file
-from ncfm_hub.utils.hub_client import RepoType, is_missing
+from ncfm_hub.utils.hub_client import RepoType
+from ncfm_hub.utils.hub_errors import is_missing
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
