@@ -60,7 +60,7 @@ again = CliRunner().invoke(main, arguments)
 answer([*found, program, again.exit_code, again.output])
 """
     found, notes, seconds, program, code, output = client(HASTE + code, hub.env, folder)
-    assert found.startswith(f"PublishError: cannot reach the Hub at {hub.hub.url} (")
+    assert found.startswith(f"PublishError: ada/x: cannot reach the Hub at {hub.hub.url} (")
     assert seconds < 15
     waited = [line for line in notes if line.startswith(f"waiting for {hub.hub.url} to answer: POST ")]
     assert len(waited) == 2
