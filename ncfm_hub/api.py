@@ -163,7 +163,7 @@ def carry_out(
     pushed = None
     if main:
         seconds = watch.seconds | {"total": sum(watch.seconds.values())}
-        stages.describe(settled, source, extractors, engine, distilled, results, seconds)
+        stages.write_description(settled, source, extractors, engine, distilled, results, seconds)
         if settled.repo_id:
             pushed = _push(folder, settled.repo_id, settled.private, settled.replace, token, progress)
     engine.accelerator.wait_for_everyone()

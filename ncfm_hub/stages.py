@@ -165,7 +165,7 @@ def results_of(
     }
 
 
-def describe(
+def write_description(
     settled: Plan,
     source: Source,
     pool: Pool,
@@ -185,7 +185,7 @@ def describe(
     described = describe_run(pipeline, source, pool, engine, notes=notes, seconds=seconds)
     remember_places(pipeline.recipe, source.info, pool)
     if addition is not None:
-        described |= addition.describe(described, differences(addition, described, source.info))
+        described |= addition.entries(described, differences(addition, described, source.info))
         if (addition.folder / CARD).is_file() and not (folder / CARD).exists():
             with whole_file(folder / CARD) as temporary:
                 shutil.copyfile(addition.folder / CARD, temporary)

@@ -108,12 +108,14 @@ class _PlainBar:
         self._said = now
         spent = now - self._start
         left = spent / max(self._done - self._first, 1) * (self._total - self._done)
-        clock = f"in {duration(spent)}" if finished else f"after {duration(spent)}, {duration(left)} left"
+        clock = (
+            f"in {rough_duration(spent)}" if finished else f"after {rough_duration(spent)}, {rough_duration(left)} left"
+        )
         latest = "".join(f", {key}={_figure(value)}" for key, value in figures.items())
         self._out.note(f"{self._what}: {self._done}/{self._total} {clock}{latest}")
 
 
-def duration(seconds: float) -> str:
+def rough_duration(seconds: float) -> str:
     """Format as `42 s`, `13 min` or `2 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ncfm_hub.cli._output import Output, duration
+from ncfm_hub.cli._output import Output, rough_duration
 
 if TYPE_CHECKING:
     from ncfm_hub.api import PoolResult, Run
@@ -26,7 +26,7 @@ def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
         return
     if minutes <= LONG_MINUTES:
         return
-    out.warn(f"This takes about {duration(minutes * 60)} on this machine. To shorten it: {_SHORTER}")
+    out.warn(f"This takes about {rough_duration(minutes * 60)} on this machine. To shorten it: {_SHORTER}")
     if not yes:
         out.confirm("Start?")
 
@@ -168,7 +168,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['stored_images']:,}" if row.get("stored_images") is not None else "",
         _accuracy(row.get("accuracy")),
         _accuracy(row.get("train_accuracy")),
-        duration(seconds) if seconds is not None else "",
+        rough_duration(seconds) if seconds is not None else "",
     )
 
 

@@ -18,8 +18,8 @@ def env(out: Output) -> None:
       ncfm-hub env
       ncfm-hub env --format json
     """
-    from ncfm_hub.machine.environment import describe
+    from ncfm_hub.machine.environment import environment_facts
 
-    facts = describe()
+    facts = environment_facts()
     width = max(map(len, facts))
     out.result(facts, [f"{name:{width}}  {value}" for name, value in facts.items()])

@@ -12,7 +12,7 @@ _SETS = {
 }
 
 
-def show(repo_id: str) -> None:
+def print_results(repo_id: str) -> None:
     """Load both configs of a distilled dataset and print what they hold and what was measured."""
     from datasets import load_dataset
     from huggingface_hub import hf_hub_download
@@ -40,4 +40,4 @@ def _per_class(labels: list[int]) -> str:
 
 if __name__ == "__main__":
     sys.modules["ncfm_hub"] = None  # type: ignore[assignment]  # every import of it fails, as on a machine without it
-    show(sys.argv[1])
+    print_results(sys.argv[1])

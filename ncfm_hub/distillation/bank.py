@@ -21,7 +21,7 @@ from ncfm_hub.utils.progress import Progress
 from ncfm_hub.utils.sealed import discard_damaged, load_tensors, save_tensors
 from ncfm_hub.utils.seeding import generator
 
-FORMAT = 2
+BANK_FORMAT = 2
 
 
 class Bank:
@@ -32,7 +32,7 @@ class Bank:
 
     def __init__(self, entries: int, seed: int, made_of: dict[str, Any], engine: Engine):
         self.entries, self.seed, self.engine = entries, seed, engine
-        described = made_of | {"seed": seed, "format": FORMAT}
+        described = made_of | {"seed": seed, "format": BANK_FORMAT}
         key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
         self.folder = cache_root() / "banks" / key
 

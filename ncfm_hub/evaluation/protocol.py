@@ -25,7 +25,7 @@ from ncfm_hub.utils.files import cache_root
 from ncfm_hub.utils.progress import Bar, Progress, Silent
 from ncfm_hub.utils.sealed import load_record, save_record
 
-FORMAT = 2  # of the journal; raise it whenever students, their augmentation or networks change
+JOURNAL_FORMAT = 2  # of the journal; raise it whenever students, their augmentation or networks change
 Job = tuple[tuple[str, str], int]  # row key and seed
 Kept = dict[str, Any]  # a student's result and duration, as in the journal
 _KEPT = {*(field.name for field in fields(StudentResult)), "seconds"}
@@ -156,7 +156,7 @@ def _condition(row: Row, test: ImageSet, students: Students, engine: Engine) -> 
         "plan": asdict(students.plan),
         "architecture": students.architecture.as_dict(),
         "computed": {key: value for key, value in engine.describe().items() if key != "processes"},
-        "format": FORMAT,
+        "format": JOURNAL_FORMAT,
         "versions": [__version__, torch.__version__, timm.__version__],
     }
     digest.update(json.dumps(described, sort_keys=True).encode())

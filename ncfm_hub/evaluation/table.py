@@ -26,7 +26,7 @@ from ncfm_hub.utils.files import cache_root
 from ncfm_hub.utils.progress import Progress
 from ncfm_hub.utils.sealed import discard_damaged
 
-FORMAT = 2  # of the DM baseline's checkpoints in the cache
+DM_BASELINE_FORMAT = 2  # of the DM baseline's checkpoints in the cache
 # Rows before and after the distilled dataset, in table order.
 _BEFORE, _AFTER = ("random", *CHOSEN_BY_EXTRACTORS, "start", "dm"), ("whole",)
 SETS_IN_ORDER = (*_BEFORE, "distilled", *_AFTER)
@@ -149,7 +149,10 @@ def match_means(subject: Subject, pool: Pool, progress: Progress) -> ImageSet:
     info, engine = subject.source.info, subject.engine
     settings = settings_of(recipe, info, subject.recipe.source.flip, engine.device.type)
     # Pools of one key may differ in weights, for example if trained on another machine.
-    shared = checkpoint_settings(subject.source, pool, settings, engine) | {"weights": pool.digest, "format": FORMAT}
+    shared = checkpoint_settings(subject.source, pool, settings, engine) | {
+        "weights": pool.digest,
+        "format": DM_BASELINE_FORMAT,
+    }
     digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:32]
     checkpoint = cache_root() / "baselines" / f"dm-{digest}.safetensors"
     progress.note("distilling the baseline dm (distribution matching)")

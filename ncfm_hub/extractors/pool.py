@@ -24,7 +24,7 @@ from ncfm_hub.networks.build import Architecture, Weights, build_network, shapes
 from ncfm_hub.utils.files import sha256_file, whole_file, write_json
 from ncfm_hub.utils.sealed import add_tensors, contiguous, load_record, load_tensors, save_record
 
-FORMAT = 1
+POOL_FORMAT = 1
 TIMM_FILES = ("config.json", "model.safetensors")
 # Only these files are downloaded from a Hub repository.
 FILE_PATTERNS = [POOL_FILE, "*-init.safetensors", "*-trained.safetensors"]
@@ -84,7 +84,7 @@ def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> N
     save_record(
         folder / POOL_FILE,
         {
-            "ncfm_hub": FORMAT,
+            "ncfm_hub": POOL_FORMAT,
             "key": pool.key,
             "architecture": pool.architecture.as_dict(),
             "class_names": list(pool.class_names),

@@ -26,7 +26,7 @@ class _Loader(yaml.SafeLoader):  # the C loader is faster, but deep nesting over
         super().flatten_mapping(node)
 
 
-def parse(text: str) -> dict[str, Any] | None:
+def parse_header(text: str) -> dict[str, Any] | None:
     """Return the header's mapping, None if there is no header. Raises CardError."""
     found = _HEADER.match(text.removeprefix("\ufeff"))
     if not found:

@@ -90,7 +90,7 @@ class History:
         rows = self._db.rows("select tree from history where repo=? and oid=?", repo, oid)
         if not rows:
             raise revision_not_found(oid)
-        return trees.load(rows[0][0])
+        return trees.parse_tree(rows[0][0])
 
     def start(self, repo: int, change: Change) -> str:
         """Create the first commit of a new repository on `main`; returns its id."""

@@ -59,7 +59,7 @@ def dump(tree: Tree) -> str:
     return json.dumps({path: astuple(file) for path, file in tree.items()})
 
 
-def load(text: str) -> Tree:
+def parse_tree(text: str) -> Tree:
     """Parse a tree; the inverse of `dump`."""
     return {path: File(*values) for path, values in json.loads(text).items()}
 

@@ -24,7 +24,7 @@ _MOST_CHUNKS = 1 << 15  # of a block; clients stop at 8,192
 
 
 @dataclass(frozen=True)
-class Run:
+class ChunkRun:
     """Chunks `first` to `end` (exclusive) of a block; `size` uncompressed bytes in total."""
 
     xorb: str
@@ -38,7 +38,7 @@ class ShardFile:
     """A file as described by a shard."""
 
     sha256: str
-    runs: tuple[Run, ...]
+    runs: tuple[ChunkRun, ...]
 
 
 def _hex(raw: bytes) -> str:
@@ -65,7 +65,7 @@ def shard_files(shard: BinaryIO) -> Iterator[ShardFile]:
             _, size, first, end = struct.unpack_from("<IIII", record, 32)
             if not size or not first < end <= _MOST_CHUNKS:
                 raise HubError(400, "The shard refers to chunks that cannot be")
-            runs.append(Run(_hex(record[:32]), size, first, end))
+            runs.append(ChunkRun(_hex(record[:32]), size, first, end))
         if flags & _HAS_VERIFICATION:
             for _ in range(count):
                 _record(shard)
@@ -74,7 +74,7 @@ def shard_files(shard: BinaryIO) -> Iterator[ShardFile]:
         yield ShardFile(_hex(_record(shard)[:32]), tuple(runs))
 
 
-def run_chunks(xorb: BinaryIO, run: Run) -> Iterator[bytes]:
+def run_chunks(xorb: BinaryIO, run: ChunkRun) -> Iterator[bytes]:
     """Yield the uncompressed chunks of a run. Raises HubError (400) if the block does not contain them."""
     total = 0
     for index in range(run.end):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "torchvision", "timm", "datasets", "huggingface_hub", "accelerate", "safetensors", "numpy")
 
 
-def describe() -> dict[str, str]:
+def environment_facts() -> dict[str, str]:
     """Return versions, device, settings and folders as text, in display order."""
     import torch
     from huggingface_hub import constants, get_token

@@ -69,7 +69,7 @@ class Addition:
         parts |= zip(self.new, _by_class(stored, images, len(self.new)), strict=True)
         return torch.cat([parts[name][0] for name in class_names]), torch.cat([parts[name][1] for name in class_names])
 
-    def describe(self, described: Mapping[str, Any], differences: Sequence[str]) -> dict[str, Any]:
+    def entries(self, described: Mapping[str, Any], differences: Sequence[str]) -> dict[str, Any]:
         """Return the additional entries of pipeline.yaml.
 
         They name the dataset added to, its parts in the order in which they were made, and why the images may differ

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 # not fill the memory or train forever.
 Pixels = Annotated[int, Field(ge=1, le=2048)]  # per side
 Few = Annotated[int, Field(ge=1, le=1000)]
-Batch = Annotated[int, Field(ge=1, le=8192)]
+BatchSize = Annotated[int, Field(ge=1, le=8192)]
 Wide = Annotated[int, Field(ge=1, le=65_536)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Many = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -60,7 +60,7 @@ class PoolRecipe(_Section):
     momentum: Fraction = 0.9  # for SGD
     weight_decay: NotNegative = 5e-4
     schedule: Literal["steps", "one-cycle"]  # steps: x0.2 at 2/3 and 5/6
-    batch_size: Batch = 128
+    batch_size: BatchSize = 128
     seed: Seed = 0
 
 
@@ -101,7 +101,7 @@ class EvaluationRecipe(_Section):
     students: Annotated[int, Field(ge=0, le=1000)] = 5
     updates: Many | None = None  # optimiser updates; None: computed from epochs
     epochs: Epochs | None = None  # over the distilled dataset; determines the updates of every row
-    batch_size: Batch = 128
+    batch_size: BatchSize = 128
     lr: PositiveFloat = 1e-3
     weight_decay: NotNegative = 5e-4
     schedule: Literal["fifths", "one-cycle"]  # fifths: x0.5 after each fifth

@@ -112,7 +112,7 @@ def _draw(line: Line, x: Axis, y: Axis) -> DrawnLine:
 
 
 @dataclass(frozen=True)
-class Bar:
+class ChartBar:
     """A mean with its spread on an axis from zero: `length`, and `whisker` from and to, in percent.
 
     No whisker for a single student (evaluation network).
@@ -127,7 +127,7 @@ class Bar:
     whisker: tuple[float, float] | None
 
 
-def make_bar(name: str, tone: str, mean: float, std: float | None, n: int, axis: Axis) -> Bar:
+def make_bar(name: str, tone: str, mean: float, std: float | None, n: int, axis: Axis) -> ChartBar:
     """Return a bar on `axis`; the whisker extends one standard deviation to each side."""
     whisker = None if std is None else (axis.at(mean - std), axis.at(mean + std))
-    return Bar(name, tone, mean, std, n, axis.at(mean), whisker)
+    return ChartBar(name, tone, mean, std, n, axis.at(mean), whisker)

@@ -13,7 +13,7 @@ from ncfm_hub.publishing.cards.dataset_card import recipe_rows
 from ncfm_hub.publishing.cards.growth import classes_of_losses, growth_of
 from ncfm_hub.publishing.cards.header import LICENSE_KEYS
 from ncfm_hub.publishing.cards.origin import origin_of
-from ncfm_hub.reporting.charts import Axis, Bar, Line, Plot, make_axis, make_bar, make_plot
+from ncfm_hub.reporting.charts import Axis, ChartBar, Line, Plot, make_axis, make_bar, make_plot
 from ncfm_hub.reporting.gather import Gathered
 from ncfm_hub.reporting.measurements import Accuracy, MeasuredDistillation, MeasuredRow, Ranking, Summary
 from ncfm_hub.reporting.sheet import Strip, make_grid, make_strips
@@ -70,7 +70,7 @@ def sections_of(it: Gathered, sets_on_page: int = 1) -> dict[str, Any]:
     }
 
 
-def compare(sets: Sequence[Gathered]) -> list[tuple[str, Axis, list[Bar]]]:
+def compare(sets: Sequence[Gathered]) -> list[tuple[str, Axis, list[ChartBar]]]:
     """Return one chart per kind of labels with the distilled rows of several datasets."""
     found = [(it.name, row) for it in sets for row in it.measured.rows if row.accuracy and row.set == "distilled"]
     return _grouped([(row, name, "distilled") for name, row in found])
@@ -101,11 +101,11 @@ def _sheet(it: Gathered, sets_on_page: int) -> dict[str, Any]:
     }
 
 
-def _bars(rows: Sequence[MeasuredRow]) -> list[tuple[str, Axis, list[Bar]]]:
+def _bars(rows: Sequence[MeasuredRow]) -> list[tuple[str, Axis, list[ChartBar]]]:
     return _grouped([(row, _NAMES.get(row.set, row.set), _TONES.get(row.set, _OTHER)) for row in rows])
 
 
-def _grouped(rows: Sequence[tuple[MeasuredRow, str, str]]) -> list[tuple[str, Axis, list[Bar]]]:
+def _grouped(rows: Sequence[tuple[MeasuredRow, str, str]]) -> list[tuple[str, Axis, list[ChartBar]]]:
     """Return (labels, axis, bars) for each kind of labels, from (row, name, tone), on a common axis."""
     figures = [row.accuracy for row, _, _ in rows if row.accuracy]
     if not figures:

@@ -12,12 +12,12 @@ from ncfm_hub.utils.sealed import load_tensors, save_tensors
 if TYPE_CHECKING:
     import torch
 
-FORMAT = 2
+SOURCE_CACHE_FORMAT = 2
 
 
 def cache_path(key: str) -> Path:
     """Return the cache path of the source with fingerprint `key`."""
-    return cache_root() / "sources" / f"{key[:32]}-{FORMAT}.safetensors"
+    return cache_root() / "sources" / f"{key[:32]}-{SOURCE_CACHE_FORMAT}.safetensors"
 
 
 def save(path: Path, tensors: Mapping[str, "torch.Tensor"], facts: Mapping[str, Any]) -> None:
@@ -25,7 +25,7 @@ def save(path: Path, tensors: Mapping[str, "torch.Tensor"], facts: Mapping[str, 
     save_tensors(path, tensors, {"facts": json.dumps(facts)})
 
 
-def load(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]] | None:
+def load_cached(path: Path) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]] | None:
     """Return (tensors, facts) as saved; None if the file is missing or damaged."""
     try:
         tensors, told = load_tensors(path)

@@ -15,7 +15,7 @@ _FLOATS = frozenset({"float16", "float32", "float64"})
 _STRINGS = frozenset({"string", "large_string"})
 
 
-def describe(features: "Features") -> str:
+def list_columns(features: "Features") -> str:
     """List all columns with their types, for example `img: Image, label: ClassLabel of 10`."""
     return ", ".join(f"{name}: {_kind(feature)}" for name, feature in features.items()) or "none"
 
@@ -32,7 +32,7 @@ def image_column(
     if wanted is not None:
         _must_exist(features, wanted, dataset, "--image-column")
         if not isinstance(features[wanted], Image) and not _holds_bytes(features[wanted]):
-            raise SourceError(f"{dataset}: --image-column {wanted} is no image; columns: {describe(features)}")
+            raise SourceError(f"{dataset}: --image-column {wanted} is no image; columns: {list_columns(features)}")
         return wanted
     return _only(
         [name for name, feature in features.items() if isinstance(feature, Image)],
@@ -58,7 +58,7 @@ def label_column(
         if _label_kind(features[wanted]) is None:
             raise SourceError(
                 f"{dataset}: --label-column {wanted} cannot be a label (expected ClassLabel, whole numbers or text); "
-                f"columns: {describe(features)}"
+                f"columns: {list_columns(features)}"
             )
         return wanted
     # WebDataset adds the columns `__key__` and `__url__`, which are never labels.
@@ -79,7 +79,7 @@ def _refuse_several(features: "Features", names: Sequence[str], dataset: str) ->
         if inner is not None and _label_kind(inner) not in (None, "float"):
             raise SourceError(
                 f"{dataset}: column {name!r} holds lists, and several labels per image are not supported; "
-                f"pick another with --label-column; columns: {describe(features)}"
+                f"pick another with --label-column; columns: {list_columns(features)}"
             )
 
 
@@ -88,13 +88,13 @@ def _only(candidates: list[str], features: "Features", dataset: str, role: tuple
     if len(candidates) == 1:
         return candidates[0]
     count = "no column that could hold the" if not candidates else "several columns that could hold the"
-    raise SourceError(f"{dataset} has {count} {what}; {remedy}; columns: {describe(features)}")
+    raise SourceError(f"{dataset} has {count} {what}; {remedy}; columns: {list_columns(features)}")
 
 
 def _must_exist(features: "Features", name: str, dataset: str, flag: str) -> None:
     if name not in features:
         close = nearest(name, list(features), "columns")
-        raise SourceError(f"{dataset}: {flag} {name}: no such column{close}; columns: {describe(features)}")
+        raise SourceError(f"{dataset}: {flag} {name}: no such column{close}; columns: {list_columns(features)}")
 
 
 def _label_kind(feature: Any) -> str | None:

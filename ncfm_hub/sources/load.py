@@ -10,7 +10,7 @@ from ncfm_hub.errors import SourceError
 from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources import cache
 from ncfm_hub.sources.classes import Classes, classes_of_feature, classes_of_values
-from ncfm_hub.sources.columns import describe, image_column, label_column
+from ncfm_hub.sources.columns import image_column, label_column, list_columns
 from ncfm_hub.sources.decode import DECODER_VERSION
 from ncfm_hub.sources.opened import Opened
 from ncfm_hub.sources.parts import read_parts
@@ -65,7 +65,7 @@ def _load(spec: SourceRecipe, token: str | None, test: TestSplit, progress: Prog
     path = cache.cache_path(info.fingerprint)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):  # one process decodes, the others read its result
-        found = cache.load(path)
+        found = cache.load_cached(path)
         if found is None:
             if path.exists():
                 progress.note(f"the cached images in {path} are damaged; decoding {info.dataset} again")
@@ -156,7 +156,7 @@ def _all_classes(opened: Opened, split: str, column: str) -> Classes:
         raise SourceError(
             f"{opened.place.dataset}: column {column!r} has {len(counts)} different labels in {counts.total()} rows of "
             f"split {split!r}, so nearly every image would be its own class; pick another with --label-column; "
-            f"columns: {describe(opened.features)}"
+            f"columns: {list_columns(opened.features)}"
         )
     return classes_of_values(list(counts))
 

@@ -19,7 +19,7 @@ def current_token(token: str | None) -> str | None:
     return token or get_token()
 
 
-def user_name(token: str) -> str:
+def account_of(token: str) -> str:
     """Return the account of a token. Raises SourceError if the token is rejected."""
     from huggingface_hub import HfApi
 

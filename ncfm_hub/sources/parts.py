@@ -11,7 +11,7 @@ from ncfm_hub.sources.classes import UNLABELLED, Classes
 from ncfm_hub.sources.decoding import MOST_DAMAGED, decode_rows, image_roots
 from ncfm_hub.sources.opened import Only, Opened
 from ncfm_hub.sources.read import NoImages, labels_of, load_splits
-from ncfm_hub.sources.splits import check_apart, is_slice, rows_of, split_of
+from ncfm_hub.sources.splits import check_apart, is_slice, rows_of_part, split_of
 from ncfm_hub.sources.types import SourceInfo
 from ncfm_hub.utils.counting import counted, things
 from ncfm_hub.utils.progress import Progress
@@ -102,7 +102,7 @@ class _Reading:
             return whole, 0
         if info.test_split:
             check_apart(info.train_split, info.test_split, len(whole), info.dataset)
-        rows = rows_of(part, len(whole))
+        rows = rows_of_part(part, len(whole))
         return whole.select(rows), rows.start
 
     def _count(self, role: str, part: str, rows: int, without: Mapping[str, int]) -> None:

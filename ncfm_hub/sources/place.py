@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from ncfm_hub.errors import SourceError
 from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources.listing import local_files
-from ncfm_hub.sources.lookup import NotAvailable, current_token, hub_errors, pin, quiet_clients, user_name
+from ncfm_hub.sources.lookup import NotAvailable, account_of, current_token, hub_errors, pin, quiet_clients
 from ncfm_hub.utils.files import sha256_file
 from ncfm_hub.utils.places import LOCAL_SOURCE
 
@@ -119,7 +119,7 @@ def _of_user(dataset: str, token: str | None) -> str:
     """Return a dataset's id in the namespace of the token's owner."""
     if token is None:
         raise SourceError(f"dataset {dataset}: {_USER} needs a token; log in with `hf auth login`")
-    return dataset.replace(_USER, user_name(token))
+    return dataset.replace(_USER, account_of(token))
 
 
 def _on_the_hub(dataset: str, wanted: str | None, token: str | None) -> Place:

@@ -14,7 +14,7 @@ def rows_by_class(labels: torch.Tensor, classes: int) -> list[torch.Tensor]:
     return list(labels.argsort(stable=True).split(counts))[:classes]
 
 
-def rows_of(labels: torch.Tensor, chosen: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+def rows_of_classes(labels: torch.Tensor, chosen: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the row numbers (n,) of the chosen classes, in the split's order, and each row's position in `chosen`."""
     wanted = torch.tensor(chosen)
     place = torch.full((int(torch.cat([labels, wanted]).max()) + 1,), -1)

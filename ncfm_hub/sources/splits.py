@@ -32,7 +32,7 @@ def is_slice(part: str) -> bool:
     return "[" in part
 
 
-def rows_of(part: str, rows: int) -> range:
+def rows_of_part(part: str, rows: int) -> range:
     """Return the rows of a part, given its split's number of rows. Raises SourceError for an empty slice."""
     from datasets import ReadInstruction
 
@@ -51,7 +51,7 @@ def rows_of(part: str, rows: int) -> range:
 def count_of(part: str | None, splits: Mapping[str, int | None]) -> int | None:
     """Return the number of rows of a part, None if its split's is unknown."""
     rows = splits[split_of(part)] if part else None
-    return None if part is None or rows is None else len(rows_of(part, rows))
+    return None if part is None or rows is None else len(rows_of_part(part, rows))
 
 
 def choose_parts(
@@ -88,7 +88,7 @@ def check_apart(train: str, test: str, rows: int | None, dataset: str) -> None:
     elif rows is None:
         return
     else:
-        ours, theirs = rows_of(train, rows), rows_of(test, rows)
+        ours, theirs = rows_of_part(train, rows), rows_of_part(test, rows)
         shared = max(ours.start, theirs.start) < min(ours.stop, theirs.stop)
     if shared:
         cut = f"--train-split '{split_of(train)}[:80%]' --test-split '{split_of(train)}[80%:]'"

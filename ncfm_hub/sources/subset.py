@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ncfm_hub.sources.rows import rows_of
+from ncfm_hub.sources.rows import rows_of_classes
 from ncfm_hub.sources.types import ImageSet, Source
 
 
@@ -21,5 +21,5 @@ def only_classes(source: Source, names: Sequence[str]) -> Source:
 
 
 def _only(images: ImageSet, positions: list[int]) -> ImageSet:
-    rows, labels = rows_of(images.labels, positions)
+    rows, labels = rows_of_classes(images.labels, positions)
     return ImageSet(images.images[rows], labels)

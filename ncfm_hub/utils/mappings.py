@@ -17,7 +17,7 @@ def read_mapping(path: Path, kind: Literal["YAML", "JSON"], kinds: Kinds | None 
     Raises FileNotFoundError, and DistilledError for a file that is not such a mapping.
     """
     try:
-        content = parse(path.read_text(encoding="utf-8"), kind)
+        content = parse_text(path.read_text(encoding="utf-8"), kind)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
@@ -32,7 +32,7 @@ def read_mapping(path: Path, kind: Literal["YAML", "JSON"], kinds: Kinds | None 
     return content
 
 
-def parse(text: str, kind: Literal["YAML", "JSON"]) -> Any:
+def parse_text(text: str, kind: Literal["YAML", "JSON"]) -> Any:
     """Parse a text. Raises ValueError if it is malformed, too deeply nested or too large."""
     import yaml
 

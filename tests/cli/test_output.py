@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ncfm_hub.cli import _output as output
-from ncfm_hub.cli._output import Output, duration
+from ncfm_hub.cli._output import Output, rough_duration
 
 
 class Terminal(io.StringIO):
@@ -102,4 +102,4 @@ def test_the_bars_of_other_libraries_follow(monkeypatch):
     ("seconds", "words"), [(0.2, "0 s"), (89, "89 s"), (90, "2 min"), (5340, "89 min"), (7500, "2 h 05 min")]
 )
 def test_duration(seconds, words):
-    assert duration(seconds) == words
+    assert rough_duration(seconds) == words

@@ -13,7 +13,7 @@ import pytest
 from ncfm_hub.localhub import accounts, cards, names, trees
 from ncfm_hub.localhub.database import Database
 from ncfm_hub.localhub.replies import HubError
-from ncfm_hub.localhub.xet import Run, run_chunks, shard_files
+from ncfm_hub.localhub.xet import ChunkRun, run_chunks, shard_files
 
 
 @pytest.mark.parametrize("name", ["a", "A-b_c.d", "0", "_x_", "x" * 96, "cifar10-ncfm-ipc10"])
@@ -60,7 +60,7 @@ def test_chunks_of_a_block_come_out_as_they_went_in() -> None:
     chunks = [os.urandom(1001), b"", b"ab" * 4000, bytes(range(255)) * 3]
     block = b"".join(_packed(chunk, packing) for chunk, packing in zip(chunks, (0, 1, 1, 2), strict=True))
     for first, end in ((0, 4), (1, 3), (3, 4)):
-        run = Run("x", sum(map(len, chunks[first:end])), first, end)
+        run = ChunkRun("x", sum(map(len, chunks[first:end])), first, end)
         assert b"".join(run_chunks(io.BytesIO(block + b"XETBLOB"), run)) == b"".join(chunks[first:end])
 
 
@@ -79,7 +79,7 @@ def test_blocks_that_do_not_hold_what_they_say() -> None:
         (b"\0\x04\0\0\x00\xff\xff\xffabcd", 4, 1),
     ]:
         with pytest.raises(HubError) as refused:
-            list(run_chunks(io.BytesIO(block), Run("x", size, 0, end)))
+            list(run_chunks(io.BytesIO(block), ChunkRun("x", size, 0, end)))
         assert refused.value.status == 400
 
 
@@ -98,7 +98,7 @@ def test_shards_list_files() -> None:
     shard = head + file + b"".join(runs + checks) + _hash(content) + bytes(16) + b"\xff" * 32 + bytes(16)
     (found,) = shard_files(io.BytesIO(shard))
     assert found.sha256 == content
-    assert found.runs == (Run(block, 900, 0, 3), Run(block, 70, 7, 8))
+    assert found.runs == (ChunkRun(block, 900, 0, 3), ChunkRun(block, 70, 7, 8))
     without = head + _hash("11" * 32) + struct.pack("<IIQ", 0, 0, 0) + b"\xff" * 32 + bytes(16)
     for bad in (b"", b"x" * 48, shard[:-48], shard[:100], without):
         with pytest.raises(HubError):
@@ -113,7 +113,7 @@ def test_folders_change_their_hash_with_their_content_only() -> None:
     changed = trees.apply(before, [trees.Put("a/b/c", "4" * 40, 1, None)], "third")
     assert trees.folder_oid(before, ["a/b/c"]) != trees.folder_oid(changed, ["a/b/c"])
     assert (after["d"].commit, after["a/b/c"].commit) == ("second", "first")
-    assert trees.load(trees.dump(after)) == after
+    assert trees.parse_tree(trees.dump(after)) == after
 
 
 def test_tickets_end_and_hold_for_one_purpose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,9 +133,9 @@ def test_tickets_end_and_hold_for_one_purpose(tmp_path: Path, monkeypatch: pytes
 
 
 def test_cards_as_written_on_windows_and_without_a_header() -> None:
-    assert cards.parse("\ufeff---\r\nlicense: mit\r\n---\r\ntext") == {"license": "mit"}
-    assert cards.parse("---\n---\n") == {}
-    assert cards.parse("# no header\n---\na: 1\n---\n") is None
+    assert cards.parse_header("\ufeff---\r\nlicense: mit\r\n---\r\ntext") == {"license": "mit"}
+    assert cards.parse_header("---\n---\n") == {}
+    assert cards.parse_header("# no header\n---\na: 1\n---\n") is None
     assert cards.tags({"tags": ["x"], "license": ["mit"], "language": "en", "task_categories": None}) == [
         *("x", "language:en", "license:mit"),
     ]

@@ -8,7 +8,7 @@ import torch
 from ncfm_hub.distillation.start import make_start
 from ncfm_hub.sources import Source
 from ncfm_hub.sources import rows as rows_module
-from ncfm_hub.sources.rows import rows_by_class, rows_of
+from ncfm_hub.sources.rows import rows_by_class, rows_of_classes
 from ncfm_hub.sources.types import ImageSet
 from tests.matching.tiny import tiny_source
 
@@ -32,11 +32,11 @@ def test_rows_of_a_class_are_all_of_them_in_order() -> None:
 
 def test_rows_of_some_classes_and_their_places() -> None:
     chosen = [5, 0, 8, 3]
-    rows, places = rows_of(LABELS, chosen)
+    rows, places = rows_of_classes(LABELS, chosen)
     labels = LABELS.tolist()
     assert rows.tolist() == [n for n, c in enumerate(labels) if c in chosen]
     assert places.tolist() == [chosen.index(c) for c in labels if c in chosen]
-    assert [part.tolist() for part in rows_of(LABELS[:0], chosen)] == [[], []]
+    assert [part.tolist() for part in rows_of_classes(LABELS[:0], chosen)] == [[], []]
 
 
 def test_a_source_s_labels_are_gone_through_once(monkeypatch: pytest.MonkeyPatch) -> None:

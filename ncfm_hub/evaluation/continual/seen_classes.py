@@ -10,7 +10,7 @@ import torch
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.evaluation.students import TrainingSet, one_hot
-from ncfm_hub.sources.rows import rows_of
+from ncfm_hub.sources.rows import rows_of_classes
 from ncfm_hub.sources.types import ImageSet
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.seeding import generator
@@ -53,7 +53,7 @@ def training_of_seen(training: TrainingSet, seen: Sequence[int]) -> TrainingSet:
     Labels become 0..k-1 in the order seen. Soft targets (n, k) are renormalised over the seen classes; a row with no
     probability there becomes its hard label.
     """
-    rows, labels = rows_of(training.labels, seen)
+    rows, labels = rows_of_classes(training.labels, seen)
     if training.targets is None:
         return TrainingSet(training.images[rows], labels)
     kept = training.targets[rows][:, list(seen)].double()
@@ -64,5 +64,5 @@ def training_of_seen(training: TrainingSet, seen: Sequence[int]) -> TrainingSet:
 
 def images_of_seen(images: ImageSet, seen: Sequence[int]) -> ImageSet:
     """Restrict images to the seen classes, in their own order; labels become 0..k-1 in the order seen."""
-    rows, labels = rows_of(images.labels, seen)
+    rows, labels = rows_of_classes(images.labels, seen)
     return ImageSet(images.images[rows], labels)

@@ -14,7 +14,7 @@ from ncfm_hub.localhub.routes.repos import no_namespace
 from ncfm_hub.localhub.web import Body, Call, Route, member, paged, parse_json, strings
 
 
-def listing(call: Call) -> Response:
+def list_folder(call: Call) -> Response:
     """List the files and folders in a folder, optionally recursively."""
     repo = visible(call)
     oid = call.hub.history.resolve(repo.id, call.params["rev"])
@@ -95,7 +95,7 @@ class _Bytes(FileResponse):
 
 
 ROUTES = [
-    Route("GET", "api/{kind}/{space}/{name}/tree/{rev}/{path*}", listing),
+    Route("GET", "api/{kind}/{space}/{name}/tree/{rev}/{path*}", list_folder),
     Route("POST", "api/{kind}/{space}/{name}/paths-info/{rev}", paths_info, Body.SMALL),
     Route("GET", "{kind}/{space}/{name}/resolve/{rev}/{path*}", download),
     Route("GET", "{kind}/{space}/{name}/raw/{rev}/{path*}", download),

@@ -107,14 +107,14 @@ def check_write(call: Call) -> Response:
 def info(call: Call) -> Response:
     """Describe a repository at a revision."""
     repo = visible(call)
-    found = describe(call, repo, call.params.get("rev", "main"), call.flag("blobs"))
+    found = repo_json(call, repo, call.params.get("rev", "main"), call.flag("blobs"))
     wanted = [value for key, value in call.query if key in ("expand", "expand[]")]
     if wanted:
         found = {key: value for key, value in found.items() if key in ("_id", "id", *wanted)}
     return JSONResponse(found)
 
 
-def listing(call: Call) -> Response:
+def list_repos(call: Call) -> Response:
     """List repositories visible to the caller, by author, part of the name or tags; newest first."""
     account = caller(call)
     author, search = call.argument("author"), call.argument("search").lower()
@@ -122,13 +122,13 @@ def listing(call: Call) -> Response:
     found = []
     for repo in call.hub.repositories.all(call.kind):
         if sees(repo, account) and author in ("", repo.namespace) and search in repo.full_name.lower():
-            described = describe(call, repo, "main", blobs=False)
+            described = repo_json(call, repo, "main", blobs=False)
             if tags <= set(described["tags"]):
                 found.append(described)
     return paged(call, found, 1000)
 
 
-def describe(call: Call, repo: Repo, revision: str, blobs: bool) -> dict[str, Any]:
+def repo_json(call: Call, repo: Repo, revision: str, blobs: bool) -> dict[str, Any]:
     """Return a repository in the Hub's JSON format; with `blobs`, including sizes and hashes of files."""
     oid = call.hub.history.resolve(repo.id, revision)
     tree = call.hub.history.tree(repo.id, oid)
@@ -166,7 +166,7 @@ def _sibling(path: str, file: trees.File, blobs: bool) -> dict[str, Any]:
 def _card(path: Path) -> dict[str, Any]:
     """Return a README's header, empty if unreadable; cacheable, since a file of that path never changes."""
     try:
-        return cards.parse(path.read_text("utf-8", "replace")) or {}
+        return cards.parse_header(path.read_text("utf-8", "replace")) or {}
     except cards.CardError:
         return {}
 
@@ -184,7 +184,7 @@ ROUTES = [
     Route("POST", "api/repos/create", create, Body.SMALL),
     Route("DELETE", "api/repos/delete", delete, Body.SMALL),
     Route("POST", "api/repos/move", move, Body.SMALL),
-    Route("GET", "api/{kind}", listing),
+    Route("GET", "api/{kind}", list_repos),
     Route("GET", "api/{kind}/{name}", no_namespace),
     Route("GET", "api/{kind}/{name}/revision/{rev}", no_namespace),
     Route("GET", "api/{kind}/{space}/{name}", info),

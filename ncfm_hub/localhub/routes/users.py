@@ -52,7 +52,7 @@ def own_repositories(call: Call) -> Response:
 def validate_yaml(call: Call) -> Response:
     """Return whether a card's header is valid."""
     try:
-        header = cards.parse(member(call.json(), "content", str))
+        header = cards.parse_header(member(call.json(), "content", str))
     except cards.CardError as error:
         return JSONResponse({"errors": [{"message": str(error)}], "warnings": []}, 400)
     warnings = [] if header else [{"message": "empty or missing yaml metadata in repo card"}]

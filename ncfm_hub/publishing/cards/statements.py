@@ -6,7 +6,7 @@ from typing import Any
 from ncfm_hub.publishing.cards.escaping import Ready, code, inline, link, web_address
 from ncfm_hub.utils.counting import counted, things
 
-Row = Mapping[str, Any]
+ResultRow = Mapping[str, Any]
 
 BASELINES = {
     "random": "random real images",
@@ -51,13 +51,13 @@ def measured_how(protocol: Mapping[str, Any]) -> Ready | None:
     return Ready("".join(parts) + ".")
 
 
-def remarks(rows: Iterable[Row], own_extractors: str | None) -> list[Ready]:
+def remarks(rows: Iterable[ResultRow], own_extractors: str | None) -> list[Ready]:
     """Return the remarks below a table; see `comparisons` and `other_extractors`."""
     rows = list(rows)
     return [*comparisons(rows), *other_extractors(rows, own_extractors)]
 
 
-def comparisons(rows: Iterable[Row]) -> list[Ready]:
+def comparisons(rows: Iterable[ResultRow]) -> list[Ready]:
     """Return a sentence for each baseline that equals or outperforms the distilled dataset."""
     rows = list(rows)
     said = []
@@ -77,7 +77,7 @@ def comparisons(rows: Iterable[Row]) -> list[Ready]:
     return said
 
 
-def other_extractors(rows: Iterable[Row], own: str | None) -> list[Ready]:
+def other_extractors(rows: Iterable[ResultRow], own: str | None) -> list[Ready]:
     """Return a sentence on rows that depend on extractors other than the dataset's own, whose digest is `own`.
 
     Empty if there are none, or the dataset's are unknown.
@@ -89,7 +89,7 @@ def other_extractors(rows: Iterable[Row], own: str | None) -> list[Ready]:
     return [Ready(f"Selected, distilled or labelled with another extractor pool than the dataset itself: {named}.")]
 
 
-def _not_beaten(rows: list[Row], baseline: str) -> list[tuple[Row, Row]]:
+def _not_beaten(rows: list[ResultRow], baseline: str) -> list[tuple[ResultRow, ResultRow]]:
     """Return (distilled row, baseline row) where the baseline's mean is not lower.
 
     Rows with equal labels are compared, else the best of each.
@@ -105,16 +105,16 @@ def _not_beaten(rows: list[Row], baseline: str) -> list[tuple[Row, Row]]:
     return lost
 
 
-def _mean(row: Row) -> float:
+def _mean(row: ResultRow) -> float:
     return float(row["accuracy"]["mean"])
 
 
-def _kinds(ours: Row, other: Row) -> str:
+def _kinds(ours: ResultRow, other: ResultRow) -> str:
     one, two = inline(ours["labels"]), inline(other["labels"])
     return f"{one} labels" if one == two else f"{one} labels against {two} labels"
 
 
-def by_architecture(rows: Sequence[Row]) -> dict[str, Any]:
+def by_architecture(rows: Sequence[ResultRow]) -> dict[str, Any]:
     """Return names of the architectures, and a line of figures per training set; {} if only one was evaluated."""
     if not rows:
         return {}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ncfm_hub.machine.engine import Engine
     from ncfm_hub.sources import Source, SourceInfo
 
-FORMAT = 1
+PIPELINE_FORMAT = 1
 _HUB_POOL = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")
 _HUB_DATASET = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PACKAGES = ("torch", "timm", "datasets", "huggingface_hub", "accelerate")
@@ -47,7 +47,7 @@ def describe_run(
 ) -> dict[str, Any]:
     """Return the content of `pipeline.yaml`, in writing order. seconds: wall time by stage."""
     return {
-        "ncfm_hub": FORMAT,
+        "ncfm_hub": PIPELINE_FORMAT,
         "name": pipeline.name,
         "preset": pipeline.preset,
         "ipc": pipeline.recipe.distillation.ipc,
@@ -82,7 +82,7 @@ def describe_import(
     """
     recipe = _public_recipe(pipeline.recipe, source.info)
     return {
-        "ncfm_hub": FORMAT,
+        "ncfm_hub": PIPELINE_FORMAT,
         "name": pipeline.name,
         "preset": pipeline.preset,
         "ipc": ipc,

@@ -17,7 +17,7 @@ TITLES: Mapping[Benchmark, str] = {"dd-ranking": "DD-Ranking", "dc-bench": "DC-B
 
 
 @dataclass(frozen=True)
-class Figures:
+class PixelStatistics:
     """Mean and std to normalise with: (pixel - mean) / std, per channel, for pixels in [0, 1].
 
     origin: where they come from, in words: "given", "of ..."
@@ -86,7 +86,7 @@ def choose_figures(
     std: Sequence[float] | None,
     images: "torch.Tensor",
     what: str,
-) -> Figures:
+) -> PixelStatistics:
     """Return the given mean and std, else the benchmark's own for its dataset, else the statistics of `images`.
 
     images: uint8 (N, c, H, W)
@@ -97,15 +97,15 @@ def choose_figures(
 
     if mean is None and std is None:
         if known:
-            return Figures(known.mean, known.std, f"of {TITLES[benchmark]} for {known.name}")
-        return Figures(*channel_statistics(images), what)
+            return PixelStatistics(known.mean, known.std, f"of {TITLES[benchmark]} for {known.name}")
+        return PixelStatistics(*channel_statistics(images), what)
     channels = images.shape[1]
     if not mean or not std or len(mean) != channels or len(std) != channels or not all(0 < value <= 1 for value in std):
         raise DistilledError(
             f"--mean {_shown(mean)} and --std {_shown(std)} do not fit images of {channels} channels: expected both, "
             "one figure a channel, for pixels from 0 to 1"
         )
-    return Figures(tuple(mean), tuple(std), "given")
+    return PixelStatistics(tuple(mean), tuple(std), "given")
 
 
 def _shown(values: Sequence[float] | None) -> str:

@@ -14,7 +14,7 @@ from ncfm_hub.publishing.dataset.loading import locate
 from ncfm_hub.publishing.dataset.names import slug
 from ncfm_hub.publishing.dataset.reading import read_data
 from ncfm_hub.publishing.dataset.records import read_pipeline
-from ncfm_hub.publishing.exchange.conventions import Benchmark, Figures, choose_figures, convention_of
+from ncfm_hub.publishing.exchange.conventions import Benchmark, PixelStatistics, choose_figures, convention_of
 from ncfm_hub.publishing.exchange.torch_files import save_torch_file
 from ncfm_hub.utils.files import write_json
 from ncfm_hub.utils.named import Named, path_of
@@ -55,7 +55,7 @@ def export_set(
     except (KeyError, TypeError) as error:
         raise DistilledError(f"{folder}/pipeline.yaml is not as documented: {type(error).__name__} {error}") from error
     figures = choose_figures(benchmark, known, mean, std, distilled.images, "of the exported images")
-    images = normalise(distilled.images, figures)
+    images = normalise_with(distilled.images, figures)
     write = {"dd-ranking": _dd_ranking, "dc-bench": _dc_bench}[benchmark]
     files, about = write(distilled, images)
     folder = new_folder(path_of(output) or Path(f"{slug(name)}-ipc{distilled.ipc}-{benchmark}"))
@@ -75,7 +75,7 @@ def export_set(
     return folder, facts
 
 
-def normalise(images: "torch.Tensor", figures: Figures) -> "torch.Tensor":
+def normalise_with(images: "torch.Tensor", figures: PixelStatistics) -> "torch.Tensor":
     """Normalise uint8 (M, c, H, W) to float32 (M, c, H, W): (pixel / 255 - mean) / std."""
     import torch
 

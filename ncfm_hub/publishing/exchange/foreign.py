@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.dataset.dataset import Distilled, decode_stored, to_pixels
-from ncfm_hub.publishing.exchange.conventions import Figures
+from ncfm_hub.publishing.exchange.conventions import PixelStatistics
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def check_labels(
 
 
 def to_stored(
-    images: "torch.Tensor", figures: Figures | None, clip: bool
+    images: "torch.Tensor", figures: PixelStatistics | None, clip: bool
 ) -> "tuple[torch.Tensor, dict[str, float] | None]":
     """Return uint8 (S, c, H, W), and the clipped values or None.
 

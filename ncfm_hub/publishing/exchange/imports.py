@@ -13,7 +13,7 @@ from ncfm_hub.publishing.dataset.dataset import Distilled
 from ncfm_hub.publishing.dataset.folders import new_folder
 from ncfm_hub.publishing.dataset.layout import PIPELINE, PREVIEW
 from ncfm_hub.publishing.dataset.names import default_repo_name
-from ncfm_hub.publishing.exchange.conventions import Figures, choose_figures, convention_of
+from ncfm_hub.publishing.exchange.conventions import PixelStatistics, choose_figures, convention_of
 from ncfm_hub.publishing.exchange.foreign import arrange, check_images, check_labels, to_stored
 from ncfm_hub.publishing.exchange.torch_files import read_pair, read_tensor
 from ncfm_hub.utils.files import sha256_file, write_text
@@ -110,7 +110,7 @@ def _read(file: Path, labels_file: Path | None) -> "tuple[torch.Tensor, torch.Te
 
 def _figures(
     name: str, source: "Source", normalised: bool, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> Figures | None:
+) -> PixelStatistics | None:
     """Return the mean and std that the images were normalised with; None if they were not normalised."""
     if not normalised:
         if mean is not None or std is not None:
