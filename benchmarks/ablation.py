@@ -287,6 +287,9 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="measure nothing; print what there is")
     asked = parser.parse_args()
     if not asked.table:
+        from ncfm_hub.machine.memory import keep_freed_memory
+
+        keep_freed_memory()
         run_cells(asked)
     print(table(asked))
     if asked.docs:

@@ -172,7 +172,9 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="put what was measured into docs/results.md, and stop")
     asked = parser.parse_args()
     from benchmarks.tables import put_table
+    from ncfm_hub.machine.memory import keep_freed_memory
 
+    keep_freed_memory()
     if not asked.page:
         if asked.folder is None:
             parser.error("give the folder of the set by --set")

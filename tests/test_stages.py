@@ -40,9 +40,9 @@ def test_sizes_of_units_and_passes_follow_device_and_resolution(
 
 
 def distill_minutes(engine: Engine, **changes: object) -> float:
-    recipe = load_pipeline("cifar10", preset="cpu").recipe
+    recipe = load_pipeline("cifar10", preset="cpu", overrides={"distillation.ipc": 10}).recipe
     recipe = recipe.model_copy(update={"distillation": recipe.distillation.model_copy(update=changes)})
-    return cost.estimate(recipe, EXTRACTOR, EXTRACTOR, 10, 50_000, 10_000, True, engine, 10).distill_minutes
+    return cost.estimate(recipe, EXTRACTOR, EXTRACTOR, 50_000, 10_000, True, engine, 10).distill_minutes
 
 
 def test_the_estimate_knows_what_the_engine_and_a_bank_spare(monkeypatch: pytest.MonkeyPatch) -> None:

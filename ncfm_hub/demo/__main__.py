@@ -1,5 +1,6 @@
 """Push digits to a local hub, distill them with the command line, load the result without ncfm_hub."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -49,13 +50,19 @@ def main() -> int:
         if status == 0:
             _say("A process that cannot import ncfm_hub loads what was pushed")
             stranger = child | {"HF_HOME": str(folder / "hf-of-a-stranger"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-            load = [sys.executable, "-I", str(_CONSUMER), f"demo/{_RESULT}"]
-            status = subprocess.run(load, cwd=folder, env=stranger).returncode
+            status = subprocess.run(_consumer(f"demo/{_RESULT}"), cwd=folder, env=stranger).returncode
     if status == 0:
         _say(f"Done in {time.monotonic() - start:.0f} s")
         print(f"Contact sheet, one row per class: {folder / _RESULT / 'preview.png'}")
         print(f"Load the result:\n\n{_loading(folder / _RESULT)}", flush=True)
     return status
+
+
+def _consumer(repo_id: str) -> list[str]:
+    """Return the command that prints a distilled dataset; rows are called as on its card, which it cannot import."""
+    from ncfm_hub.publishing.cards.statements import NAMES
+
+    return [sys.executable, "-I", str(_CONSUMER), repo_id, json.dumps(NAMES)]
 
 
 def _loading(result: Path) -> str:

@@ -4,16 +4,12 @@ import json
 import sys
 from collections import Counter
 
-_SETS = {
-    "random": "random real images",
-    "start": "initialisation (real tiles)",
-    "distilled": "distilled",
-    "whole": "full training set",
-}
 
+def print_results(repo_id: str, titles: dict[str, str]) -> None:
+    """Load both configs of a distilled dataset and print what they hold and what was measured.
 
-def print_results(repo_id: str) -> None:
-    """Load both configs of a distilled dataset and print what they hold and what was measured."""
+    titles: what the table calls each of the sets in results.json
+    """
     from datasets import load_dataset
     from huggingface_hub import hf_hub_download
 
@@ -25,12 +21,12 @@ def print_results(repo_id: str) -> None:
     print(f"columns: {', '.join(default.column_names)}; a soft label sums to {sum(default[0]['soft_label']):.4f}")
     with open(hf_hub_download(repo_id, "results.json", repo_type="dataset"), encoding="utf-8") as handle:
         results = json.load(handle)
-    print(f"\n{'trained on':27} {'labels':6} {'images kept':>11}  test accuracy")
+    print(f"\n{'trained on':27} {'labels':6} {'stored images':>13}  test accuracy")
     for row in results["rows"]:
         figure = row["accuracy"]
         deviation = f" ± {figure['std']:.1f}" if figure.get("std") is not None else ""
         accuracy = f"{figure['mean']:.1f}{deviation} % (n={figure['n']})"
-        print(f"{_SETS.get(row['set'], row['set']):27} {row['labels']:6} {row['stored_images']:11}  {accuracy}")
+        print(f"{titles.get(row['set'], row['set']):27} {row['labels']:6} {row['stored_images']:13}  {accuracy}")
     print("top-1 on the test split at the last epoch, mean ± std over n students (evaluation networks)")
 
 
@@ -40,4 +36,4 @@ def _per_class(labels: list[int]) -> str:
 
 if __name__ == "__main__":
     sys.modules["ncfm_hub"] = None  # type: ignore[assignment]  # every import of it fails, as on a machine without it
-    print_results(sys.argv[1])
+    print_results(sys.argv[1], json.loads(sys.argv[2]))

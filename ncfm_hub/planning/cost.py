@@ -38,19 +38,19 @@ def estimate(
     recipe: Recipe,
     extractor: Architecture,
     student: Architecture,
-    ipc: int,
     train_images: int,
     test_images: int,
     pool_ready: bool,
     engine: Engine,
     new_classes: int,
 ) -> Cost:
-    """Estimate the minutes of a run of `recipe` at `ipc`.
+    """Estimate the minutes of a run of `recipe`, whose IPC must be given.
 
     train_images, test_images: number of images of the classes used
     new_classes: number of those classes to distill
     """
-    decoded = student.classes * ipc * recipe.distillation.factor**2
+    assert recipe.distillation.ipc is not None
+    decoded = student.classes * recipe.distillation.ipc * recipe.distillation.factor**2
     of_all = _distill_minutes(recipe.distillation, extractor, student.classes, decoded, train_images, engine)
     return Cost(
         0 if pool_ready else pool_minutes(recipe.pool, extractor, train_images, engine),

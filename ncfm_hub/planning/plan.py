@@ -166,7 +166,7 @@ def plan(
     extractor, described = extractors_of(pipeline.recipe, source, pool, token, engine)
     _check_students(pipeline.recipe, source)
     ready = described["origin"] != UNTRAINED
-    cost = _cost(pipeline.recipe, source, ipc, extractor, ready, engine, addition)
+    cost = _cost(pipeline.recipe, source, extractor, ready, engine, addition)
     place = None if pool is None else described["origin"]  # includes the commit if the pool is on a Hub
     output = output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name)
     return Plan(pipeline, source, output, target, private, replace, described, cost, place, validation, addition)
@@ -231,7 +231,6 @@ def _check_students(recipe: Recipe, source: SourceInfo) -> None:
 def _cost(
     recipe: Recipe,
     source: SourceInfo,
-    ipc: int,
     extractor: "Architecture",
     pool_ready: bool,
     engine: "Engine",
@@ -245,5 +244,5 @@ def _cost(
     share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
     train, test = int(source.train_examples * share), int(tested * share)
     new = len(addition.new) if addition else len(source.class_names)
-    cost = estimate(recipe, extractor, student_network(source), ipc, train, test, pool_ready, engine, new)
+    cost = estimate(recipe, extractor, student_network(source), train, test, pool_ready, engine, new)
     return {**asdict(cost), "total_minutes": cost.total_minutes}

@@ -58,8 +58,7 @@ def published(hub, tmp_path):
 def test_a_process_without_ncfm_hub_loads_both_configs_and_the_figures(published, monkeypatch, tmp_path):
     for name, value in published.items():
         monkeypatch.setenv(name, value)
-    script = demo._CONSUMER
-    found = subprocess.run([sys.executable, "-I", script, "ada/made"], capture_output=True, text=True, cwd=tmp_path)
+    found = subprocess.run(demo._consumer("ada/made"), capture_output=True, text=True, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert "8 images of (4, 4) px, 2 classes" in found.stdout
     assert "'stored'): 2 images, 1 of each class" in found.stdout

@@ -48,8 +48,9 @@ def user_s(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("ncfm_hub.evaluation.evaluate.evaluate_sets", lambda: ncfm_hub.evaluate("nowhere")),
         ("ncfm_hub.evaluation.continual.study.open_subject", lambda: ncfm_hub.continual("nowhere")),
         ("ncfm_hub.evaluation.search.study.open_subject", lambda: ncfm_hub.search_architectures("nowhere")),
+        ("ncfm_hub.evaluation.search.naslib.open_subject", lambda: ncfm_hub.naslib_datasets("nowhere")),
     ],
-    ids=["plan", "pretrain", "evaluate", "continual", "search"],
+    ids=["plan", "pretrain", "evaluate", "continual", "search", "naslib"],
 )
 @pytest.mark.usefixtures("user_s")
 def test_a_call_computes_in_fp32_and_puts_the_switches_back(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ncfm_hub.evaluation.subjects import open_subject
+from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.sources.types import ImageSet
 from ncfm_hub.utils.named import Named
 from ncfm_hub.utils.seeding import generator
@@ -35,6 +36,7 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Any, int]]):
         return self.transform(to_pil_image(self.images[index])), self.targets[index]
 
 
+@reproducible()
 def naslib_datasets(
     target: Named,
     *,
