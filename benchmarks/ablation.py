@@ -106,8 +106,8 @@ class Bench:
 
     def measure(self, cell: str, seed: int) -> dict[str, Any]:
         """One distillation of a cell and its students, in percent."""
+        from ncfm_hub.evaluation.batches import TrainingSet
         from ncfm_hub.evaluation.protocol import Row, measure
-        from ncfm_hub.evaluation.students import TrainingSet
 
         pool = self.pool_of(cell)
         began = time.perf_counter()
@@ -142,7 +142,9 @@ class Bench:
         else:
             # Distillations of one cell are independent: each has a bank of its own.
             own = recipe.distillation.model_copy(update={"seed": seed, "bank_seed": seed})
-            values = settings_of(own, self.source.info, recipe.source.flip, self.engine.device.type)
+            values = settings_of(
+                own, self.source.info, recipe.source.flip, self.engine.device.type, self.engine.processes
+            )
             stored = distill_images(self.source, pool, values, self.engine).stored
         labels = torch.arange(classes).repeat_interleave(ipc * factor**2)
         return decode_stored(to_pixels(stored), factor), labels

@@ -111,7 +111,7 @@ class Stages:
 
         source, engine = self._source(), self._engine()
         values = self.recipe.distillation.model_copy(update={"ipc": self.asked.ipc})
-        settings = settings_of(values, source.info, self.recipe.source.flip, engine.device.type)
+        settings = settings_of(values, source.info, self.recipe.source.flip, engine.device.type, engine.processes)
         checkpoint = self.cell / "checkpoint.safetensors"
         made = distill_images(source, self._pool(), settings, engine, checkpoint, True, self.window)
         save_file({"stored": made.stored, "start": made.start}, self.cell / "distilled.safetensors")
@@ -124,8 +124,9 @@ class Stages:
         import torch
         from safetensors.torch import load_file
 
+        from ncfm_hub.evaluation.batches import TrainingSet
         from ncfm_hub.evaluation.protocol import Row, measure
-        from ncfm_hub.evaluation.students import Students, TrainingSet, student_plan
+        from ncfm_hub.evaluation.students import Students, student_plan
         from ncfm_hub.extractors.soft_labels import soft_labels
         from ncfm_hub.publishing import decode_stored, to_pixels
 

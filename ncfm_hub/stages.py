@@ -72,7 +72,7 @@ def make_images(
     progress: Progress,
 ) -> Distillation:
     """Distill, or resume from the checkpoint in `work`. Raises CheckpointError if the checkpoint does not match."""
-    settings = settings_of(recipe.distillation, source.info, recipe.source.flip, engine.device.type)
+    settings = settings_of(recipe.distillation, source.info, recipe.source.flip, engine.device.type, engine.processes)
     try:
         return distill_images(source, pool, settings, engine, work / CHECKPOINT, resume, progress)
     except CheckpointError as error:

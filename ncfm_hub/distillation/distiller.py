@@ -9,31 +9,28 @@ from typing import Any
 
 import timm
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from ncfm_hub._version import __version__
 from ncfm_hub.distillation.bank import Bank
 from ncfm_hub.distillation.draws import Draws
 from ncfm_hub.distillation.settings import DistillationSettings
 from ncfm_hub.distillation.start import make_start
+from ncfm_hub.distillation.units import Inputs, Units
 from ncfm_hub.extractors.pool import Pool, blend
 from ncfm_hub.machine.engine import Engine
+from ncfm_hub.machine.graphs import FixedTensors, Repeated
+from ncfm_hub.machine.placement import fits
 from ncfm_hub.matching.frequencies import SamplingNetwork, make_sampling_network, normal_frequencies
-from ncfm_hub.matching.objective import make_objective
-from ncfm_hub.matching.schedule import pixel_rate
-from ncfm_hub.matching.step import (
-    NCFD_WEIGHT,
-    Network,
-    StepSettings,
-    UnitDraw,
-    UnitResult,
-    real_statistics,
-    unit_step,
-)
-from ncfm_hub.networks.build import FeaturesAndLogits, Weights, build_network, normalise
-from ncfm_hub.networks.frozen import FrozenNetwork
+from ncfm_hub.matching.schedule import PLATEAU_WINDOW, pixel_rate
+from ncfm_hub.matching.step import NCFD_WEIGHT, UnitResult
+from ncfm_hub.networks.build import FeaturesAndLogits, Weights, build_network
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.progress import Progress, Silent
-from ncfm_hub.utils.seeding import generator
+from ncfm_hub.utils.seeding import generator, on_device
+
+# Version of the draws: raise it whenever a step of the same settings and seed draws something else.
+DRAWS = 2
 
 
 class Distiller:
@@ -52,26 +49,14 @@ class Distiller:
                 "the sampling network learns frequencies: it works with neither a bank nor distribution matching"
             )
         self.source, self.pool, self.settings, self.engine = source, pool, settings, engine
+        self.progress = progress or Silent()
         self.classes = len(source.info.class_names)
-        self.outputs = torch.tensor(pool.positions(source.info.class_names))
-        self.of_a_step = StepSettings(
-            make_objective(settings.matching, settings.alpha),
-            self._normalise,
-            # The pool's number, not the source's, so that a class's gradient does not depend on the other classes.
-            classes=pool.architecture.classes,
-            calibration=settings.calibration,
-            factor=settings.factor,
-            normalize_features=settings.normalize_features,
-            images_at_once=settings.images_at_once,
-            ascends=settings.sampling_objective if settings.sampling_network else None,
-        )
-        self.draws = self._draws("", settings.seed)
-        self.network = FrozenNetwork(build_network(pool.architecture), engine)
         self.dimension = self._feature_count()
-        self.units = [
-            range(first, min(first + settings.classes_at_once, self.classes))
-            for first in range(0, self.classes, settings.classes_at_once)
-        ]
+        self.bank_draws = self._draws("bank ", settings.bank_seed) if settings.bank else None
+        self.units = Units(
+            source, pool, settings, engine, self._draws("", settings.seed), self.bank_draws, self.progress
+        )
+        self.members = self._placed_members()
         self.start = make_start(source, settings.ipc, settings.factor, settings.seed)
         self.stored = self.start.clone().to(engine.device).requires_grad_(True)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
@@ -87,41 +72,79 @@ class Distiller:
             )
         self.bank: Bank | None = None
         if settings.bank:
-            self.bank_draws = self._draws("bank ", settings.bank_seed)
             self.bank = Bank(settings.bank, settings.bank_seed, self._bank_made_of(), engine)
-            self.bank.fill(settings.steps, settings.seed, self._bank_statistics, progress or Silent())
-        self.curve: list[tuple[float, float]] = []
+            self.bank.fill(settings.steps, settings.seed, self._bank_statistics, self.progress)
+        self._losses: list[torch.Tensor] = []  # of each step, on the device
+        self._plateau_rate: float | None = None  # of the present window of steps
+        self._fixed = FixedTensors(engine.device)
+        self._inputs: Inputs | None = None
+        self._work = Repeated(self._compute, engine.device, self.progress)
 
-    def step(self, number: int) -> tuple[float, float]:
-        """Run step `number`: update the images (and psi). Returns 300 NCFD and cross-entropy, means over classes."""
-        settings, device = self.settings, self.engine.device
-        entry = self.bank.entry(settings.seed, number) if self.bank else None
-        shared = self.draws.shared(number) if entry is None else self.bank_draws.shared(entry)
+    def step(self, number: int) -> torch.Tensor:
+        """Run step `number`: update the images (and psi).
+
+        Returns 300 NCFD and cross-entropy, means over classes: float64 (2,) on the device, which reading waits for.
+        """
+        with self.engine.at_work():
+            entry = self.bank.entry(self.settings.seed, number) if self.bank else None
+            frequencies = self._prepare(number, entry)
+            results = self._results()
+            losses = self._exchange(results, frequencies)
+            self._losses.append(losses)
+            self._descend(number)
+        return losses
+
+    @property
+    def curve(self) -> list[tuple[float, float]]:
+        """300 NCFD and cross-entropy of each step done, means over classes."""
+        return [(row[0], row[1]) for row in self._curve().tolist()]
+
+    def _curve(self) -> torch.Tensor:
+        return torch.stack(self._losses) if self._losses else torch.empty(0, 2, dtype=torch.float64)
+
+    def of_entry(self, entry: int) -> torch.Generator:
+        """Return the generator for what all classes share in an entry of the bank: hybrid extractor and frequencies."""
+        return generator(self.settings.bank_seed, "bank step", entry)
+
+    def _prepare(self, number: int, entry: int | None) -> torch.Tensor:
+        """Sample what the classes of a step share and put it where the work reads it; returns the frequencies."""
+        settings, fixed = self.settings, self._fixed
+        shared = generator(settings.seed, "step", number) if entry is None else self.of_entry(entry)
         member, weights = self._hybrid(shared)
-        hybrids = (self.network.bind(weights), self.network.bind(weights, full_precision=True))
-        trained = self.network.bind(member[1], full_precision=True) if settings.calibration > 0 else None
         frequencies = self._frequencies(shared)
         known = self.bank.statistics(entry) if self.bank and entry is not None else None
-        results: dict[int, UnitResult] = {}
-        process, processes = self.engine.accelerator.process_index, self.engine.accelerator.num_processes
-        for unit in range(process, len(self.units), processes):
-            classes = self.units[unit]
-            rows = slice(classes[0] * settings.ipc, (classes[-1] + 1) * settings.ipc)
-            labels = self.outputs[list(classes)].to(device).repeat_interleave(settings.ipc * settings.factor**2)
-            results[unit] = unit_step(
-                self.stored[rows],
-                labels,
-                self._draw(number, classes, entry),
-                frequencies,
-                hybrids,
-                trained,
-                self.of_a_step,
-                None if known is None else known[classes[0] : classes[-1] + 1],
+        self._inputs = Inputs(
+            fixed.number("number", number),
+            None if entry is None else fixed.number("entry", entry),
+            {name: fixed.put(f"hybrid {name}", value) for name, value in weights.items()},
+            {name: fixed.put(f"trained {name}", value) for name, value in member[1].items()}
+            if settings.calibration > 0
+            else None,
+            fixed.put("frequencies", frequencies.detach()),
+            None if known is None else fixed.put("known", known),
+            [fixed.put(f"images {place}", images) for place, images in enumerate(self.units.fetch(number))],
+        )
+        return frequencies
+
+    def _compute(self) -> dict[int, UnitResult]:
+        assert self._inputs is not None
+        return self.units.results(self.stored, self._inputs)
+
+    def _results(self) -> dict[int, UnitResult]:
+        """Compute this process's units, in smaller passes if the memory is too small for the present ones."""
+        while True:
+            try:
+                return self._work()
+            except RuntimeError as error:
+                if not should_reduce_batch_size(error) or not self.units.halve():
+                    raise
+            sizes = self.units.of_a_step
+            self.progress.note(
+                f"out of memory: going on with {sizes.images_at_once} real and {sizes.decoded_at_once} decoded images "
+                "at once"
             )
-        losses = self._exchange(results, frequencies)
-        self._descend(number)
-        self.curve.append(losses)
-        return losses
+            self._work.forget()
+            clear_device_cache(garbage_collection=True)
 
     def _draws(self, whose: str, seed: int) -> Draws:
         settings = self.settings
@@ -129,43 +152,45 @@ class Distiller:
             self.source,
             whose,
             seed,
+            self.engine.device,
             real_batch=settings.real_batch,
             synthetic=settings.ipc * settings.factor**2,
             flip=settings.flip,
             cutout=settings.cutout,
         )
 
-    def _draw(self, number: int, classes: range, entry: int | None) -> UnitDraw:
-        if entry is None:
-            return self.draws.unit(number, classes).to(self.engine.device)
-        found = self.draws.synthetic_unit(number, classes, lambda c: self.bank_draws.geometry(entry, c))
-        return found.to(self.engine.device)
+    def _placed_members(self) -> tuple[tuple[Weights, Weights], ...]:
+        """Return the pool's weights, on the device if all of them fit there."""
+        members = self.pool.members
+        if not fits(
+            [tensor for pair in members for weights in pair for tensor in weights.values()], self.engine.device
+        ):
+            return members
+        place = self.units.network.placed
+        return tuple((place(init), place(trained)) for init, trained in members)
 
     def _hybrid(self, draws: torch.Generator) -> tuple[tuple[Weights, Weights], Weights]:
         """Sample a pair of the pool and its blend with beta ~ U(0, 1)."""
-        member = self.pool.members[int(torch.randint(len(self.pool.members), (), generator=draws))]
+        member = self.members[int(torch.randint(len(self.members), (), generator=draws))]
         return member, blend(member, float(torch.rand((), generator=draws)))
 
     def _frequencies(self, draws: torch.Generator) -> torch.Tensor:
+        """Sample frequencies (F, D) on the device, from a generator of its own kind seeded by `draws`."""
         settings, device = self.settings, self.engine.device
+        draws = on_device(draws, device)
         if self.sampling is None:
-            found = normal_frequencies(
+            return normal_frequencies(
                 settings.frequencies, self.dimension, settings.frequency_scale, draws, settings.orthogonal
             )
-            return found.to(device)
         noise, eps = self.sampling.draw(settings.frequencies, draws, settings.orthogonal)
-        return self.sampling(noise.to(device), eps.to(device))
-
-    def _normalise(self, images: torch.Tensor) -> torch.Tensor:
-        return normalise(images, self.pool.architecture)
+        return self.sampling(noise, eps)
 
     def _bank_statistics(self, entry: int) -> torch.Tensor:
         """Compute the statistics of all classes (C, S) in one entry of the bank."""
-        draws = self.bank_draws.shared(entry)
-        hybrid: Network = self.network.bind(self._hybrid(draws)[1])
-        frequencies = self._frequencies(draws)
-        units = (self.bank_draws.unit(entry, [c]).to(self.engine.device) for c in range(self.classes))
-        return torch.cat([real_statistics(unit, frequencies, hybrid, self.of_a_step) for unit in units])
+        draws = self.of_entry(entry)
+        with self.engine.at_work():
+            hybrid = self._hybrid(draws)[1]
+            return self.units.statistics(entry, hybrid, self._frequencies(draws))
 
     def _bank_made_of(self) -> dict[str, Any]:
         """Return everything that a bank's statistics depend on, except its seed and number of entries."""
@@ -177,37 +202,34 @@ class Distiller:
 
     def _feature_count(self) -> int:
         architecture = self.pool.architecture
-        blank = torch.zeros(
-            1, architecture.channels, architecture.resolution, architecture.resolution, device=self.engine.device
-        )
-        network = FeaturesAndLogits(build_network(architecture)).to(self.engine.device).eval()
+        blank = torch.zeros(1, architecture.channels, architecture.resolution, architecture.resolution)
+        network = FeaturesAndLogits(build_network(architecture)).eval()
         with torch.no_grad():
             return int(network(blank)[0].shape[1])
 
-    def _exchange(self, results: dict[int, UnitResult], frequencies: torch.Tensor) -> tuple[float, float]:
+    def _exchange(self, results: dict[int, UnitResult], frequencies: torch.Tensor) -> torch.Tensor:
         """Exchange the units' results among processes; sets gradients of images and psi, returns the mean losses."""
         settings, device, accelerator = self.settings, self.engine.device, self.engine.accelerator
         gradient = torch.zeros_like(self.stored)
         losses = torch.zeros(2, self.classes, device=device)
         for unit, result in results.items():
-            classes = self.units[unit]
-            gradient[classes[0] * settings.ipc : (classes[-1] + 1) * settings.ipc] = result.pixel_gradient
-            losses[0, classes[0] : classes[-1] + 1] = NCFD_WEIGHT * result.ncfd
-            losses[1, classes[0] : classes[-1] + 1] = result.cross_entropy
+            classes = self.units.all[unit]
+            gradient[classes.start * settings.ipc : classes.stop * settings.ipc] = result.pixel_gradient
+            losses[0, classes.start : classes.stop] = NCFD_WEIGHT * result.ncfd
+            losses[1, classes.start : classes.stop] = result.cross_entropy
         if accelerator.num_processes > 1:
             # Each row is written by one process and zero elsewhere, so sums are exact.
             gradient, losses = accelerator.reduce(gradient), accelerator.reduce(losses)
         self.stored.grad = gradient
         if self.sampling is not None:
             self._exchange_sampling(results, frequencies)
-        ncfd, entropy = losses.double().mean(1).tolist()
-        return ncfd, entropy
+        return losses.double().mean(1)
 
     def _exchange_sampling(self, results: dict[int, UnitResult], frequencies: torch.Tensor) -> None:
         """Set psi's gradient: per unit, summed in unit order, then negated (psi ascends)."""
         assert self.sampling is not None
         parameters = list(self.sampling.parameters())
-        per_unit = torch.zeros(len(self.units), sum(p.numel() for p in parameters), device=self.engine.device)
+        per_unit = torch.zeros(len(self.units.all), sum(p.numel() for p in parameters), device=self.engine.device)
         for unit, result in results.items():
             parts = torch.autograd.grad(frequencies, parameters, result.frequency_gradient, retain_graph=True)
             per_unit[unit] = torch.cat([part.flatten() for part in parts])
@@ -220,18 +242,26 @@ class Distiller:
             parameter.grad = -part.reshape(parameter.shape)
 
     def _descend(self, number: int) -> None:
-        rate = pixel_rate(self.settings.schedule, self.settings.lr, number, self.settings.steps, self.curve)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._rate(number)
         self.optimizer.step()
         if self.sampling_optimizer is not None:
             self.sampling_optimizer.step()
         with torch.no_grad():
             self.stored.clamp_(0, 1)
 
+    def _rate(self, number: int) -> float:
+        """Return the learning rate of the images; losses are read only where a schedule asks for them."""
+        settings = self.settings
+        if settings.schedule != "plateau":
+            return pixel_rate(settings.schedule, settings.lr, number, settings.steps, [])
+        if self._plateau_rate is None or number % PLATEAU_WINDOW == 0:
+            self._plateau_rate = pixel_rate(settings.schedule, settings.lr, number, settings.steps, self.curve)
+        return self._plateau_rate
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return everything that changes from step to step."""
-        found = {"stored": self.stored, "curve": torch.tensor(self.curve, dtype=torch.float64).reshape(-1, 2)}
+        found = {"stored": self.stored, "curve": self._curve()}
         for name, value in self.optimizer.state_dict()["state"].get(0, {}).items():
             found[f"optimizer.{name}"] = value
         if self.sampling is not None and self.sampling_optimizer is not None:
@@ -247,7 +277,7 @@ class Distiller:
         device = self.engine.device
         with torch.no_grad():
             self.stored.copy_(tensors["stored"])
-        self.curve = [(row[0], row[1]) for row in tensors["curve"].tolist()]
+        self._losses = list(tensors["curve"].to(device))
         _restore_optimizer(self.optimizer, {0: _under(tensors, "optimizer.")})
         if self.sampling is not None and self.sampling_optimizer is not None:
             self.sampling.load_state_dict(
@@ -261,6 +291,7 @@ class Distiller:
 def conditions_of(source: Source, pool: Pool, engine: Engine) -> dict[str, Any]:
     """Return what the bits of a step depend on besides its settings."""
     return {
+        "draws": DRAWS,
         "source": source.fingerprint,
         "pool": pool.key,
         "versions": {"ncfm_hub": __version__, "torch": torch.__version__, "timm": timm.__version__},

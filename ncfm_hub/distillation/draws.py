@@ -1,17 +1,24 @@
-"""Random draws of a step: real images and augmentations per class, and a generator for what classes share.
+"""Random draws of a step for the classes of a unit: real images, and the augmentations of both sides.
 
-Each draw has a generator with its own key, so that it depends neither on other draws nor on their order. Classes are
-keyed by their label in the source, so that a class's draws do not depend on the other classes.
+Each draw is a function of (seed, purpose, step, class label, place) by a counter-based generator, so that a class's
+draws depend on no other class, no order and no number of processes, and those of all classes are made at once on the
+device that uses them. Classes are keyed by their label in the source.
+
+Legend: U classes of a unit with N real images in all; m decoded images of each class.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
 
 import torch
 
-from ncfm_hub.matching.augment import Augmentation, draw_augmentation, draw_geometry, join
-from ncfm_hub.matching.step import UnitDraw
+from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, draw_augmentation
+from ncfm_hub.matching.philox import Stream, key_of, philox
 from ncfm_hub.sources.types import Source
-from ncfm_hub.utils.seeding import generator
+
+_WORDS = 4  # of one counter
+Number = int | torch.Tensor  # of a step or an entry; a tensor () where steps are replayed
 
 
 class Draws:
@@ -22,44 +29,135 @@ class Draws:
     """
 
     def __init__(
-        self, source: Source, whose: str, seed: int, *, real_batch: int, synthetic: int, flip: bool, cutout: bool
+        self,
+        source: Source,
+        whose: str,
+        seed: int,
+        device: torch.device,
+        *,
+        real_batch: int,
+        synthetic: int,
+        flip: bool,
+        cutout: bool,
     ):
-        self.source, self.whose, self.seed = source, whose, seed
-        self.real_batch, self.synthetic = real_batch, synthetic
-        self.flip, self.cutout = flip, cutout
-        self.rows, self.labels = source.class_indices(), source.info.class_ids
+        self.real_batch, self.synthetic, self.device = real_batch, synthetic, device
+        self._kinds = {"flip": flip, "cutout": cutout}
+        self._size = (source.info.resolution, source.info.resolution)
+        self._rows, self._labels = source.class_indices(), source.info.class_ids
+        self._keys = {
+            purpose: key_of(seed, whose + purpose)
+            for purpose in ("real images", "geometry", "real augmentation", "synthetic augmentation")
+        }
+        self._tables: dict[tuple[int, ...], _Unit] = {}
 
-    def shared(self, number: int) -> torch.Generator:
-        """Return the generator for what all classes share: hybrid extractor and frequencies."""
-        return generator(self.seed, f"{self.whose}step", number)
+    def on_host(self) -> "Draws":
+        """Return the same draws, made on the CPU."""
+        other = copy(self)
+        other.device, other._tables = torch.device("cpu"), {}
+        return other
 
-    def geometry(self, number: int, class_: int) -> str:
-        """Sample the geometric transform of a class's images, for both sides."""
-        return draw_geometry(self._of_class(number, class_))
+    def sizes(self, classes: Sequence[int]) -> tuple[int, ...]:
+        """Return how many real images each class has in a step: `real_batch`, or all of a smaller class."""
+        return tuple(min(self.real_batch, len(self._rows[c])) for c in classes)
 
-    def unit(self, number: int, classes: Sequence[int]) -> UnitDraw:
-        """Sample real images without replacement (all of a smaller class), and the augmentations of both sides."""
-        images: list[torch.Tensor] = []
-        of_real: list[Augmentation] = []
-        of_synthetic: list[Augmentation] = []
-        for c in classes:
-            draws = self._of_class(number, c)
-            geometry = draw_geometry(draws)
-            chosen = self.rows[c][torch.randperm(len(self.rows[c]), generator=draws)[: self.real_batch]]
-            images.append(self.source.train.images[chosen])
-            of_real.append(self._augmentation(len(chosen), draws, geometry))
-            of_synthetic.append(self._augmentation(self.synthetic, draws, geometry))
-        return UnitDraw(torch.cat(images), tuple(len(some) for some in images), join(of_real), join(of_synthetic))
+    def rows(self, number: Number, classes: Sequence[int]) -> torch.Tensor:
+        """Choose real images without replacement: rows (N,) of the source's training images, ordered by class."""
+        unit = self._unit(classes)
+        if unit.choice is None:
+            return unit.rows
+        choice = unit.choice
+        words = torch.stack(philox((choice.items, 0, choice.groups, number), self._keys["real images"]), 1)
+        # Sorted by class, then by word; equal words keep their order, so that the result is the same on every device.
+        keys = (choice.positions << 32) | words.flatten()[choice.drawn]
+        return unit.rows[keys.sort(stable=True).indices[choice.taken]]
 
-    def synthetic_unit(self, number: int, classes: Sequence[int], geometry_of: Callable[[int], str]) -> UnitDraw:
-        """Sample a unit without real images; geometries are those of a bank's real images."""
-        found = [self._augmentation(self.synthetic, self._of_class(number, c), geometry_of(c)) for c in classes]
-        joined = join(found)
-        return UnitDraw(self.source.train.images[:0], (0,) * len(found), joined[:0], joined)
+    def geometry(self, number: Number, classes: Sequence[int]) -> torch.Tensor:
+        """Sample the geometric transform of each class's images, on both sides: places in GEOMETRIES (U,)."""
+        labels = self._unit(classes).labels
+        return Stream(self._keys["geometry"], torch.zeros_like(labels), labels, number).integers(len(GEOMETRIES))
 
-    def _of_class(self, number: int, class_: int) -> torch.Generator:
-        return generator(self.seed, f"{self.whose}class step", number, self.labels[class_])
+    def real(self, number: Number, classes: Sequence[int]) -> Augmentation:
+        """Sample the augmentation of the real images (N,)."""
+        unit = self._unit(classes)
+        random = Stream(self._keys["real augmentation"], unit.places, unit.labels[unit.classes], number)
+        geometry = self.geometry(number, classes)[unit.classes]
+        return draw_augmentation(random, self._size, geometry=geometry, **self._kinds)
 
-    def _augmentation(self, count: int, draws: torch.Generator, geometry: str) -> Augmentation:
-        size = (self.source.info.resolution, self.source.info.resolution)
-        return draw_augmentation(count, size, draws, geometry=geometry, flip=self.flip, cutout=self.cutout)
+    def decoded(self, number: Number, classes: Sequence[int], geometry: torch.Tensor | None = None) -> Augmentation:
+        """Sample the augmentation of the decoded images (U m,); geometry: in place of the one drawn here (U,)."""
+        labels = self._unit(classes).labels
+        items = torch.arange(self.synthetic, device=self.device)
+        random = Stream(self._keys["synthetic augmentation"], items, labels[:, None], number)
+        chosen = self.geometry(number, classes) if geometry is None else geometry
+        return draw_augmentation(random, self._size, geometry=chosen[:, None], **self._kinds)
+
+    def _unit(self, classes: Sequence[int]) -> "_Unit":
+        key = tuple(classes)
+        if key not in self._tables:
+            rows = [self._rows[c] for c in classes]
+            labels = torch.tensor([self._labels[c] for c in classes])
+            self._tables[key] = _tables(rows, labels, self.sizes(classes), self.device)
+        return self._tables[key]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What choosing among a unit's images needs, M counters for all T of them.
+
+    items, groups: (M,), counters; drawn: (T,), the word of each image; positions: (T,), its class in the unit
+    taken: (N,), places of the chosen ones among the images sorted by class
+    """
+
+    items: torch.Tensor
+    groups: torch.Tensor
+    drawn: torch.Tensor
+    positions: torch.Tensor
+    taken: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What the draws of a unit need and no step changes.
+
+    labels: (U,); rows: (T,), all images of its classes; places, classes: (N,), of each real image within its class's
+        batch, and its class in the unit
+    choice: None if every class is used whole
+    """
+
+    labels: torch.Tensor
+    rows: torch.Tensor
+    places: torch.Tensor
+    classes: torch.Tensor
+    choice: _Choice | None
+
+
+def _tables(rows: Sequence[torch.Tensor], labels: torch.Tensor, sizes: Sequence[int], device: torch.device) -> _Unit:
+    counts = torch.tensor([len(some) for some in rows])
+    taken = torch.tensor(sizes)
+    choice = None
+    if bool((taken < counts).any()):
+        blocks = -(-counts // _WORDS)
+        choice = _Choice(
+            items=_ranges(blocks).to(device),
+            groups=labels.repeat_interleave(blocks).to(device),
+            drawn=(_ranges(counts) + _starts(blocks * _WORDS).repeat_interleave(counts)).to(device),
+            positions=torch.arange(len(rows)).repeat_interleave(counts).to(device),
+            taken=(_ranges(taken) + _starts(counts).repeat_interleave(taken)).to(device),
+        )
+    return _Unit(
+        labels.to(device),
+        torch.cat(list(rows)).to(device),
+        _ranges(taken).to(device),
+        torch.arange(len(rows)).repeat_interleave(taken).to(device),
+        choice,
+    )
+
+
+def _starts(counts: torch.Tensor) -> torch.Tensor:
+    """Return where each of several groups begins: [3, 2] -> [0, 3]."""
+    return counts.cumsum(0) - counts
+
+
+def _ranges(counts: torch.Tensor) -> torch.Tensor:
+    """Return the place of each item within its group: [3, 2] -> [0, 1, 2, 0, 1]."""
+    return torch.arange(int(counts.sum())) - _starts(counts).repeat_interleave(counts)

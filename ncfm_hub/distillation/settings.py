@@ -6,10 +6,10 @@ from ncfm_hub.machine.engine import images_within
 from ncfm_hub.recipes.schema import DistillationRecipe, PerClass, Wide
 from ncfm_hub.sources.types import SourceInfo
 
-# Decoded images per unit of work, and real images per forward pass, at 32 px: on a CPU the fastest sizes,
-# many on a GPU. Memory grows with the pixels.
-UNIT_IMAGES = {"cpu": 256, "cuda": 4096}
-PASS_IMAGES = {"cpu": 128, "cuda": 1024}
+# At 32 px; memory grows with the pixels. On a CPU these are the fastest sizes; on a GPU many, as far as they fit.
+UNIT_IMAGES = {"cpu": 256, "cuda": 4096}  # decoded images per unit of work
+PASS_IMAGES = {"cpu": 128, "cuda": 1024}  # real images per forward pass
+DECODED_IMAGES = {"cpu": 1024, "cuda": 4096}  # decoded images per forward and backward pass
 
 
 class DistillationSettings(DistillationRecipe):
@@ -18,32 +18,38 @@ class DistillationSettings(DistillationRecipe):
     ipc: PerClass
     classes_at_once: Wide
     images_at_once: Wide
+    decoded_at_once: Wide
     flip: bool
 
 
-def settings_of(recipe: DistillationRecipe, info: SourceInfo, flip: bool, device: str) -> DistillationSettings:
-    """Return the settings for a recipe that has an ipc, with sizes of units and passes chosen."""
+def settings_of(
+    recipe: DistillationRecipe, info: SourceInfo, flip: bool, device: str, processes: int = 1
+) -> DistillationSettings:
+    """Return the settings for a recipe that has an ipc, with sizes of units and passes chosen.
+
+    processes: which on a GPU have a unit each, if there are classes enough. On a CPU units do not depend on them, so
+        that their number does not change the result.
+    """
     assert recipe.ipc is not None
 
     def limit(at_32_px: dict[str, int]) -> int:
         return images_within(at_32_px.get(device, at_32_px["cpu"]), info.resolution)
 
     classes, decoded = len(info.class_names), recipe.ipc * recipe.factor**2
+    units = processes if device == "cuda" else 1
+    at_once = recipe.classes_at_once or choose_classes_at_once(classes, decoded, limit(UNIT_IMAGES), units)
     chosen = {
-        "classes_at_once": recipe.classes_at_once or choose_classes_at_once(classes, decoded, limit(UNIT_IMAGES)),
+        "classes_at_once": at_once,
         "images_at_once": recipe.images_at_once or limit(PASS_IMAGES),
+        "decoded_at_once": min(recipe.decoded_at_once or limit(DECODED_IMAGES), at_once * decoded),
     }
     return DistillationSettings.model_validate(recipe.model_dump() | chosen | {"flip": flip})
 
 
-def choose_classes_at_once(classes: int, images_per_class: int, limit: int) -> int:
-    """Return the number of classes per unit of work, so that their decoded images stay within `limit`.
+def choose_classes_at_once(classes: int, images_per_class: int, limit: int, units: int = 1) -> int:
+    """Return the number of classes per unit of work: at least `units` of them, decoded images within `limit`.
 
-    The largest divisor of `classes` within the limit gives all units one shape, for which networks are compiled once.
-    If it uses less than half of the limit, as for primes, units are as equal as possible and the last is smaller.
+    Units are as equal as the number of classes allows; passes of the last are padded to the shape of the others.
     """
     most = min(classes, max(1, limit // images_per_class))
-    divisor = max(d for d in range(1, most + 1) if classes % d == 0)
-    if 2 * divisor >= most:
-        return divisor
-    return math.ceil(classes / math.ceil(classes / most))
+    return math.ceil(classes / max(math.ceil(classes / most), min(units, classes)))

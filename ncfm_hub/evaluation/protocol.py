@@ -18,14 +18,15 @@ import torch
 
 from ncfm_hub._version import __version__
 from ncfm_hub.errors import Damaged, Diverged
-from ncfm_hub.evaluation.students import StudentResult, Students, TrainingSet
+from ncfm_hub.evaluation.batches import TrainingSet
+from ncfm_hub.evaluation.students import StudentResult, Students
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.sources.types import ImageSet
 from ncfm_hub.utils.files import cache_root
 from ncfm_hub.utils.progress import Bar, Progress, Silent
 from ncfm_hub.utils.sealed import load_record, save_record
 
-JOURNAL_FORMAT = 2  # of the journal; raise it whenever students, their augmentation or networks change
+JOURNAL_FORMAT = 3  # of the journal; raise it whenever students, their augmentation or networks change
 Job = tuple[tuple[str, str], int]  # row key and seed
 Kept = dict[str, Any]  # a student's result and duration, as in the journal
 _KEPT = {*(field.name for field in fields(StudentResult)), "seconds"}

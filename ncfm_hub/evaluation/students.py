@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from ncfm_hub.errors import Diverged
+from ncfm_hub.evaluation.batches import BatchPlan, TrainingSet, student_batches
 from ncfm_hub.machine.engine import Engine
-from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
 from ncfm_hub.networks.build import Architecture, build_network, normalise
 from ncfm_hub.networks.stacked import TogetherTrainer, networks_at_once
 from ncfm_hub.networks.trainer import Batch, Trainer, learning_rate_schedule, make_optimizer
@@ -32,25 +31,6 @@ class StudentPlan:
     cutmix: float
     flip: bool
     augment: bool = True  # DSA; CutMix is controlled by its probability
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Training data of a student.
-
-    images: uint8 (N, c, H, W)
-    labels: int64 (N,)
-    targets: float32 (N, C), soft labels; None uses hard labels, which for a full training set of many classes take a
-        thousandth of the memory
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    targets: torch.Tensor | None = None
-
-    def targets_of(self, rows: torch.Tensor, classes: int) -> torch.Tensor:
-        """Return the targets of rows: float32 (B, C), one-hot for hard labels."""
-        return one_hot(self.labels[rows], classes) if self.targets is None else self.targets[rows]
 
 
 @dataclass(frozen=True)
@@ -93,7 +73,8 @@ class Students:
         network = self.trainer.load([self._fresh_weights(seed)])
         optimizer = make_optimizer(network, "adamw", lr=plan.lr, weight_decay=plan.weight_decay)
         rate = learning_rate_schedule(plan.schedule, plan.lr, plan.updates)
-        self.trainer.fit(self._batches(training, seed), optimizer, rate, on_update=lambda: bar.advance())
+        batches = ((x[0], targets[0]) for x, targets in self._batches([(training, seed)]))
+        self.trainer.fit(batches, optimizer, rate, on_update=lambda: bar.advance())
         return self._test(training, test_images, test_labels)
 
     def train_and_test_together(
@@ -105,9 +86,7 @@ class Students:
         module = self.together.load([self._fresh_weights(seed) for _, seed in jobs])
         optimizer = make_optimizer(module, "adamw", lr=plan.lr, weight_decay=plan.weight_decay)
         rate = learning_rate_schedule(plan.schedule, plan.lr, plan.updates)
-        several = zip(*(self._batches(training, seed) for training, seed in jobs), strict=True)
-        batches = ((torch.stack([x for x, _ in each]), torch.stack([y for _, y in each])) for each in several)
-        self.together.fit(batches, optimizer, rate, on_update=lambda: bar.advance(len(jobs)))
+        self.together.fit(self._batches(jobs), optimizer, rate, on_update=lambda: bar.advance(len(jobs)))
         results = []
         for (training, _), weights in zip(jobs, self.together.weights(), strict=True):
             self.trainer.load([weights])
@@ -144,59 +123,12 @@ class Students:
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator(seed, "student"))))
             return build_network(self.architecture).state_dict()
 
-    def _batches(self, training: TrainingSet, seed: int) -> Iterator[Batch]:
-        plan, device = self.plan, self.engine.device
-        draws = generator(seed, "student batches")
-        order = _endless_order(len(training.labels), plan.batch_size, draws)
-        size = (training.images.shape[2], training.images.shape[3])
-        for _ in range(plan.updates):
-            rows = next(order)
-            x = normalise(training.images[rows].to(device), self.architecture)
-            if plan.augment:
-                geometry = draw_geometry(draws)
-                draw = draw_augmentation(len(rows), size, draws, geometry=geometry, flip=plan.flip, cutout=False)
-                x = augment(x, draw.to(device))
-            targets = training.targets_of(rows, self.architecture.classes).to(device)
-            yield cutmix(x, targets, plan.cutmix, draws)
-
-
-def cutmix(x: torch.Tensor, targets: torch.Tensor, probability: float, draws: torch.Generator) -> Batch:
-    """With `probability`, paste one box of a shuffled copy into every image and mix targets by area (beta = 1).
-
-    x: (B, c, H, W); targets: (B, C). Source: Yun et al., "CutMix", ICCV 2019.
-    """
-    if float(torch.rand((), generator=draws)) >= probability:
-        return x, targets
-    height, width = x.shape[-2:]
-    share = float(torch.rand((), generator=draws)) ** 0.5  # side of the box, whose area is uniform
-    centre = torch.rand(2, generator=draws)
-    top, bottom = _span(float(centre[0]), share, height)
-    left, right = _span(float(centre[1]), share, width)
-    partner = torch.randperm(len(x), generator=draws).to(x.device)
-    mixed = x.clone()
-    mixed[:, :, top:bottom, left:right] = x[partner, :, top:bottom, left:right]
-    area = (bottom - top) * (right - left) / (height * width)
-    return mixed, targets * (1 - area) + targets[partner] * area
-
-
-def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Convert int64 (N,) to float32 (N, C)."""
-    return F.one_hot(labels, classes).float()
-
-
-def _span(centre: float, share: float, length: int) -> tuple[int, int]:
-    first = int(centre * length - share * length / 2 + 0.5)
-    return max(0, first), min(length, first + int(share * length + 0.5))
-
-
-def _endless_order(count: int, batch: int, draws: torch.Generator) -> Iterator[torch.Tensor]:
-    """Yield batches of row numbers from successive permutations: rows occur equally often, batches have one size."""
-    waiting = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(waiting) < batch:
-            waiting = torch.cat([waiting, torch.randperm(count, generator=draws)])
-        yield waiting[:batch]
-        waiting = waiting[batch:]
+    def _batches(self, jobs: Sequence[tuple[TrainingSet, int]]) -> Iterator[Batch]:
+        """Yield the batches of several students: (K, B, c, H, W) and (K, B, C)."""
+        plan = self.plan
+        how = BatchPlan(plan.updates, plan.batch_size, plan.cutmix, plan.flip, plan.augment)
+        sets, seeds = [training for training, _ in jobs], [seed for _, seed in jobs]
+        return student_batches(sets, seeds, self.architecture, how, self.engine.device)
 
 
 def _evenly(count: int, most: int) -> torch.Tensor:

@@ -13,7 +13,8 @@ import torch
 
 from ncfm_hub.distillation.start import make_start
 from ncfm_hub.errors import DistilledError, PoolError
-from ncfm_hub.evaluation.students import StudentPlan, TrainingSet, student_plan
+from ncfm_hub.evaluation.batches import TrainingSet
+from ncfm_hub.evaluation.students import StudentPlan, student_plan
 from ncfm_hub.extractors.cache import get_extractors, is_cached, pinned
 from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
 from ncfm_hub.machine.engine import Engine, open_engine

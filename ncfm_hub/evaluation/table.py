@@ -13,9 +13,10 @@ from ncfm_hub.distillation.loop import checkpoint_settings, distill_images
 from ncfm_hub.distillation.settings import settings_of
 from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation.baselines import CHOSEN_BY_EXTRACTORS, select
+from ncfm_hub.evaluation.batches import TrainingSet
 from ncfm_hub.evaluation.protocol import Row, measure
 from ncfm_hub.evaluation.ranking import ranking
-from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet
+from ncfm_hub.evaluation.students import StudentPlan, Students
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.extractors.soft_labels import soft_labels
@@ -147,7 +148,7 @@ def match_means(subject: Subject, pool: Pool, progress: Progress) -> ImageSet:
     changed = {"matching": "mean", "calibration": 0.0, "sampling_network": False, "orthogonal": False, "bank": None}
     recipe = subject.recipe.distillation.model_copy(update=changed | {"ipc": subject.ipc})
     info, engine = subject.source.info, subject.engine
-    settings = settings_of(recipe, info, subject.recipe.source.flip, engine.device.type)
+    settings = settings_of(recipe, info, subject.recipe.source.flip, engine.device.type, engine.processes)
     # Pools of one key may differ in weights, for example if trained on another machine.
     shared = checkpoint_settings(subject.source, pool, settings, engine) | {
         "weights": pool.digest,

@@ -35,7 +35,7 @@ def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str
     """Return the hex key of everything that determines a pool's bytes on one machine."""
     weights = public_weights(recipe.pretrained)  # independent of where a local folder is
     described = {
-        "format": 4,
+        "format": 5,
         "source": fingerprint,
         "flip": flip,
         "recipe": recipe.model_dump() | {"pretrained": weights},

@@ -15,7 +15,8 @@ from torch import nn
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.pool import blend
-from ncfm_hub.matching.augment import augment, draw_augmentation, join
+from ncfm_hub.matching.augment import CROP, augment, draw_augmentation
+from ncfm_hub.matching.philox import Stream, key_of, permutations
 from ncfm_hub.networks.build import Architecture, Weights, build_network, normalise
 from ncfm_hub.networks.stacked import TogetherTrainer
 from ncfm_hub.networks.trainer import Batch, Trainer, learning_rate_schedule, make_optimizer
@@ -24,6 +25,7 @@ from ncfm_hub.utils.progress import Bar
 from ncfm_hub.utils.sealed import load_tensors, save_tensors
 from ncfm_hub.utils.seeding import generator
 
+DRAWN_TOGETHER = 2**16  # images
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -129,18 +131,24 @@ def _epoch(
     device: torch.device,
 ) -> Iterator[Batch]:
     """Yield images (K, B, c, H, W) and targets (K, B, C) of K members, each with its own order and crops."""
-    draws = [generator(plan.seed, "pretraining", member, epoch) for member in members]
-    orders = torch.stack([torch.randperm(len(images), generator=own) for own in draws]).to(images.device)
     size, resolution = min(plan.batch_size, len(images)), (images.shape[2], images.shape[3])
-    for first in range(0, plan.updates_per_epoch(len(images)) * size, size):
-        rows = orders[:, first : first + size]
-        drawn = [
-            draw_augmentation(size, resolution, own, geometry="crop", flip=plan.flip, colour=False, cutout=False)
-            for own in draws
-        ]
-        x = augment(normalise(images[rows.flatten()].to(device), architecture), join(drawn).to(device))
-        targets = F.one_hot(labels[rows], architecture.classes).float().to(device)
-        yield x.unflatten(0, (len(members), size)), targets
+    group = torch.tensor(members, device=device)
+    orders = permutations(
+        key_of(plan.seed, "pretraining order"), len(images), group, torch.tensor(epoch, device=device)
+    )
+    key, updates = key_of(plan.seed, "pretraining augmentation"), plan.updates_per_epoch(len(images))
+    together = max(1, DRAWN_TOGETHER // (len(members) * size))
+    for start in range(0, updates, together):
+        count = min(together, updates - start)
+        places = (start * size + torch.arange(count * size, device=device)).unflatten(0, (count, 1, size))
+        random = Stream(key, places, group[:, None], epoch)  # (count, K, B)
+        drawn = draw_augmentation(random, resolution, geometry=CROP, flip=plan.flip, colour=False, cutout=False)
+        for update in range(count):
+            rows = orders[:, (start + update) * size :][:, :size].to(images.device)
+            own = drawn[update * len(members) * size : (update + 1) * len(members) * size]
+            x = augment(normalise(images[rows.flatten()].to(device), architecture), own)
+            targets = F.one_hot(labels[rows], architecture.classes).float().to(device)
+            yield x.unflatten(0, (len(members), size)), targets
 
 
 def _save_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -17,8 +17,9 @@ import torch
 from accelerate import Accelerator
 
 from ncfm_hub.errors import NcfmHubError
-from ncfm_hub.machine.cpu import cpu_features, cpu_name
+from ncfm_hub.machine.cpu import cpu_name
 from ncfm_hub.machine.native import cpp_compiler, damaged_libraries
+from ncfm_hub.machine.precision import autocast, choose_precision, tf32
 from ncfm_hub.machine.processes import join_processes
 from ncfm_hub.utils.progress import Progress, Silent
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 class Engine:
     """How to compute.
 
-    precision: "fp32" or "bf16" (autocast on the networks' forward and backward; statistics stay in fp32)
+    precision: "fp32", "bf16" or "fp16" (autocast on networks; statistics stay in fp32), see `machine.precision`
     compiled: networks go through torch.compile, all or only ConvNets
     native: ConvNets run by native kernels instead, which is faster: in fp32 on a CPU
     """
@@ -43,9 +44,26 @@ class Engine:
     def device(self) -> torch.device:
         return self.accelerator.device
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which networks run."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+    @property
+    def processes(self) -> int:
+        return self.accelerator.num_processes
+
+    def autocast(self, training: bool = False) -> AbstractContextManager[Any]:
+        """The context in which networks run; gradients would vanish in fp16, so that training then stays in fp32."""
+        return autocast("fp32" if training and self.precision == "fp16" else self.precision, self.device)
+
+    def at_work(self) -> AbstractContextManager[Any]:
+        """The context of a step or an update: on a GPU fp32 means TF32 unless exact fp32 was asked for."""
+        return tf32(self.precision != "fp32") if self.device.type == "cuda" else nullcontext()
+
+    def fuse(self, function: Callable[..., T]) -> Callable[..., T]:
+        """The function compiled as one on a GPU, where it would otherwise be bound by launches, or itself."""
+        fused: Callable[..., T] = torch.compile(function, dynamic=False) if self.fuses else function
+        return fused
+
+    @property
+    def fuses(self) -> bool:
+        return bool(self.compiled) and self.device.type == "cuda"
 
     def compile(self, function: Callable[..., Any], network: torch.nn.Module) -> Callable[..., Any]:
         """The function, which runs this network, compiled for the shapes it will see, or itself."""
@@ -102,12 +120,7 @@ def open_engine(
     join_processes(on_gpu)
     accelerator = Accelerator(cpu=not on_gpu)
     device = accelerator.device
-    chosen = precision
-    if precision == "auto":
-        chosen = "bf16" if _bf16_pays(device) else "fp32"
-    elif precision == "bf16" and not _bf16_works(device):
-        progress.note("no bf16 on this machine; computing in fp32")
-        chosen = "fp32"
+    chosen = choose_precision(precision, device, progress)
     compiled = _worth_compiling(device, compile_)
     native = bool(compiled) and device.type == "cpu" and chosen == "fp32" and cpp_compiler() is not None
     if native and build:
@@ -162,16 +175,3 @@ def _worth_compiling(device: torch.device, compile_: str) -> bool | Literal["Con
 def _triton_works(device: torch.device) -> bool:
     """Whether triton is there and has code for the GPU: from Volta (compute capability 7) on."""
     return importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability(device)[0] >= 7
-
-
-def _bf16_works(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    return torch.backends.cpu.get_cpu_capability() == "AVX512" or "bf16" in cpu_features()
-
-
-def _bf16_pays(device: torch.device) -> bool:
-    """On CPUs only tile units (AMX) make bf16 faster; with AVX-512 alone convolutions take 1.7x as long as in fp32."""
-    return _bf16_works(device) and (device.type != "cpu" or "amx_tile" in cpu_features())

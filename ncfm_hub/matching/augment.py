@@ -4,17 +4,21 @@ Source: Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmen
 normalised images (zero mean, unit deviation): a brightness shift of 0.5 is half a standard deviation, and pixels from
 outside the frame are filled with the mean colour.
 
-Legend: N images, c channels, (H, W) resolution. Sampling (`draw_augmentation`) is separate from applying (`augment`):
-parameters come from keyed CPU generators, and applying them is a pure function of tensors. torchvision's transforms
-draw one set of parameters for a whole batch, from the global generator, and clamp colours to [0, 1].
+Legend: N images, c channels, (H, W) resolution. Sampling (`draw_augmentation`) is separate from applying (`augment`).
+Both are pure functions of tensors, for all images of a step at once on the device that uses them. torchvision's
+transforms draw one set of parameters for a whole batch, from the global generator, and clamp colours to [0, 1].
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from ncfm_hub.matching.philox import Stream, below, scaled
+
 GEOMETRIES = ("crop", "scale", "rotate")
+CROP, SCALING, ROTATION = range(3)  # their places
 BRIGHTNESS = 0.5
 SATURATION = 2.0
 CONTRAST = 0.5
@@ -38,59 +42,36 @@ class Augmentation:
     cutout: torch.Tensor | None
 
     def __getitem__(self, rows: slice) -> "Augmentation":
-        return Augmentation(
-            self.affine[rows],
-            None if self.colour is None else self.colour[rows],
-            None if self.cutout is None else self.cutout[rows],
-        )
+        return self.map(lambda some: some[rows])
 
-    def to(self, device: torch.device) -> "Augmentation":
-        return replace(
-            self,
-            affine=self.affine.to(device),
-            colour=None if self.colour is None else self.colour.to(device),
-            cutout=None if self.cutout is None else self.cutout.to(device),
-        )
-
-
-def join(parts: list[Augmentation]) -> Augmentation:
-    """Concatenate the parameters of several groups of images.
-
-    Colour and cutout must each be set in all groups or in none.
-    """
-    colours = [part.colour for part in parts if part.colour is not None]
-    cutouts = [part.cutout for part in parts if part.cutout is not None]
-    return Augmentation(
-        torch.cat([part.affine for part in parts]),
-        torch.cat(colours) if colours else None,
-        torch.cat(cutouts) if cutouts else None,
-    )
-
-
-def draw_geometry(generator: torch.Generator) -> str:
-    """Sample a class's geometric transform in a step, shared by real and synthetic images: crop, scale or rotation."""
-    return GEOMETRIES[int(torch.randint(len(GEOMETRIES), (), generator=generator))]
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Augmentation":
+        """Apply a function to each tensor of parameters."""
+        colour, cutout = (None if some is None else function(some) for some in (self.colour, self.cutout))
+        return Augmentation(function(self.affine), colour, cutout)
 
 
 def draw_augmentation(
-    count: int,
+    random: Stream,
     size: tuple[int, int],
-    generator: torch.Generator,
     *,
-    geometry: str,
+    geometry: torch.Tensor | int,
     flip: bool,
     colour: bool = True,
     cutout: bool = True,
 ) -> Augmentation:
-    """Sample parameters for `count` images of `size` (H, W)."""
-    affine = _draw_affine(count, size, generator, geometry)
+    """Sample parameters for images of `size` (H, W), one for each item of `random`, flattened to N.
+
+    geometry: the geometric transform of each image, by its place in GEOMETRIES; broadcasts to the items
+    Each image takes the same number of draws whatever its transform.
+    """
+    affine = _draw_affine(random, size, geometry)
     if flip:
-        mirrored = torch.rand(count, generator=generator) < 0.5
-        affine[mirrored, :, 0] *= -1  # mirrors the output, that is, after crop, scale or rotation
+        sign = 1 - 2 * random.integers(2).flatten()
+        affine[:, :, 0] *= sign[:, None]  # mirrors the output, that is, after crop, scale or rotation
     return Augmentation(
         affine,
-        _draw_colour(count, generator) if colour else None,
-        _draw_cutout(count, size, generator) if cutout else None,
+        _draw_colour(random) if colour else None,
+        _draw_cutout(random, size) if cutout else None,
     )
 
 
@@ -108,46 +89,41 @@ def augment(x: torch.Tensor, draw: Augmentation) -> torch.Tensor:
     return x if draw.cutout is None else x * _kept(draw.cutout, x.shape[-2], x.shape[-1])
 
 
-def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> torch.Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator)
-
-
-def _draw_affine(count: int, size: tuple[int, int], generator: torch.Generator, geometry: str) -> torch.Tensor:
-    affine = torch.zeros(count, 2, 3)
-    affine[:, 0, 0] = affine[:, 1, 1] = 1
-    if geometry == "crop":
+def _draw_affine(random: Stream, size: tuple[int, int], geometry: torch.Tensor | int) -> torch.Tensor:
+    """Sample maps (N, 2, 3); every image takes two draws, whichever its transform."""
+    words = random.word().flatten(), random.word().flatten()
+    along = torch.stack(words, 1)  # for x, then y
+    crop, scale, rotate = (torch.zeros(len(along), 2, 3, device=along.device) for _ in GEOMETRIES)
+    crop[:, 0, 0] = crop[:, 1, 1] = 1
+    for axis, length in ((0, size[1]), (1, size[0])):
         # Whole pixels, so that a crop shifts values without interpolating.
-        for axis, length in ((0, size[1]), (1, size[0])):
-            most = int(SHIFT * length + 0.5)
-            pixels = torch.randint(-most, most + 1, (count,), generator=generator)
-            affine[:, axis, 2] = 2 * pixels / length
-    elif geometry == "scale":
-        for axis in (0, 1):
-            affine[:, axis, axis] = _uniform(count, 1 / SCALE, SCALE, generator)
-    elif geometry == "rotate":
-        limit = ROTATION_DEGREES * torch.pi / 180
-        angle = _uniform(count, -limit, limit, generator)
-        affine[:, 0, 0] = affine[:, 1, 1] = angle.cos()
-        affine[:, 0, 1] = -angle.sin()
-        affine[:, 1, 0] = angle.sin()
-    elif geometry != "none":
-        raise ValueError(f"geometry is one of {GEOMETRIES} or 'none', found {geometry!r}")
-    return affine
+        most = int(SHIFT * length + 0.5)
+        crop[:, axis, 2] = (below(along[:, axis], 2 * most + 1) - most) * 2 / length
+        scale[:, axis, axis] = scaled(along[:, axis], 1 / SCALE, SCALE)
+    limit = ROTATION_DEGREES * torch.pi / 180
+    angle = scaled(along[:, 0], -limit, limit)
+    rotate[:, 0, 0] = rotate[:, 1, 1] = angle.cos()
+    rotate[:, 0, 1] = -angle.sin()
+    rotate[:, 1, 0] = angle.sin()
+    if not isinstance(geometry, torch.Tensor):
+        return (crop, scale, rotate)[geometry]
+    chosen = geometry.expand(random.shape).flatten()[:, None, None]
+    return torch.where(chosen == CROP, crop, torch.where(chosen == SCALING, scale, rotate))
 
 
-def _draw_colour(count: int, generator: torch.Generator) -> torch.Tensor:
-    brightness = _uniform(count, -BRIGHTNESS, BRIGHTNESS, generator)
-    saturation = _uniform(count, 0, SATURATION, generator)
-    contrast = _uniform(count, 1 - CONTRAST, 1 + CONTRAST, generator)
-    return torch.stack([brightness, saturation, contrast], 1)
+def _draw_colour(random: Stream) -> torch.Tensor:
+    brightness = random.uniform(-BRIGHTNESS, BRIGHTNESS)
+    saturation = random.uniform(0, SATURATION)
+    contrast = random.uniform(1 - CONTRAST, 1 + CONTRAST)
+    return torch.stack([brightness.flatten(), saturation.flatten(), contrast.flatten()], 1)
 
 
-def _draw_cutout(count: int, size: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+def _draw_cutout(random: Stream, size: tuple[int, int]) -> torch.Tensor:
     edges = []
     for length in size:
         side = int(CUTOUT * length + 0.5)
         # As in the original, the centre lies anywhere in the frame, so a box may extend beyond it.
-        first = torch.randint(0, length + (1 - side % 2), (count,), generator=generator) - side // 2
+        first = random.integers(length + (1 - side % 2)).flatten() - side // 2
         edges += [first.clamp_min(0), (first + side).clamp_max(length)]
     return torch.stack(edges, 1)
 

@@ -17,11 +17,11 @@ RANGE = 4.0
 def normal_frequencies(
     count: int, dimension: int, scale: float, generator: torch.Generator, orthogonal: bool = False
 ) -> torch.Tensor:
-    """Sample t ~ N(0, scale^2 I): (F, D) float32 on the CPU.
+    """Sample t ~ N(0, scale^2 I): (F, D) float32 on the generator's device.
 
     orthogonal: rows are orthogonal within blocks, see `orthogonal_normals`; otherwise independent
     """
-    rows = orthogonal_normals if orthogonal else _independent_normals
+    rows = orthogonal_normals if orthogonal else _normals
     return scale * rows(count, dimension, generator)
 
 
@@ -35,15 +35,15 @@ def orthogonal_normals(count: int, dimension: int, generator: torch.Generator) -
     for first in range(0, count, dimension):
         rows = min(dimension, count - first)
         # QR of a Gaussian matrix gives rows uniform on the sphere once signs are fixed (Mezzadri 2007).
-        basis, upper = torch.linalg.qr(torch.randn(dimension, min(count, dimension), generator=generator))
+        basis, upper = torch.linalg.qr(_normals(dimension, min(count, dimension), generator))
         directions = (basis * upper.diagonal().sign()).T[:rows]
-        lengths = torch.randn(rows, dimension, generator=generator).norm(dim=1, keepdim=True)  # chi with D degrees
+        lengths = _normals(rows, dimension, generator).norm(dim=1, keepdim=True)  # chi with D degrees
         blocks.append(lengths * directions)
-    return torch.cat(blocks)[torch.randperm(count, generator=generator)]
+    return torch.cat(blocks)[torch.randperm(count, generator=generator, device=generator.device)]
 
 
-def _independent_normals(count: int, dimension: int, generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(count, dimension, generator=generator)
+def _normals(count: int, dimension: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(count, dimension, generator=generator, device=generator.device)
 
 
 class SamplingNetwork(nn.Module):
@@ -74,14 +74,14 @@ class SamplingNetwork(nn.Module):
     def draw(
         self, count: int, generator: torch.Generator, orthogonal: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sample the inputs for `count` frequencies on the CPU: noise (G, noise) and eps (G, PER_COMPONENT, D).
+        """Sample the inputs for `count` frequencies: noise (G, noise) and eps (G, PER_COMPONENT, D).
 
         orthogonal: as in `normal_frequencies`; it takes effect across components, not within one
         """
         if count % PER_COMPONENT:
             raise ValueError(f"the sampling network gives frequencies by {PER_COMPONENT}; found {count} asked for")
         components = count // PER_COMPONENT
-        noise = torch.randn(components, self.noise, generator=generator)
+        noise = _normals(components, self.noise, generator)
         eps = normal_frequencies(count, self.dimension, 1.0, generator, orthogonal)
         return noise, eps.unflatten(0, (components, PER_COMPONENT))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ncfm_hub.matching.augment import Augmentation, augment
 from ncfm_hub.matching.characteristic import characteristic_function, debiased_distance
@@ -20,6 +21,8 @@ NCFD_WEIGHT = 300.0
 
 # maps normalised images (N, c, H, W) to features (N, D) and logits (N, C), both float32
 Network = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+# maps images (N, c, H, W), uint8, and their augmentation to features (N, D), float32
+RealNetwork = Callable[[torch.Tensor, Augmentation], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class StepSettings:
     calibration: weight of the cross-entropy
     factor: tiles along a side
     images_at_once: real images per forward pass
+    decoded_at_once: decoded images per forward and backward pass
     ascends: what the frequency gradient is of: "ncfd", the unit's part of the objective; "debiased", the squared
         distance without sampling bias, equally weighted; None for no gradient
     """
@@ -43,6 +47,7 @@ class StepSettings:
     factor: int
     normalize_features: bool
     images_at_once: int
+    decoded_at_once: int
     ascends: str | None = None
 
 
@@ -59,10 +64,6 @@ class UnitDraw:
     sizes: tuple[int, ...]
     real_augmentation: Augmentation
     synthetic_augmentation: Augmentation
-
-    def to(self, device: torch.device) -> "UnitDraw":
-        both = (self.real_augmentation.to(device), self.synthetic_augmentation.to(device))
-        return UnitDraw(self.real.to(device), self.sizes, *both)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def unit_step(
     labels: torch.Tensor,
     draw: UnitDraw,
     frequencies: torch.Tensor,
-    hybrids: tuple[Network, Network],
+    hybrids: tuple[RealNetwork, Network],
     trained: Network | None,
     settings: StepSettings,
     known: torch.Tensor | None = None,
@@ -109,7 +110,7 @@ def unit_step(
     stored = stored.detach().requires_grad_(True)
     augmented = augment(settings.normalise(decode(stored, settings.factor)), draw.synthetic_augmentation)
     seen = augmented.detach().requires_grad_(True)  # each network back-propagates separately, which halves the memory
-    features, _ = of_synthetic(seen)
+    features = _in_passes(of_synthetic, seen, settings.decoded_at_once)[0]
     if settings.normalize_features:
         features = F.normalize(features, dim=1)
     distances = objective.distance(known, objective.statistics(features.unflatten(0, (len(known), -1)), frequencies))
@@ -117,7 +118,7 @@ def unit_step(
     entropies = torch.zeros_like(distances)
     if settings.calibration > 0 and trained is not None:
         # On augmented images: without augmentation it vanishes within about fifty steps and has no more effect.
-        _, logits = trained(seen)
+        logits = _in_passes(trained, seen, settings.decoded_at_once)[1]
         entropies = F.cross_entropy(logits, labels, reduction="none").reshape(len(known), -1).mean(1)
         (settings.calibration / classes * entropies.sum()).backward()
     assert seen.grad is not None
@@ -142,8 +143,27 @@ def _debiased_gradient(
     return frequencies.grad
 
 
+def _in_passes(network: Network, x: torch.Tensor, at_once: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Apply a network in passes of one shape, padded by zeros; of several passes none keeps what is inside the network.
+
+    Gradients are exact: each pass is computed again on the way back.
+    """
+    parts = [_padded(part, at_once) for part in x.split(at_once)]
+    found = [
+        network(part) if len(parts) == 1 else checkpoint(network, part, use_reentrant=False, preserve_rng_state=False)
+        for part in parts
+    ]
+    features, logits = (torch.cat(both)[: len(x)] for both in zip(*found, strict=True))
+    return features, logits
+
+
+def _padded(x: torch.Tensor, count: int) -> torch.Tensor:
+    """Append zeros to `count` rows, so that compiled networks see one shape."""
+    return x if len(x) == count else torch.cat([x, x.new_zeros(count - len(x), *x.shape[1:])])
+
+
 def real_statistics(
-    draw: UnitDraw, frequencies: torch.Tensor, network: Network, settings: StepSettings
+    draw: UnitDraw, frequencies: torch.Tensor, network: RealNetwork, settings: StepSettings
 ) -> torch.Tensor:
     """Compute statistics (U, S) of the augmented real images, as `known` of `unit_step`."""
     features = real_features(draw, network, settings)
@@ -156,15 +176,12 @@ def _by_class(features: Sequence[torch.Tensor], frequencies: torch.Tensor, objec
 
 
 @torch.no_grad()
-def real_features(draw: UnitDraw, network: Network, settings: StepSettings) -> torch.Tensor:
+def real_features(draw: UnitDraw, network: RealNetwork, settings: StepSettings) -> torch.Tensor:
     """Compute features (sum of sizes, D) of the augmented real images, in passes of one shape padded by zeros."""
     found, at_once = [], settings.images_at_once
     for first in range(0, len(draw.real), at_once):
-        rows = slice(first, first + at_once)
-        x = augment(settings.normalise(draw.real[rows]), draw.real_augmentation[rows])
-        count = len(x)
-        if count < at_once:
-            x = torch.cat([x, x.new_zeros(at_once - count, *x.shape[1:])])
-        found.append(network(x)[0][:count])
+        images = draw.real[first : first + at_once]
+        augmentation = draw.real_augmentation[first : first + at_once].map(lambda some: _padded(some, at_once))
+        found.append(network(_padded(images, at_once), augmentation)[: len(images)])
     features = torch.cat(found)
     return F.normalize(features, dim=1) if settings.normalize_features else features

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import timm
@@ -211,9 +212,14 @@ class FeaturesAndLogits(nn.Module):
 def normalise(images: torch.Tensor, architecture: Architecture) -> torch.Tensor:
     """Normalise images (N, c, H, W), uint8 or float in [0, 1], to zero mean and unit deviation in float32."""
     pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-    mean = torch.tensor(architecture.mean, device=images.device)[:, None, None]
-    std = torch.tensor(architecture.std, device=images.device)[:, None, None]
+    mean, std = (_per_channel(values, images.device) for values in (architecture.mean, architecture.std))
     return (pixels - mean) / std
+
+
+@lru_cache
+def _per_channel(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Place values on the device once: copying them at each use would wait for the GPU."""
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

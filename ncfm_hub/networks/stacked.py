@@ -43,7 +43,7 @@ class TogetherTrainer:
         network = network.to("meta").train()
 
         def loss(weights: Weights, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            with engine.autocast():
+            with engine.autocast(training=True):
                 logits = functional_call(network, weights, (images,))
             return F.cross_entropy(logits.float(), targets)
 

@@ -51,7 +51,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(update)
             images = images.contiguous(memory_format=torch.channels_last)
-            with self.engine.autocast():
+            with self.engine.autocast(training=True):
                 logits = self._forward(images)
             loss = F.cross_entropy(logits.float(), targets)
             optimizer.zero_grad(set_to_none=True)

@@ -92,6 +92,7 @@ class DistillationRecipe(_Section):
     bank_seed: Seed = 0  # runs with one bank seed share their real images
     classes_at_once: Wide | None = None  # classes per unit of work; None: chosen by device
     images_at_once: Wide | None = None  # real images per forward pass; None: by device and resolution
+    decoded_at_once: Wide | None = None  # decoded images per forward and backward pass; None: likewise
     checkpoint_every: Many = 50
 
 

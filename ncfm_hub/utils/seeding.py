@@ -18,3 +18,13 @@ def generator(seed: int, purpose: str, *keys: int) -> torch.Generator:
     text = "/".join([str(int(seed)), purpose, *(str(int(key)) for key in keys)])
     digest = hashlib.sha256(text.encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def on_device(draws: torch.Generator, device: torch.device) -> torch.Generator:
+    """Return the generator itself on the CPU; elsewhere one of the device's own kind, seeded by its next draw.
+
+    The device's numbers differ from the CPU's; large arrays would take longer to copy than to use.
+    """
+    if device.type == "cpu":
+        return draws
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=draws)))

@@ -7,14 +7,16 @@ import pytest
 import torch
 
 import ncfm_hub.distillation.distiller as loop
+import ncfm_hub.distillation.units as units
 from ncfm_hub.distillation.bank import Bank
 from ncfm_hub.distillation.distiller import Distiller
 from ncfm_hub.distillation.loop import distill_images
 from ncfm_hub.errors import CheckpointError
 from ncfm_hub.extractors.pool import blend
 from ncfm_hub.machine.engine import Engine
+from ncfm_hub.matching.augment import GEOMETRIES
 from ncfm_hub.matching.frequencies import normal_frequencies
-from ncfm_hub.matching.step import real_statistics
+from ncfm_hub.matching.step import UnitDraw, real_statistics
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.progress import Silent
 from tests import oracle
@@ -39,12 +41,14 @@ def test_an_entry_is_the_real_side_of_a_step_drawn_under_the_bank_s_seed(source:
     assert distiller.bank is not None
     entry = distiller.bank.entry(0, 1)
     rounded = distiller.bank.statistics(entry)
-    draws = distiller.bank_draws
-    member = distiller.pool.members[int(torch.randint(2, (), generator=(shared := draws.shared(entry))))]
-    hybrid = distiller.network.bind(blend(member, float(torch.rand((), generator=shared))))
+    draws, classes = distiller.bank_draws, range(3)
+    assert draws is not None
+    member = distiller.pool.members[int(torch.randint(2, (), generator=(shared := distiller.of_entry(entry))))]
+    hybrid = distiller.units.network.bind_real(blend(member, float(torch.rand((), generator=shared))))
     t = normal_frequencies(64, distiller.dimension, 1.0, shared)
-    parts = (draws.unit(entry, range(3)), t, hybrid, distiller.of_a_step)
-    precise = real_statistics(*parts)
+    real, augmentation = source.train.images[draws.rows(entry, classes)], draws.real(entry, classes)
+    draw = UnitDraw(real, draws.sizes(classes), augmentation, augmentation[:0])
+    precise = real_statistics(draw, t, hybrid, distiller.units.of_a_step)
     assert rounded.shape == (3, 2 * 64)
     assert (rounded - precise).abs().max() < 2.0**-11
     distiller.step(1)
@@ -64,7 +68,7 @@ def test_frequencies_hybrid_and_geometry_of_a_step_are_its_entry_s(
     """What the two sides of a comparison share has to be shared with the bank too."""
     pool = tiny_pool(source)
     seen: list[tuple[torch.Tensor, list[str]]] = []
-    unit_step = loop.unit_step
+    unit_step = units.unit_step
 
     def listen(stored: torch.Tensor, labels: torch.Tensor, draw, frequencies, *rest, **options):  # type: ignore[no-untyped-def]
         affine = draw.synthetic_augmentation.affine
@@ -78,7 +82,7 @@ def test_frequencies_hybrid_and_geometry_of_a_step_are_its_entry_s(
         blends.append(blend(member, beta))
         return blends[-1]
 
-    monkeypatch.setattr(loop, "unit_step", listen)
+    monkeypatch.setattr(units, "unit_step", listen)
     monkeypatch.setattr(loop, "blend", listen_to_blend)
     distiller = Distiller(source, pool, tiny_settings(bank=5), engine)
     assert distiller.bank is not None
@@ -87,14 +91,15 @@ def test_frequencies_hybrid_and_geometry_of_a_step_are_its_entry_s(
         blends.clear()
         distiller.step(number)
         entry = distiller.bank.entry(0, number)
-        draws = distiller.bank_draws.shared(entry)
+        draws = distiller.of_entry(entry)
         distiller._hybrid(draws)
         used, of_entry = blends
         assert all(torch.equal(used[name], of_entry[name]) for name in used)
         expected = distiller._frequencies(draws)
         for c, (frequencies, (kind,)) in enumerate(seen):
             assert torch.equal(frequencies, expected)
-            assert kind == distiller.bank_draws.geometry(entry, c)
+            assert distiller.bank_draws is not None
+            assert kind == GEOMETRIES[int(distiller.bank_draws.geometry(entry, [c]))]
 
 
 def test_every_entry_comes_once_a_round_in_an_order_of_the_run_s_own(engine: Engine) -> None:
@@ -107,7 +112,9 @@ def test_every_entry_comes_once_a_round_in_an_order_of_the_run_s_own(engine: Eng
 
 def test_synthetic_augmentations_differ_from_visit_to_visit(source: Source, engine: Engine) -> None:
     distiller = Distiller(source, tiny_pool(source), tiny_settings(bank=1), engine)
-    first, second = (distiller._draw(number, range(3), 0).synthetic_augmentation for number in (0, 1))
+    assert distiller.bank_draws is not None
+    geometry = distiller.bank_draws.geometry(0, range(3))
+    first, second = (distiller.units.draws.decoded(number, range(3), geometry) for number in (0, 1))
     assert first.colour is not None
     assert second.colour is not None
     assert not torch.equal(first.colour, second.colour)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import ncfm_hub.distillation.distiller as loop
+import ncfm_hub.distillation.units as units
 from ncfm_hub.distillation.distiller import Distiller
 from ncfm_hub.distillation.loop import distill_images, floor_of
 from ncfm_hub.distillation.settings import choose_classes_at_once
@@ -36,7 +37,7 @@ class Record:
 @pytest.fixture
 def record(monkeypatch: pytest.MonkeyPatch) -> Record:
     """Listens to the loop without changing what it does."""
-    found, unit_step, blend = Record(), loop.unit_step, loop.blend
+    found, unit_step, blend = Record(), units.unit_step, loop.blend
 
     def listen(stored: Any, labels: Any, draw: UnitDraw, frequencies: Any, *rest: Any, **options: Any) -> UnitResult:
         found.labels.append(labels)
@@ -49,7 +50,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
         found.pairs.append(member)
         return blend(member, beta)
 
-    monkeypatch.setattr(loop, "unit_step", listen)
+    monkeypatch.setattr(units, "unit_step", listen)
     monkeypatch.setattr(loop, "blend", listen_to_blend)
     return found
 
@@ -65,7 +66,7 @@ def idle(monkeypatch: pytest.MonkeyPatch, record: Record) -> Record:
         none = torch.zeros(len(draw.sizes))
         return UnitResult(none, none, torch.zeros_like(stored), torch.zeros_like(frequencies))
 
-    monkeypatch.setattr(loop, "unit_step", nothing)
+    monkeypatch.setattr(units, "unit_step", nothing)
     return record
 
 
@@ -340,7 +341,7 @@ def test_one_pair_one_beta_and_one_set_of_frequencies_a_step(source: Source, eng
     for number in range(150):
         distiller.step(number)
     assert len(idle.blends) == 150  # one for the three units of a step
-    counts = [sum(pair == id(member) for pair, _ in idle.blends) for member in pool.members]
+    counts = [sum(pair == id(member) for pair, _ in idle.blends) for member in distiller.members]
     assert all(30 <= count <= 70 for count in counts)
     betas = torch.tensor([beta for _, beta in idle.blends]).sort().values
     uniform = (torch.arange(150) + 0.5) / 150

@@ -11,8 +11,9 @@ import torch
 
 from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation.baselines import random_images
+from ncfm_hub.evaluation.batches import TrainingSet, one_hot
 from ncfm_hub.evaluation.protocol import Row, measure, summarise
-from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet, one_hot
+from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students
 from ncfm_hub.networks.build import Architecture, channel_statistics
 from ncfm_hub.recipes.schema import updates_of
 from ncfm_hub.sources.types import ImageSet

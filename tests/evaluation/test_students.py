@@ -8,7 +8,8 @@ import torch
 
 from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation import students as students_module
-from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet, cutmix, one_hot
+from ncfm_hub.evaluation.batches import TrainingSet, cutmix, one_hot
+from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students
 from ncfm_hub.networks.build import Architecture, channel_statistics, normalise
 from ncfm_hub.utils.progress import Silent
 from ncfm_hub.utils.seeding import generator

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, augment, draw_augmentation, draw_geometry, join
-from ncfm_hub.utils.seeding import generator
+from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, augment, draw_augmentation
+from ncfm_hub.matching.philox import Stream, key_of
 from tests import oracle
 
 
@@ -20,8 +20,16 @@ def draw(
     colour: bool = True,
     cutout: bool = True,
 ) -> Augmentation:
-    draws = generator(seed, "test")
-    return draw_augmentation(count, size, draws, geometry=geometry, flip=flip, colour=colour, cutout=cutout)
+    random = Stream(key_of(seed, "test"), torch.arange(count))
+    place = GEOMETRIES.index(geometry)
+    return draw_augmentation(random, size, geometry=place, flip=flip, colour=colour, cutout=cutout)
+
+
+def unmoved(found: Augmentation) -> Augmentation:
+    """The same without the crop, scale or rotation: mirrored or not."""
+    affine = torch.eye(2, 3).repeat(len(found.affine), 1, 1)
+    affine[:, 0, 0] = found.affine[:, 0, 0].sign()
+    return replace(found, affine=affine)
 
 
 def images(count: int, channels: int = 3, size: tuple[int, int] = (16, 16)) -> torch.Tensor:
@@ -42,7 +50,7 @@ def side(found: Augmentation) -> oracle.SideDraw:
     return oracle.SideDraw(found.affine, found.colour, found.cutout)
 
 
-@pytest.mark.parametrize("geometry", [*GEOMETRIES, "none"])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize(("channels", "size"), [(3, (16, 16)), (1, (9, 12))])
 def test_application_is_the_oracle_s(geometry: str, channels: int, size: tuple[int, int]) -> None:
     x, found = images(6, channels, size), draw(6, geometry, size=size)
@@ -128,7 +136,7 @@ def test_saturation_zero_is_grey_and_contrast_scales_about_the_mean() -> None:
 
 
 def test_cutout_zeroes_a_box_of_half_the_side_around_any_pixel() -> None:
-    found = draw(3000, "none", flip=False, colour=False)
+    found = unmoved(draw(3000, "crop", flip=False, colour=False))
     assert found.cutout is not None
     top, bottom, left, right = found.cutout.unbind(1)
     assert (bottom - top).max() == 8
@@ -146,12 +154,12 @@ def test_cutout_zeroes_a_box_of_half_the_side_around_any_pixel() -> None:
 
 def test_half_of_the_images_are_mirrored_and_none_where_flipping_is_off() -> None:
     x = images(1).expand(1000, 3, 16, 16)
-    done = augment(x, draw(1000, "none", colour=False, cutout=False))
+    done = augment(x, unmoved(draw(1000, "crop", colour=False, cutout=False)))
     mirrored = (done - x.flip(3)).abs().amax((1, 2, 3)) < 1e-4
     kept = (done - x).abs().amax((1, 2, 3)) < 1e-4
     assert (mirrored ^ kept).all()
     assert 430 < mirrored.sum() < 570
-    for geometry in (*GEOMETRIES, "none"):
+    for geometry in GEOMETRIES:
         assert (draw(1000, geometry, flip=False).affine[:, 0, 0] > 0).all()
 
 
@@ -174,24 +182,35 @@ def test_differentiable_in_the_pixels(geometry: str) -> None:
     assert torch.autograd.gradcheck(lambda pixels: augment(pixels, found), (x,), atol=1e-7)
 
 
-def test_slices_and_joins_keep_each_sample_s_parameters() -> None:
-    x, parts = images(9), [draw(4, "crop", seed=1), draw(5, "rotate", seed=2)]
-    together = augment(x, join(parts))
-    torch.testing.assert_close(together[:4], augment(x[:4], parts[0]))
-    torch.testing.assert_close(together[4:], augment(x[4:], parts[1]))
-    torch.testing.assert_close(augment(x[3:7], join(parts)[3:7]), together[3:7])
+def test_slices_keep_each_sample_s_parameters() -> None:
+    x, found = images(9), draw(9, "rotate")
+    torch.testing.assert_close(augment(x[3:7], found[3:7]), augment(x, found)[3:7])
 
 
-def test_geometries_are_equally_likely_and_unknown_ones_refused() -> None:
-    drawn = [draw_geometry(generator(0, "class step", number, 0)) for number in range(900)]
-    assert {geometry: 250 < drawn.count(geometry) < 350 for geometry in GEOMETRIES} == dict.fromkeys(GEOMETRIES, True)
-    with pytest.raises(ValueError, match="shear"):
-        draw(1, "shear")
+def test_every_image_has_the_geometry_it_is_given_and_the_draws_it_has_under_any_other() -> None:
+    """Of images of two batches, and of one image apart."""
+    places = torch.tensor([[0], [1], [2]])
+    several = draw_augmentation(
+        Stream(key_of(0, "test"), torch.arange(5), torch.arange(3)[:, None]), (16, 16), geometry=places, flip=True
+    )
+    for row in range(3):
+        for item in range(5):
+            random = Stream(key_of(0, "test"), torch.tensor([item]), row)
+            alone = draw_augmentation(random, (16, 16), geometry=row, flip=True)
+            both = [
+                (found.affine, found.colour, found.cutout)
+                for found in (several[5 * row + item : 5 * row + item + 1], alone)
+            ]
+            for one, other in zip(*both, strict=True):
+                assert one is not None
+                assert other is not None
+                assert torch.equal(one, other)
 
 
 def test_draws_depend_on_their_key_alone() -> None:
     def drawn(*key: int) -> torch.Tensor:
-        return draw_augmentation(8, (16, 16), generator(0, "class step", *key), geometry="scale", flip=True).affine
+        random = Stream(key_of(0, "class step"), torch.arange(8), *key)
+        return draw_augmentation(random, (16, 16), geometry=1, flip=True).affine
 
     first = drawn(4, 2)
     assert torch.equal(drawn(4, 2), first)

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from ncfm_hub.extractors.pool import blend
-from ncfm_hub.machine.engine import open_engine
-from ncfm_hub.matching.augment import GEOMETRIES, draw_augmentation, join
+from ncfm_hub.machine.engine import Engine, open_engine
+from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, draw_augmentation
 from ncfm_hub.matching.frequencies import normal_frequencies
 from ncfm_hub.matching.objective import Characteristic
+from ncfm_hub.matching.philox import Stream, key_of
 from ncfm_hub.matching.step import StepSettings, UnitDraw, UnitResult, real_statistics, unit_step
 from ncfm_hub.networks.build import Architecture, Weights, normalise
 from ncfm_hub.networks.convnet import ConvNet
@@ -33,8 +34,20 @@ def step_settings(alpha: float, **changes: Any) -> StepSettings:
         factor=FACTOR,
         normalize_features=True,
         images_at_once=8,
+        decoded_at_once=64,
     )
     return replace(usual, **changes)
+
+
+def join(parts: list[Augmentation]) -> Augmentation:
+    """The parameters of several groups of images as those of one."""
+    colours = [part.colour for part in parts if part.colour is not None]
+    cutouts = [part.cutout for part in parts if part.cutout is not None]
+    return Augmentation(torch.cat([part.affine for part in parts]), torch.cat(colours), torch.cat(cutouts))
+
+
+def frozen(network: torch.nn.Module, engine: Engine) -> FrozenNetwork:
+    return FrozenNetwork(network, engine, lambda images: normalise(images, ARCHITECTURE))
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ class Case:
             torch.tensor(classes).repeat_interleave(IPC * FACTOR**2),
             draw,
             self.frequencies,
-            (self.network.bind(self.hybrid), self.network.bind(self.hybrid, full_precision=True)),
+            (self.network.bind_real(self.hybrid), self.network.bind(self.hybrid, full_precision=True)),
             self.network.bind(self.trained, full_precision=True),
             step_settings(alpha, **changes),
             known,
@@ -115,10 +128,14 @@ def make_case(geometries: tuple[str, ...] = GEOMETRIES, width: int = WIDTH) -> C
     draws = []
     for c, rows in enumerate(source.class_indices()):
         some = rows[: 11 - 2 * c]  # classes of unequal size
-        random = generator(0, "case", c)
         sides = [
-            draw_augmentation(count, (SIZE, SIZE), random, geometry=geometries[c], flip=True)
-            for count in (len(some), IPC * FACTOR**2)
+            draw_augmentation(
+                Stream(key_of(side, "case"), torch.arange(count), c),
+                (SIZE, SIZE),
+                geometry=GEOMETRIES.index(geometries[c]),
+                flip=True,
+            )
+            for side, count in enumerate((len(some), IPC * FACTOR**2))
         ]
         draws.append(UnitDraw(source.train.images[some], (len(some),), sides[0], sides[1]))
     with torch.random.fork_rng(devices=[]):
@@ -129,7 +146,7 @@ def make_case(geometries: tuple[str, ...] = GEOMETRIES, width: int = WIDTH) -> C
                 if weights[name].ndim == 1:
                     weights[name] += 0.2 * torch.randn(weights[name].shape)
         stored = torch.rand(CLASSES * IPC, 3, SIZE, SIZE)
-    network = FrozenNetwork(ConvNet(CLASSES, 3, SIZE, width=width), plain_engine())
+    network = frozen(ConvNet(CLASSES, 3, SIZE, width=width), plain_engine())
     frequencies = normal_frequencies(FREQUENCIES, width * 4, 1.0, generator(0, "frequencies"))
     return Case(stored, draws, frequencies, blend((pair[0], pair[1]), 0.3), pair[1], network)
 
@@ -214,7 +231,7 @@ def test_fast_forms_of_the_network_are_the_oracle_s(
     if form == "compiled":
         monkeypatch.setattr("ncfm_hub.networks.frozen.run_natively", lambda network: False)
     inner = ConvNet(CLASSES, 3, SIZE, width=width)
-    network = FrozenNetwork(inner, open_engine("fp32", "on"))
+    network = frozen(inner, open_engine("fp32", "on"))
     assert inner.native == (form == "native")
     distances, entropies, pixels, t = case.oracle()
     found = replace(case, network=network).unit(range(CLASSES), images_at_once=images_at_once, ascends="ncfd")
@@ -225,6 +242,39 @@ def test_fast_forms_of_the_network_are_the_oracle_s(
         assert oracle.cosine(mine, expected) >= 1 - 1e-6
 
 
+@pytest.mark.parametrize("decoded_at_once", [1, 5, 8, 24, 100])
+def test_the_synthetic_side_in_passes_has_the_same_gradients(case: Case, decoded_at_once: int) -> None:
+    """24 decoded images: one pass, several, a last one that is not full, and more room than images."""
+    usual = case.unit(range(CLASSES), decoded_at_once=24, ascends="ncfd")
+    found = case.unit(range(CLASSES), decoded_at_once=decoded_at_once, ascends="ncfd")
+    torch.testing.assert_close(found.ncfd, usual.ncfd, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.cross_entropy, usual.cross_entropy, rtol=1e-6, atol=1e-7)
+    assert usual.frequency_gradient is not None
+    assert found.frequency_gradient is not None
+    assert oracle.cosine(found.pixel_gradient, usual.pixel_gradient) >= 1 - 1e-9
+    assert oracle.cosine(found.frequency_gradient, usual.frequency_gradient) >= 1 - 1e-9
+
+
+def test_a_pass_of_the_synthetic_side_holds_no_more_images_than_it_may(case: Case) -> None:
+    counts: list[int] = []
+    bind = case.network.bind
+
+    class Counting(FrozenNetwork):
+        def bind(self, weights: Weights, full_precision: bool = False) -> Any:
+            forward = bind(weights, full_precision)
+
+            def counted(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                counts.append(len(x))
+                return forward(x)
+
+            return counted
+
+    network = Counting(ConvNet(CLASSES, 3, SIZE, width=WIDTH), plain_engine(), lambda x: normalise(x, ARCHITECTURE))
+    replace(case, network=network).unit(range(CLASSES), decoded_at_once=7)
+    assert set(counts) == {7}
+    assert len(counts) == 2 * 2 * 4  # hybrid and trained extractor, forward and again on the way back
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("compile_", ["off", "on"])
 @pytest.mark.parametrize("images_at_once", [5, 24])
@@ -233,7 +283,7 @@ def test_bf16_stays_close_to_the_oracle(compile_: str, images_at_once: int) -> N
     case = make_case(width=64)
     engine = open_engine("bf16", compile_)
     assert engine.precision == "bf16"
-    network = FrozenNetwork(ConvNet(CLASSES, 3, SIZE, width=64), engine)
+    network = frozen(ConvNet(CLASSES, 3, SIZE, width=64), engine)
     distances, entropies, pixels, _ = case.oracle()
     found = replace(case, network=network).unit(range(CLASSES), images_at_once=images_at_once)
     torch.testing.assert_close(found.ncfd.double(), distances, rtol=1e-2, atol=0)
@@ -243,13 +293,28 @@ def test_bf16_stays_close_to_the_oracle(compile_: str, images_at_once: int) -> N
     assert oracle.cosine(only_matching.pixel_gradient, case.oracle(calibration=0.0)[2]) >= 0.9999
 
 
+def test_fp16_of_the_real_side_stays_as_close() -> None:
+    """Which is what GPUs without bf16 compute in."""
+    case = make_case(width=64)
+    network = frozen(ConvNet(CLASSES, 3, SIZE, width=64), replace(plain_engine(), precision="fp16"))
+    distances, entropies, pixels, _ = case.oracle()
+    found = replace(case, network=network).unit(range(CLASSES))
+    assert not torch.equal(
+        found.ncfd,
+        replace(case, network=frozen(ConvNet(CLASSES, 3, SIZE, width=64), plain_engine())).unit(range(CLASSES)).ncfd,
+    )
+    torch.testing.assert_close(found.ncfd.double(), distances, rtol=1e-3, atol=0)
+    torch.testing.assert_close(found.cross_entropy.double(), entropies, rtol=1e-5, atol=0)
+    assert oracle.cosine(found.pixel_gradient, pixels) >= 0.9999
+
+
 def test_statistics_that_are_known_take_the_place_of_real_images(case: Case) -> None:
     """As a bank hands them over: the same unit, whatever the draw says of real images."""
     draw = case.draws[1]
     known = real_statistics(
         draw,
         case.frequencies,
-        case.network.bind(case.hybrid),
+        case.network.bind_real(case.hybrid),
         step_settings(0.5),
     )
     assert known.shape == (1, 2 * FREQUENCIES)

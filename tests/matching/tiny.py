@@ -97,5 +97,6 @@ def tiny_settings(**changes: object) -> DistillationSettings:
         "bank_seed": 0,
         "classes_at_once": 1,
         "images_at_once": 8,
+        "decoded_at_once": 64,
     }
     return DistillationSettings.model_validate(values | changes)

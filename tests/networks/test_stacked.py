@@ -8,8 +8,9 @@ import timm
 import torch
 import torch.nn.functional as F
 
+from ncfm_hub.evaluation.batches import TrainingSet, one_hot
 from ncfm_hub.evaluation.protocol import Row, measure
-from ncfm_hub.evaluation.students import StudentPlan, Students, TrainingSet, one_hot
+from ncfm_hub.evaluation.students import StudentPlan, Students
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Architecture, channel_statistics
 from ncfm_hub.networks.convnet import ConvNet

@@ -11,7 +11,8 @@ from ncfm_hub.distillation.loop import distill_images
 from ncfm_hub.distillation.start import start_rows
 from ncfm_hub.evaluation.baselines import random_images, select
 from ncfm_hub.machine.engine import Engine
-from ncfm_hub.matching.augment import draw_geometry
+from ncfm_hub.matching.augment import draw_augmentation
+from ncfm_hub.matching.philox import Stream, key_of, philox
 from ncfm_hub.sources.subset import only_classes
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.seeding import generator
@@ -53,17 +54,23 @@ def relabelled(source: Source) -> Source:
 
 
 def test_draws_are_keyed_by_the_label_in_the_source(source: Source, relabelled: Source) -> None:
-    """Where these are 0, 1, 2, ... as in a whole source, they are the positions that keyed earlier versions."""
+    """Not by the position among the classes used."""
     for some, labels in ((source, (0, 1, 2)), (relabelled, (7, 2, 5))):
-        draws = Draws(some, "", 3, real_batch=5, synthetic=4, flip=True, cutout=True)
+        draws = Draws(some, "", 3, torch.device("cpu"), real_batch=5, synthetic=4, flip=True, cutout=True)
         random = random_images(some, 5, seed=3)
         for c, label in enumerate(labels):
             rows = some.class_indices()[c]
-            expected = generator(3, "class step", 6, label)
-            geometry = draw_geometry(expected)
-            assert draws.geometry(6, c) == geometry
-            chosen = rows[torch.randperm(12, generator=expected)[:5]]
-            assert torch.equal(draws.unit(6, [c]).real, some.train.images[chosen])
+            geometry = Stream(key_of(3, "geometry"), torch.tensor([0]), label, 6).integers(3)
+            assert torch.equal(draws.geometry(6, [c]), geometry)
+            words = torch.stack(philox((torch.arange(3), 0, label, 6), key_of(3, "real images")), 1).flatten()
+            assert torch.equal(draws.rows(6, [c]), rows[words.sort().indices[:5]])
+            side = draw_augmentation(
+                Stream(key_of(3, "synthetic augmentation"), torch.arange(4), label, 6),
+                (16, 16),
+                geometry=geometry,
+                flip=True,
+            )
+            assert torch.equal(draws.decoded(6, [c]).affine, side.affine)
             start = rows[torch.randperm(12, generator=generator(3, "start", label))[:8]]
             assert torch.equal(start_rows(some, c, 2, 2, seed=3), start)
             of_class = random.images[random.labels == c]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ncfm_hub.evaluation.baselines import CHOSEN_BY_EXTRACTORS, select
-from ncfm_hub.evaluation.students import TrainingSet
+from ncfm_hub.evaluation.batches import TrainingSet
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.extractors.soft_labels import soft_labels
 from ncfm_hub.sources.types import ImageSet

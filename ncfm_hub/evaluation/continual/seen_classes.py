@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.evaluation.students import TrainingSet, one_hot
+from ncfm_hub.evaluation.batches import TrainingSet, one_hot
 from ncfm_hub.sources.rows import rows_of_classes
 from ncfm_hub.sources.types import ImageSet
 from ncfm_hub.utils.counting import counted

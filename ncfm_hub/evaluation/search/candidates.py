@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from ncfm_hub.errors import Diverged, PoolError
+from ncfm_hub.evaluation.batches import TrainingSet
 from ncfm_hub.evaluation.protocol import Row, measure, student_journal
-from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students, TrainingSet
+from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Architecture, check_network
 from ncfm_hub.planning.cost import NETWORK_EFFICIENCY, TRAINING, forward_operations, machine_speed

@@ -13,10 +13,10 @@ import torch
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.evaluation.baselines import random_images
+from ncfm_hub.evaluation.batches import TrainingSet
 from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.evaluation.search.agreement import agreement
 from ncfm_hub.evaluation.search.candidates import Budget, Sets, measure_candidates
-from ncfm_hub.evaluation.students import TrainingSet
 from ncfm_hub.evaluation.subjects import Subject, open_subject
 from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.networks.grid import convnet_grid

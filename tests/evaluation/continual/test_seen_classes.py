@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.evaluation.batches import TrainingSet, one_hot
 from ncfm_hub.evaluation.continual.seen_classes import class_orders, classes_after, images_of_seen, training_of_seen
-from ncfm_hub.evaluation.students import TrainingSet, one_hot
 from ncfm_hub.sources.types import ImageSet
 
 LABELS = torch.tensor([3, 0, 2, 1, 4, 0, 3, 2, 2, 1, 4, 3])

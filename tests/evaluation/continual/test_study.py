@@ -12,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
+from ncfm_hub.evaluation.batches import TrainingSet
 from ncfm_hub.evaluation.continual import study as library
 from ncfm_hub.evaluation.continual.memories import MEMORIES
 from ncfm_hub.evaluation.continual.results import paired
 from ncfm_hub.evaluation.continual.study import class_incremental, continual
 from ncfm_hub.evaluation.continual.table import table_lines
-from ncfm_hub.evaluation.students import StudentResult, Students, TrainingSet
+from ncfm_hub.evaluation.students import StudentResult, Students
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.extractors.soft_labels import soft_labels
 from ncfm_hub.publishing.dataset.dataset import images_digest
