@@ -12,7 +12,8 @@ from torch import nn
 
 from ncfm_hub.distillation.start import make_start
 from ncfm_hub.machine.memory import keep_freed_memory
-from ncfm_hub.matching.augment import augment, draw_augmentation, draw_geometry
+from ncfm_hub.matching.augment import GEOMETRIES, augment, draw_augmentation
+from ncfm_hub.matching.philox import Stream
 from ncfm_hub.matching.synthetic import decode
 from ncfm_hub.networks.build import normalise
 
@@ -23,6 +24,17 @@ def plain_network(classes: int) -> nn.Sequential:
     for channels in (3, 128, 128):
         layers += [nn.Conv2d(channels, 128, 3, padding=1), nn.GroupNorm(128, 128), nn.ReLU(), nn.AvgPool2d(2)]
     return nn.Sequential(nn.Sequential(*layers, nn.Flatten()), nn.Linear(2048, classes))
+
+
+class Unkeyed(Stream):
+    """Draws from torch's own generator, in the order of use."""
+
+    def word(self) -> torch.Tensor:
+        return torch.randint(2**32, self.shape)
+
+
+def random_geometry() -> int:
+    return int(torch.randint(len(GEOMETRIES), ()))
 
 
 class PlainDistillation:
@@ -46,13 +58,13 @@ class PlainDistillation:
         frequencies = torch.randn(self.frequencies, 2048)
         for c, rows in enumerate(self.rows):
             real = self.source.train.images[rows[torch.randperm(len(rows))[: self.real]]]
-            geometry = draw_geometry(torch.default_generator)
+            geometry = random_geometry()
             with torch.no_grad():
                 of_real = self._features(self._augmented(real, geometry))
             of_synthetic = self._features(self._augmented(self._decoded(c), geometry))
             self._update(300 * plain_ncfd(of_real, of_synthetic, frequencies))
         for c in range(len(self.rows)):
-            logits = trained(self._augmented(self._decoded(c), draw_geometry(torch.default_generator)))
+            logits = trained(self._augmented(self._decoded(c), random_geometry()))
             self._update(self.w * F.cross_entropy(logits, torch.full((len(logits),), c)))
 
     def _features(self, x: torch.Tensor) -> torch.Tensor:
@@ -61,10 +73,9 @@ class PlainDistillation:
     def _decoded(self, c: int) -> torch.Tensor:
         return decode(self.stored[c * self.ipc : (c + 1) * self.ipc], self.factor)
 
-    def _augmented(self, images: torch.Tensor, geometry: str) -> torch.Tensor:
-        draw = draw_augmentation(
-            len(images), (32, 32), torch.default_generator, geometry=geometry, flip=self.source.info.channels == 3
-        )
+    def _augmented(self, images: torch.Tensor, geometry: int) -> torch.Tensor:
+        random = Unkeyed((0, 0), torch.arange(len(images)))
+        draw = draw_augmentation(random, (32, 32), geometry=geometry, flip=self.source.info.channels == 3)
         return augment(normalise(images, self.architecture), draw)
 
     def _update(self, loss: torch.Tensor) -> None:

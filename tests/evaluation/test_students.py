@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from ncfm_hub.errors import Diverged
-from ncfm_hub.evaluation import students as students_module
-from ncfm_hub.evaluation.batches import TrainingSet, cutmix, one_hot
+from ncfm_hub.evaluation import batches as batches_module
+from ncfm_hub.evaluation.batches import TrainingSet, cutmix, draw_cutmix, one_hot
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students
+from ncfm_hub.matching.philox import key_of
 from ncfm_hub.networks.build import Architecture, channel_statistics, normalise
+from ncfm_hub.networks.trainer import Batch
 from ncfm_hub.utils.progress import Silent
-from ncfm_hub.utils.seeding import generator
 from tests.evaluation.tiny_subject import tiny_subject
 from tests.matching.tiny import plain_engine, tiny_source
 
@@ -24,6 +25,11 @@ ARCHITECTURE = Architecture("ncfm_convnet3", 3, 3, 16, *channel_statistics(SOURC
 def training_set(rows: slice = slice(None)) -> TrainingSet:
     images, labels = SOURCE.train.images[rows], SOURCE.train.labels[rows]
     return TrainingSet(images, labels, one_hot(labels, 3))
+
+
+def batches_of(students: Students, training: TrainingSet, seed: int) -> list[Batch]:
+    """All batches of one student."""
+    return [(x[0], targets[0]) for x, targets in students._batches([(training, seed)])]
 
 
 def train(students: Students, seed: int, training: TrainingSet | None = None) -> StudentResult:
@@ -38,7 +44,17 @@ def train(students: Students, seed: int, training: TrainingSet | None = None) ->
 def mixes(count: int, batch: int = 6) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Images whose every pixel is their own number, so that what was pasted can be counted."""
     x = torch.arange(batch).float()[:, None, None, None].expand(batch, 2, 8, 12).contiguous()
-    return [cutmix(x, torch.eye(batch), 1.0, generator(0, "cutmix", number)) for number in range(count)]
+    return [mixed(x, torch.eye(batch), 1.0, 0, number) for number in range(count)]
+
+
+def mixed(
+    x: torch.Tensor, targets: torch.Tensor, probability: float, seed: int, number: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One batch of one student."""
+    k0, k1 = (torch.tensor([word]) for word in key_of(seed, "cutmix"))
+    drawn = draw_cutmix((k0, k1), torch.tensor([number]), len(x), (x.shape[2], x.shape[3]), probability)
+    images, soft = cutmix(x[None], targets[None], drawn[0])
+    return images[0], soft[0]
 
 
 def test_targets_are_mixed_in_the_proportion_of_the_pixels() -> None:
@@ -64,13 +80,10 @@ def test_partners_are_a_permutation_of_the_batch() -> None:
 
 def test_areas_spread_over_the_image_as_beta_one_says() -> None:
     """lambda ~ U(0, 1), side sqrt(1 - lambda), a box of any centre cut at the frame: by simulation."""
-    x, targets = torch.zeros(2, 1, 64, 64), torch.eye(2)
-    areas = []
-    for number in range(1500):
-        _, mixed = cutmix(x, targets, 1.0, generator(1, "cutmix", number))
-        areas.append(1 - mixed[0, 0].item() if mixed[0, 1] > 0 else float("nan"))
-    found = torch.tensor(areas)
-    found = found[~found.isnan()]
+    k0, k1 = (torch.tensor([word]) for word in key_of(1, "cutmix"))
+    drawn = draw_cutmix((k0, k1), torch.arange(1500), 2, (64, 64), 1.0)
+    height, width = (box.diff(dim=-1).clamp_min(0).flatten() for box in (drawn.rows, drawn.columns))
+    found = height * width / 64**2
     draws = torch.Generator().manual_seed(0)
     side, centre = torch.rand(20_000, 1, generator=draws).sqrt(), torch.rand(20_000, 2, generator=draws)
     edges = (centre + side / 2).clamp(max=1) - (centre - side / 2).clamp(min=0)
@@ -82,10 +95,7 @@ def test_areas_spread_over_the_image_as_beta_one_says() -> None:
 def test_probability_of_mixing() -> None:
     x, targets = torch.arange(4.0)[:, None, None, None].expand(4, 1, 8, 8), torch.eye(4)
     for probability, low, high in ((0.0, 0, 0), (0.5, 150, 250)):
-        kept = [
-            torch.equal(cutmix(x, targets, probability, generator(2, "cutmix", number))[1], targets)
-            for number in range(400)
-        ]
+        kept = [torch.equal(mixed(x, targets, probability, 2, number)[1], targets) for number in range(400)]
         # One permutation of four in 24 pairs every image with itself, and tiny boxes paste nothing.
         assert low <= 400 - sum(kept) <= high
 
@@ -95,8 +105,8 @@ def test_soft_targets_are_mixed_too_and_sums_kept() -> None:
     x = torch.rand(8, 3, 8, 8)
     before = x.clone()
     for number in range(10):
-        _, mixed = cutmix(x, targets, 1.0, generator(3, "cutmix", number))
-        torch.testing.assert_close(mixed.sum(1), torch.ones(8))
+        _, shares = mixed(x, targets, 1.0, 3, number)
+        torch.testing.assert_close(shares.sum(1), torch.ones(8))
     assert torch.equal(x, before)
 
 
@@ -105,12 +115,12 @@ def test_soft_targets_are_mixed_too_and_sums_kept() -> None:
 
 def test_batches_have_one_size_and_visit_every_image_equally_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without augmentation and CutMix, images carry their number through."""
-    monkeypatch.setattr("ncfm_hub.evaluation.students.augment", lambda x, draw: x)
+    monkeypatch.setattr("ncfm_hub.evaluation.batches.augment", lambda x, draw: x)
     plan = replace(PLAN, updates=15, batch_size=8, cutmix=0.0)
     students = Students(replace(ARCHITECTURE, mean=(0.0,) * 3, std=(1 / 255,) * 3), plan, plain_engine())
     images = torch.arange(12, dtype=torch.uint8)[:, None, None, None].expand(12, 3, 16, 16).contiguous()
     training = TrainingSet(images, torch.zeros(12, dtype=torch.int64), torch.eye(12))
-    batches = list(students._batches(training, seed=0))
+    batches = batches_of(students, training, 0)
     assert [len(x) for x, _ in batches] == [8] * 15
     numbers = torch.cat([x[:, 0, 0, 0] for x, _ in batches]).round().long()
     assert torch.bincount(numbers, minlength=12).tolist() == [10] * 12
@@ -122,7 +132,7 @@ def test_batches_have_one_size_and_visit_every_image_equally_often(monkeypatch: 
 
 def test_a_batch_larger_than_the_set_repeats_it() -> None:
     students = Students(ARCHITECTURE, replace(PLAN, batch_size=20, updates=2), plain_engine())
-    batches = list(students._batches(training_set(slice(3)), seed=0))
+    batches = batches_of(students, training_set(slice(3)), 0)
     assert [len(x) for x, _ in batches] == [20, 20]
 
 
@@ -135,14 +145,37 @@ def test_students_are_augmented_without_cutout_and_mirrored_only_where_allowed(
         seen.append(draw)
         return x
 
-    monkeypatch.setattr("ncfm_hub.evaluation.students.augment", listen)
+    monkeypatch.setattr("ncfm_hub.evaluation.batches.augment", listen)
     for flip in (False, True):
         seen.clear()
-        list(Students(ARCHITECTURE, replace(PLAN, flip=flip, updates=20), plain_engine())._batches(training_set(), 0))
+        batches_of(Students(ARCHITECTURE, replace(PLAN, flip=flip, updates=20), plain_engine()), training_set(), 0)
         assert len(seen) == 20
         assert all(draw.cutout is None for draw in seen)
         assert all(draw.colour is not None for draw in seen)
         assert any((draw.affine[:, 0, 0] < 0).any() for draw in seen) == flip
+
+
+def test_batches_of_a_student_do_not_depend_on_those_beside_it() -> None:
+    """Of sets of other sizes and labels, drawn over several rounds."""
+    students = Students(ARCHITECTURE, replace(PLAN, updates=12, cutmix=0.7, flip=True), plain_engine())
+    full = training_set()
+    hard = TrainingSet(full.images[:7], full.labels[:7])
+    jobs = [(full, 0), (hard, 0), (full, 1), (training_set(slice(5)), 3)]
+    together = list(students._batches(jobs))
+    assert [x.shape for x, _ in together] == [(4, 8, 3, 16, 16)] * 12
+    for k, (training, seed) in enumerate(jobs):
+        for (x, targets), (one, other) in zip(together, batches_of(students, training, seed), strict=True):
+            assert torch.equal(x[k], one)
+            assert torch.equal(targets[k], other)
+
+
+def test_how_many_updates_are_drawn_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    students = Students(ARCHITECTURE, replace(PLAN, updates=12, cutmix=0.7, flip=True), plain_engine())
+    usual = batches_of(students, training_set(), 0)
+    monkeypatch.setattr(batches_module, "DRAWN_TOGETHER", 5 * PLAN.batch_size)
+    for (x, targets), (one, other) in zip(batches_of(students, training_set(), 0), usual, strict=True):
+        assert torch.equal(x, one)
+        assert torch.equal(targets, other)
 
 
 def test_the_same_seed_trains_the_same_student() -> None:
@@ -169,7 +202,7 @@ def test_students_of_one_seed_start_alike_whatever_they_are_given() -> None:
 def test_seeds_give_students_other_weights_and_other_batches() -> None:
     students = Students(ARCHITECTURE, PLAN, plain_engine())
     weights = [students._fresh_weights(seed)["blocks.0.weight"] for seed in (0, 1)]
-    batches = [next(iter(students._batches(training_set(), seed)))[0] for seed in (0, 1)]
+    batches = [batches_of(students, training_set(), seed)[0][0] for seed in (0, 1)]
     assert not torch.equal(*weights)
     assert not torch.equal(*batches)
 
@@ -210,7 +243,7 @@ def test_a_student_learns() -> None:
 def test_without_augmentation_students_see_the_images_as_they_are() -> None:
     plain = Students(ARCHITECTURE, replace(PLAN, augment=False, cutmix=0.0, updates=6), plain_engine())
     known = {image.numpy().tobytes() for image in normalise(SOURCE.train.images, ARCHITECTURE)}
-    batches = list(plain._batches(training_set(), 0))
+    batches = batches_of(plain, training_set(), 0)
     assert len(batches) == 6
     for x, targets in batches:
         assert all(image.contiguous().numpy().tobytes() in known for image in x)
@@ -237,10 +270,10 @@ def test_of_a_whole_split_only_batches_become_one_hot(monkeypatch: pytest.Monkey
     made: list[int] = []
 
     def count(labels: torch.Tensor, classes: int) -> torch.Tensor:
-        made.append(len(labels))
+        made.append(labels.numel())
         return one_hot(labels, classes)
 
-    monkeypatch.setattr(students_module, "one_hot", count)
+    monkeypatch.setattr(batches_module, "one_hot", count)
     subject = tiny_subject(size=16)
     whole = TrainingSet(subject.source.train.images, subject.source.train.labels)
     students = Students(subject.architecture(), subject.plan(), subject.engine)
