@@ -52,4 +52,6 @@ def choose_classes_at_once(classes: int, images_per_class: int, limit: int, unit
     Units are as equal as the number of classes allows; passes of the last are padded to the shape of the others.
     """
     most = min(classes, max(1, limit // images_per_class))
-    return math.ceil(classes / max(math.ceil(classes / most), min(units, classes)))
+    units = max(math.ceil(classes / most), min(units, classes))
+    at_once = math.ceil(classes / units)
+    return at_once if math.ceil(classes / at_once) == units else classes // units

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,11 +12,12 @@ import ncfm_hub.distillation.distiller as loop
 import ncfm_hub.distillation.units as units
 from ncfm_hub.distillation.distiller import Distiller
 from ncfm_hub.distillation.loop import distill_images, floor_of
-from ncfm_hub.distillation.settings import choose_classes_at_once
+from ncfm_hub.distillation.settings import choose_classes_at_once, settings_of
 from ncfm_hub.distillation.start import make_start
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.matching.step import UnitDraw, UnitResult
 from ncfm_hub.networks.build import Weights
+from ncfm_hub.recipes.resolve import load_pipeline
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.seeding import generator
 from tests import oracle
@@ -413,8 +414,10 @@ def test_floor_and_units() -> None:
         (101, 40, 1024, 21),  # at 64 px on a GPU: five units, the last of 17
         (101, 4, 64, 15),
         (7, 4, 24, 4),
-        (10, 40, 256, 5),  # a divisor nearly as large as the limit gives units of one shape
-        (100, 40, 256, 5),
+        (10, 40, 256, 5),
+        (100, 40, 256, 6),  # 17 units, the last of 4
+        (37, 40, 256, 6),
+        (43, 40, 256, 6),
         (102, 4, 64, 15),
         (2, 40, 256, 2),
         (1, 40, 4096, 1),
@@ -422,3 +425,16 @@ def test_floor_and_units() -> None:
 )
 def test_units_are_full_for_any_number_of_classes(classes: int, images: int, limit: int, at_once: int) -> None:
     assert choose_classes_at_once(classes, images, limit) == at_once
+
+
+@pytest.mark.parametrize(
+    ("classes", "processes", "units"), [(10, 1, 1), (10, 2, 2), (10, 8, 10), (100, 3, 3), (2, 8, 2)]
+)
+def test_on_gpus_there_are_units_for_all_processes(classes: int, processes: int, units: int) -> None:
+    """On a CPU the number of processes decides nothing: the result does not depend on it."""
+    info = replace(tiny_source(classes=classes).info, resolution=32)
+    recipe = load_pipeline("digits", preset="cpu", overrides={"distillation.ipc": 1}).recipe.distillation
+
+    at_once = settings_of(recipe, info, True, "cuda", processes).classes_at_once
+    assert math.ceil(classes / at_once) == units
+    assert settings_of(recipe, info, True, "cpu", processes) == settings_of(recipe, info, True, "cpu", 1)

@@ -41,7 +41,7 @@ def test_compiling_takes_a_compiler_and_the_headers_of_python(tmp_path: Path, mo
 @pytest.mark.usefixtures("compiler")
 def test_what_is_missing_is_said_once_and_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ncfm_hub.machine.engine.compiler_found", lambda device: False)
-    monkeypatch.setattr("ncfm_hub.machine.engine._bf16_works", lambda device: False)
+    monkeypatch.setattr("ncfm_hub.machine.precision.has_bf16", lambda device: False)
     notes = Notes()
     engine = open_engine("bf16", "auto", notes)
     assert (engine.precision, engine.compiled, engine.native) == ("fp32", False, True)
@@ -85,7 +85,7 @@ def test_bf16_on_a_cpu_takes_tile_units_to_pay(
     capability: str, features: set[str], auto: str, asked_for: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr("ncfm_hub.machine.engine.cpu_features", lambda: frozenset(features))
+    monkeypatch.setattr("ncfm_hub.machine.precision.cpu_features", lambda: frozenset(features))
     assert open_engine("auto", "off").precision == auto
     assert open_engine("bf16", "off").precision == asked_for
 

@@ -13,7 +13,7 @@ from ncfm_hub.machine.engine import Engine, open_engine
 from tests.conftest import REPOSITORY
 from tests.machine.test_engine import Notes
 
-T4, V100, A100, H200 = (7, 5), (7, 0), (8, 0), (9, 0)
+PASCAL, T4, V100, A100, H200 = (6, 1), (7, 5), (7, 0), (8, 0), (9, 0)
 
 
 def has_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], triton: bool = True) -> None:
@@ -40,25 +40,28 @@ def has_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], triton
 
 
 @pytest.mark.parametrize(
-    ("capability", "precision"), [(V100, "fp32"), (T4, "fp32"), (A100, "bf16"), (H200, "bf16")], ids=str
+    ("capability", "precision"),
+    [(PASCAL, "fp32"), (V100, "fp16"), (T4, "fp16"), (A100, "bf16"), (H200, "bf16")],
+    ids=str,
 )
 def test_the_default_engine_opens_on_a_gpu(
     capability: tuple[int, int], precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """bf16 where the GPU has it: emulated it is slower than fp32."""
+    """bf16 where the GPU has it, else fp16 where that is fast: emulated bf16 is slower than fp32."""
     has_gpu(monkeypatch, capability)
     notes = Notes()
     engine = open_engine(progress=notes)
     assert (engine.device.type, engine.precision) == ("cuda", precision)
-    assert (engine.compiled, engine.native) == (True, False)
-    assert notes.said == []
+    assert (engine.compiled, engine.native) == (capability > PASCAL, False)
+    assert len(notes.said) == (capability == PASCAL)  # that there is no triton for it
 
 
 def test_emulated_bf16_is_no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     has_gpu(monkeypatch, T4)
     notes = Notes()
-    assert open_engine("bf16", progress=notes).precision == "fp32"
-    assert notes.said == ["no bf16 on this machine; computing in fp32"]
+    assert open_engine("bf16", progress=notes).precision == "fp16"
+    assert notes.said == ["no bf16 on this machine; computing in fp16"]
+    assert open_engine("fp32", progress=notes).precision == "fp32"
 
 
 @pytest.mark.parametrize(("capability", "triton"), [((6, 1), True), (H200, False)], ids=["pascal", "no triton"])
