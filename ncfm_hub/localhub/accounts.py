@@ -93,7 +93,7 @@ class Accounts:
             made_for, user, ends, _ = _claims(claim)
             if made_for == purpose and ends >= time.time():
                 return str(user)
-        raise HubError(401, "This upload permission is not valid or has ended. Start the upload again.")
+        raise HubError(401, "This upload ticket is invalid or expired; start the upload again")
 
     @staticmethod
     def announced(ticket: str) -> int:
@@ -116,10 +116,10 @@ def check_user(name: str, role: str) -> None:
     except HubError as error:
         raise NcfmHubError(error.message) from None
     if role not in ("write", "read"):
-        raise NcfmHubError(f"user {name}: role is {role!r}, expected write or read")
+        raise NcfmHubError(f"user {name}: role {role!r} is unknown; expected write or read")
 
 
 def _check_given(user: User) -> None:
     check_user(user.name, user.role)
     if not user.token or not user.token.isascii() or any(c.isspace() for c in user.token):
-        raise NcfmHubError(f"user {user.name}: the token must be one word of plain letters, digits and signs")
+        raise NcfmHubError(f"user {user.name}: the token is invalid; expected ASCII characters without spaces")

@@ -21,4 +21,4 @@ class Announced:
         """Raise HubError (413) for a file larger than any announced."""
         most = self._largest.get(user, 0)
         if size > most:
-            raise HubError(413, f"The shard describes a file of {size:,} bytes; at most {most:,} were announced")
+            raise HubError(413, f"The shard describes a file of {size:,} bytes; expected at most {most:,}")

@@ -61,7 +61,7 @@ class Application:
                     await _until_gone(request.receive)
                 request.state.stalls = fault == STALL
                 if isinstance(fault, int):
-                    raise HubError(fault, "A fault that was asked for")
+                    raise HubError(fault, "Injected fault")
                 response = await run_in_threadpool(route.handler, call)
                 return None if fault == DROP_AFTER else response
         except HubError as error:
@@ -77,7 +77,7 @@ class Application:
     def _call(self, request: Request) -> tuple[Call, Route]:
         host = request.headers.get("host", "")
         if not _HOST.fullmatch(host):
-            raise HubError(400, "The request names no usable host")
+            raise HubError(400, "The request has no valid Host header")
         path = request.scope["raw_path"].split(b"?")[0].decode("latin-1")
         route, params = find_route(_ROUTES, request.method, path)
         base_url = f"{request.scope['scheme']}://{host}"

@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):  # the C loader is faster, but deep nesting over
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-            raise yaml.constructor.ConstructorError(None, None, "merge keys (<<) are not read", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "merge keys (<<) are not supported", node.start_mark)
         super().flatten_mapping(node)
 
 

@@ -58,7 +58,7 @@ class Database:
             self._connection.close()
             if "locked" in str(error):
                 raise NcfmHubError(
-                    f"{path.parent} is in use by another local hub; stop that one, or name another folder"
+                    f"{path.parent} is in use by another local hub; stop that one, or choose another folder"
                 ) from None
             raise NcfmHubError(f"{path} cannot be used: {error}") from None
 
@@ -68,7 +68,7 @@ class Database:
         with self.transaction():
             version = self.rows("pragma user_version")[0][0]
             if not 0 <= version <= len(_STEPS):
-                raise sqlite3.DatabaseError(f"it was made by another version of the local hub (format {version})")
+                raise sqlite3.DatabaseError(f"written by another version of the local hub (format {version})")
             for number, step in enumerate(_STEPS[version:], start=version + 1):
                 for statement in step.strip().split(";\n"):
                     self._connection.execute(statement)

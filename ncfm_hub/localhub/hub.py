@@ -38,7 +38,7 @@ class Hub:
         """
         fitting = [user for user in self.users if name in (None, user.name) and role in (None, user.role)]
         if not fitting:
-            raise KeyError(f"no token of {name or 'any user'} is known to this hub")
+            raise KeyError(f"this hub has no token for {name or 'any user'}")
         return min(fitting, key=lambda user: user.role != "write").token
 
     def inject(self, method: str, contains: str, fault: int | str, times: int = 1) -> None:

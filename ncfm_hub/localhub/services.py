@@ -23,7 +23,7 @@ class Services:
             self.database = Database(self.root / "hub.db")  # first, since it locks out a second server
             self.objects = Objects(self.root)
         except OSError as error:
-            raise NcfmHubError(f"{root} cannot hold a local hub: {error}") from None
+            raise NcfmHubError(f"{root} cannot be used as the folder of a local hub: {error}") from None
         self.accounts = Accounts(self.database)
         self.tokens = TokenFiles(self.root, self.accounts, self.objects)
         self.history = History(self.database)

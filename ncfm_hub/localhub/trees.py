@@ -100,5 +100,5 @@ def apply(tree: Tree, operations: Iterable[Operation], commit: str) -> Tree:
             raise entry_not_found(operation.path)
     clashes = changed.keys() & folders(changed).keys()
     if clashes:
-        raise HubError(400, f"{min(clashes)!r} cannot be a file and a folder at once")
+        raise HubError(400, f"{min(clashes)!r} cannot be both a file and a folder")
     return changed

@@ -71,7 +71,7 @@ class Call:
         """Return an integer query parameter between 0 and `most`."""
         text = self.argument(name, str(default))
         if not re.fullmatch(r"[0-9]{1,9}", text):
-            raise HubError(400, f"{name} must be a whole number, not {text[:40]!r}")
+            raise HubError(400, f"{name} must be an integer, not {text[:40]!r}")
         return min(int(text), most)
 
     def json(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        raise HubError(400, "The body is not JSON") from None
+        raise HubError(400, "The body is not valid JSON") from None
     if not isinstance(value, dict):
         raise HubError(400, "The body must be a JSON object")
     return value
@@ -114,7 +114,7 @@ def strings(values: Any) -> list[str]:
     found = values if isinstance(values, list) else [values]
     for value in found:
         if not isinstance(value, str):
-            raise HubError(400, "Expected a list of texts")
+            raise HubError(400, "Expected a list of strings")
         _check_text(value)
     return found
 
@@ -173,8 +173,8 @@ def find_route(routes: Sequence[Route], method: str, path: str) -> tuple[Route, 
                 return route, found
             other_method = True
     if other_method:
-        raise HubError(405, "This address does not take that method")
-    raise HubError(404, "There is nothing at this address of the local hub")
+        raise HubError(405, "This address does not support that method")
+    raise HubError(404, "The local hub has no such address")
 
 
 def paged(call: Call, items: Sequence[Any], default: int, headers: dict[str, str] | None = None) -> JSONResponse:

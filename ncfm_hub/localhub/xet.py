@@ -49,14 +49,14 @@ def _hex(raw: bytes) -> str:
 def _record(shard: BinaryIO) -> bytes:
     data = shard.read(_RECORD)
     if len(data) != _RECORD:
-        raise HubError(400, "The shard is cut short")
+        raise HubError(400, "The shard is truncated")
     return data
 
 
 def shard_files(shard: BinaryIO) -> Iterator[ShardFile]:
     """Yield the files described by a shard. Raises HubError (400) if it is malformed or lacks a SHA-256."""
     if not _record(shard).startswith(_SHARD_TAG):
-        raise HubError(400, "This is not a shard")
+        raise HubError(400, "The body is not a shard")
     while not (head := _record(shard)).startswith(_END):
         flags, count = struct.unpack_from("<II", head, 32)
         runs = []
@@ -64,13 +64,13 @@ def shard_files(shard: BinaryIO) -> Iterator[ShardFile]:
             record = _record(shard)
             _, size, first, end = struct.unpack_from("<IIII", record, 32)
             if not size or not first < end <= _MOST_CHUNKS:
-                raise HubError(400, "The shard refers to chunks that cannot be")
+                raise HubError(400, "The shard refers to an invalid range of chunks")
             runs.append(ChunkRun(_hex(record[:32]), size, first, end))
         if flags & _HAS_VERIFICATION:
             for _ in range(count):
                 _record(shard)
         if not flags & _HAS_SHA256:
-            raise HubError(400, "The shard does not give the SHA-256 of a file")
+            raise HubError(400, "The shard lacks the SHA-256 of a file")
         yield ShardFile(_hex(_record(shard)[:32]), tuple(runs))
 
 
@@ -80,7 +80,7 @@ def run_chunks(xorb: BinaryIO, run: ChunkRun) -> Iterator[bytes]:
     for index in range(run.end):
         header = xorb.read(8)
         if len(header) != 8 or header[0] != 0:  # an index may follow the last chunk, starting with other bytes
-            raise HubError(400, f"Block {run.xorb} has fewer chunks than the shard says")
+            raise HubError(400, f"Block {run.xorb} has fewer chunks than the shard states")
         packed, plain = int.from_bytes(header[1:4], "little"), int.from_bytes(header[5:8], "little")
         if index < run.first:
             xorb.seek(packed, os.SEEK_CUR)
@@ -90,7 +90,7 @@ def run_chunks(xorb: BinaryIO, run: ChunkRun) -> Iterator[bytes]:
             break
         yield _unpack(xorb.read(packed), header[4], plain)
     if total != run.size:
-        raise HubError(400, f"Block {run.xorb} does not have the size that the shard says")
+        raise HubError(400, f"Block {run.xorb} differs in size from the shard")
 
 
 def _unpack(data: bytes, packing: int, size: int) -> bytes:
@@ -99,7 +99,7 @@ def _unpack(data: bytes, packing: int, size: int) -> bytes:
     if packing != _STORED:
         data = _decompress(data, size)
     if len(data) != size:
-        raise HubError(400, "A chunk does not have the size that it says")
+        raise HubError(400, "A chunk differs in size from its header")
     return _ungroup(data) if packing == _GROUPED_LZ4 else data
 
 

@@ -50,7 +50,7 @@ class Cells:
     def _inside(self, path: str) -> Path:
         full = Path(os.path.normpath(path))
         if not full.is_absolute() or not any(full.is_relative_to(root) for root in self._roots):
-            raise Undecodable("it is only a path, outside the dataset")
+            raise Undecodable("it is a path to a file outside the dataset")
         return full
 
     def _member(self, container: Path, name: str) -> bytes:

@@ -43,10 +43,10 @@ class Classes:
             picked = [self._index(one, dataset) for one in wanted]
             twice = [self.names[index] for index in picked if picked.count(index) > 1]
             if twice:
-                raise SourceError(f"{dataset}: class {twice[0]!r} is named twice in the class filter")
+                raise SourceError(f"{dataset}: class {twice[0]!r} appears twice in the class filter")
         if len(picked) < least:
             have = "the class filter leaves" if wanted is not None else "there is"
-            raise SourceError(f"{dataset}: {have} {len(picked)} class; a classifier needs two or more")
+            raise SourceError(f"{dataset}: {have} {len(picked)} class; expected two or more")
         names = tuple(self.names[index] for index in picked)
         ids = tuple(self.ids[index] for index in picked)
         values = tuple(self.values[index] for index in picked)
@@ -71,7 +71,7 @@ class Classes:
             if not wanted.isdecimal():
                 raise SourceError(f"{dataset} has no class {wanted!r}{self._hint(wanted)}")
         if not 0 <= int(wanted) < count:
-            raise SourceError(f"{dataset} has no class of index {wanted}; it has {count} (0 to {count - 1})")
+            raise SourceError(f"{dataset} has no class index {wanted}; expected 0 to {count - 1}")
         return int(wanted)
 
     def positions(self, labels: "pa.ChunkedArray", where: str) -> np.ndarray:

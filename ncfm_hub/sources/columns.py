@@ -21,7 +21,7 @@ def list_columns(features: "Features") -> str:
 
 
 def image_column(
-    features: "Features", wanted: str | None, dataset: str, remedy: str = "pick one with --image-column"
+    features: "Features", wanted: str | None, dataset: str, remedy: str = "choose one with --image-column"
 ) -> str:
     """Return the image column: `wanted` if given, else the only one of type Image.
 
@@ -32,7 +32,9 @@ def image_column(
     if wanted is not None:
         _must_exist(features, wanted, dataset, "--image-column")
         if not isinstance(features[wanted], Image) and not _holds_bytes(features[wanted]):
-            raise SourceError(f"{dataset}: --image-column {wanted} is no image; columns: {list_columns(features)}")
+            raise SourceError(
+                f"{dataset}: --image-column {wanted} is not an image column; columns: {list_columns(features)}"
+            )
         return wanted
     return _only(
         [name for name, feature in features.items() if isinstance(feature, Image)],
@@ -43,7 +45,7 @@ def image_column(
 
 
 def label_column(
-    features: "Features", wanted: str | None, dataset: str, remedy: str = "pick one with --label-column"
+    features: "Features", wanted: str | None, dataset: str, remedy: str = "choose one with --label-column"
 ) -> str:
     """Return the label column: `wanted` if given, else the only one of the first type that occurs.
 
@@ -57,7 +59,7 @@ def label_column(
         _refuse_several(features, [wanted], dataset)
         if _label_kind(features[wanted]) is None:
             raise SourceError(
-                f"{dataset}: --label-column {wanted} cannot be a label (expected ClassLabel, whole numbers or text); "
+                f"{dataset}: --label-column {wanted} cannot be a label column (expected ClassLabel, integers or text); "
                 f"columns: {list_columns(features)}"
             )
         return wanted
@@ -78,8 +80,8 @@ def _refuse_several(features: "Features", names: Sequence[str], dataset: str) ->
         inner = getattr(features[name], "feature", None)
         if inner is not None and _label_kind(inner) not in (None, "float"):
             raise SourceError(
-                f"{dataset}: column {name!r} holds lists, and several labels per image are not supported; "
-                f"pick another with --label-column; columns: {list_columns(features)}"
+                f"{dataset}: column {name!r} holds lists; multi-label images are not supported; "
+                f"choose another with --label-column; columns: {list_columns(features)}"
             )
 
 

@@ -98,11 +98,11 @@ def _scaled(values: np.ndarray) -> np.ndarray:
             raise Undecodable("it holds NaN or infinite values")
         low, high = float(values.min()), float(values.max())
         if low < 0 or high > 255:
-            raise Undecodable(f"its floating values reach from {low:g} to {high:g}; expected 0..1 or 0..255")
+            raise Undecodable(f"its float values range from {low:g} to {high:g}; expected 0..1 or 0..255")
         return np.rint(values * (255.0 if high <= 1 else 1.0)).astype(np.uint8)
     wide = values.astype(np.int64)
     if wide.min() < 0 or wide.max() > 65535:
-        raise Undecodable(f"its values reach from {wide.min()} to {wide.max()}; expected 16 bits (0..65535)")
+        raise Undecodable(f"its values range from {wide.min()} to {wide.max()}; expected 16 bits (0..65535)")
     return ((wide * 255 + 32767) // 65535).astype(np.uint8)
 
 

@@ -96,7 +96,7 @@ def open_image_folder(place: Place, builder: "DatasetBuilder | None", label_colu
     listed = list_images(place.files, partial(archive_names, place))
     images, metadata = (wanted_by(builder, some, place) for some in listed) if builder else listed
     if not images:
-        raise SourceError(f"{place.dataset} holds no image; expected images in class folders, or parquet")
+        raise SourceError(f"{place.dataset} contains no images; expected images in class folders, or parquet files")
     images.sort(key=lambda image: image.place)
     said, notes = _said(images, metadata, place)
     arrangement = Arrangement(images, place.dataset, bool(metadata), label_column not in said)
@@ -107,7 +107,9 @@ def open_image_folder(place: Place, builder: "DatasetBuilder | None", label_colu
         name, feature, numbers = _class_folders([layout.classes.get(n) for n in range(len(images))], said)
         if metadata:
             others = f" ({', '.join(said)})" if said else ""
-            notes.append(f"class folders are the classes; --label-column chooses a column of the metadata{others}")
+            notes.append(
+                f"classes are taken from folder names; --label-column selects a metadata column instead{others}"
+            )
         features[name], said[name] = feature, numbers
     config = config_name(builder) if builder else "default"
     counts: dict[str, int | None] = {split: len(rows) for split, rows in layout.splits.items()}
@@ -125,7 +127,7 @@ def _said(
         return {}, []
     table, named, missing = read_metadata(contents(place, metadata), {image.place for image in images}, place.dataset)
     rows = pa.array([named.get(image.place) for image in images], pa.int64())
-    notes = [f"{counted(missing, 'row')} of the metadata left out, for an image that is not there"] if missing else []
+    notes = [f"{counted(missing, 'row')} of the metadata skipped: no such image"] if missing else []
     columns = {name: table[name].take(rows) for name in table.column_names if name != _IMAGE}
     return columns, notes
 

@@ -111,7 +111,7 @@ class Arrangement:
         if stray:
             raise self._error(f"no class folder holds {self._list(stray)}")
         if len(names) == 1:
-            raise self._error(f"{names.pop()} is the only class folder, and a classifier needs two classes")
+            raise self._error(f"{names.pop()} is the only class folder; expected two or more")
         self._check_depth([place for places in foldered for place in places])
         return {n: folders[0] if folders else None for places in splits.values() for n, folders in places}
 
@@ -124,20 +124,20 @@ class Arrangement:
             raise self._error(f"class folders lie at different depths ({self._list(both)})")
         if deeper:
             self._notes.append(
-                f"the first folder below the split is the class: {counted(len(deeper), 'image')} deeper down, "
-                f"as {self._images[deeper[0][0]].name}, class {deeper[0][1]!r}"
+                f"the first folder below the split is the class; {counted(len(deeper), 'image')} in deeper folders, "
+                f"such as {self._images[deeper[0][0]].name}, class {deeper[0][1]!r}"
             )
 
     def _leave_out(self, numbers: Sequence[int], kept: Collection[str]) -> None:
         if numbers:
             where = _shortened(sorted(kept))
-            self._notes.append(f"{counted(len(numbers), 'image')} outside {where} left out: {self._list(numbers)}")
+            self._notes.append(f"{counted(len(numbers), 'image')} outside {where} skipped: {self._list(numbers)}")
 
     def _unclear(self, found: Collection[str], others: Collection[str]) -> SourceError:
         beside = f" beside {_shortened(sorted(others))}" if others else ""
         return self._error(
-            f"{_shortened(sorted(found))}{beside} could be splits as well as classes; call splits train and test, "
-            "and move elsewhere what is none"
+            f"{_shortened(sorted(found))}{beside} could be splits or classes; name splits train and test, "
+            "and move other folders away"
         )
 
     def _error(self, what: str) -> SourceError:

@@ -104,9 +104,9 @@ def _check_link(link: Path, folder: Path, dataset: str) -> None:
     target, name = link.resolve(), link.relative_to(folder)
     if not target.is_relative_to(folder.resolve()):
         raise SourceError(
-            f"{dataset}: {name} is a link to {target}, outside the dataset; put the folder itself there, "
-            "or links to its files"
+            f"{dataset}: {name} is a symbolic link to {target}, outside the dataset; copy the folder there, "
+            "or link its files"
         )
     above = [parent for parent in link.parents if parent.is_relative_to(folder)]
     if any(parent.resolve().is_relative_to(target) for parent in above):
-        raise SourceError(f"{dataset}: {name} is a link to a folder that it lies in ({target}); remove it")
+        raise SourceError(f"{dataset}: {name} is a symbolic link to a folder that contains it ({target}); remove it")

@@ -132,8 +132,8 @@ def _check_no_file_in_both(opened: Opened, train: str, test: str | None) -> None
     shared = opened.files_of(split_of(train)) & opened.files_of(split_of(test))
     if shared:
         raise SourceError(
-            f"{opened.place.dataset}: {min(shared)} is in both splits {train!r} and {test!r} (by a link, or by its "
-            "README); no image can be trained on and measured on"
+            f"{opened.place.dataset}: {min(shared)} is in both splits {train!r} and {test!r} (through a link or its "
+            "README); training and test images must be disjoint"
         )
 
 
@@ -154,8 +154,8 @@ def _all_classes(opened: Opened, split: str, column: str) -> Classes:
     counts = label_counts(opened, split, column)
     if len(counts) > _MOST_DISTINCT * counts.total():
         raise SourceError(
-            f"{opened.place.dataset}: column {column!r} has {len(counts)} different labels in {counts.total()} rows of "
-            f"split {split!r}, so nearly every image would be its own class; pick another with --label-column; "
+            f"{opened.place.dataset}: column {column!r} has {len(counts)} distinct labels in {counts.total()} rows of "
+            f"split {split!r}, so nearly every image would be its own class; choose another with --label-column; "
             f"columns: {list_columns(opened.features)}"
         )
     return classes_of_values(list(counts))

@@ -40,7 +40,7 @@ def pin(dataset: str, revision: str | None, token: str | None) -> tuple[str, tup
         if getattr(info, "gated", False):
             api.auth_check(dataset, repo_type="dataset")
     if not info.sha:
-        raise SourceError(f"dataset {dataset}: the Hub names no commit of it")
+        raise SourceError(f"dataset {dataset}: the Hub returned no commit")
     return info.sha, tuple(sibling.rfilename for sibling in info.siblings or [])
 
 

@@ -38,7 +38,7 @@ def read_metadata(
         for row, name in enumerate(table[column].to_pylist(), total):
             path = PurePosixPath(posixpath.normpath(listed.place.parent / str(name).replace("\\", "/")))
             if path in rows:
-                raise SourceError(f"{where} names {name!r} twice; several labels per image are not supported")
+                raise SourceError(f"{where} lists {name!r} twice; multi-label images are not supported")
             if path in places:
                 rows[path] = row
         total += len(table)
@@ -47,7 +47,7 @@ def read_metadata(
         return pa.concat_tables(tables, promote_options="permissive"), rows, total - len(rows)
     except pa.ArrowException as error:
         files = ", ".join(listed.name for listed in contents)
-        raise SourceError(f"{dataset}: {files} have a column of different types: {error}") from error
+        raise SourceError(f"{dataset}: {files} have a column with different types: {error}") from error
 
 
 def _parse(suffix: str, data: bytes) -> "pa.Table":

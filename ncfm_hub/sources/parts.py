@@ -61,7 +61,7 @@ class _Reading:
                 if role == "train":
                     raise
                 # Does not name the dataset's path, since the cache shares these notes with other copies.
-                self._notes.append(f"split {part!r}: there is no labelled image, and nothing is measured")
+                self._notes.append(f"split {part!r}: no labelled images, so test accuracy is not measured")
                 continue
             tensors |= {f"{role}_images": images, f"{role}_labels": labels}
         self._refuse_damaged()
@@ -119,7 +119,7 @@ class _Reading:
     ) -> None:
         if self._skip_damaged:
             named = ", ".join(list(names.values())[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-            self._notes.append(f"{counted(len(names), 'damaged image')} of split {part!r} left out: {named}")
+            self._notes.append(f"{counted(len(names), 'damaged image')} of split {part!r} skipped: {named}")
             return
         for row, why in damaged.items():
             label = self._info.class_names[positions[row]]
@@ -131,7 +131,7 @@ class _Reading:
         count = len(self._damaged)
         head = f"{count}{' or more' if count >= MOST_DAMAGED else ''} damaged images: " if count > 1 else ""
         raise SourceError(
-            f"{self._info.dataset}, {head}{'; '.join(self._damaged)}; --skip-damaged leaves damaged images out"
+            f"{self._info.dataset}, {head}{'; '.join(self._damaged)}; --skip-damaged skips damaged images"
         )
 
 
@@ -141,7 +141,7 @@ def unlabelled_note(without: Mapping[str, int], where: str) -> str:
     marks = " or ".join(without)
     return (
         f"{counted(count, 'row')} of {where} {things(count, 'has', 'have')} no label ({marks}) "
-        f"and {things(count, 'is', 'are')} left out"
+        f"and {things(count, 'is', 'are')} skipped"
     )
 
 
@@ -158,24 +158,24 @@ def _check_counts(info: SourceInfo, labels: Any, role: str, split: str) -> list[
         return []
     listed = ", ".join(empty[:10]) + (", ..." if len(empty) > 10 else "")
     if role == "train":
-        sorted_rows = " (rows may be sorted by class: --validation takes some of every class)"
+        sorted_rows = " (rows may be sorted by class; --validation samples every class)"
         raise SourceError(
-            f"{info.dataset}, split {split!r}: no image of class {listed}; name the others with --classes"
+            f"{info.dataset}, split {split!r}: no images of class {listed}; choose the others with --classes"
             f"{sorted_rows if is_slice(split) else ''}"
         )
-    return [f"split {split!r} has no image of class {listed}"]
+    return [f"split {split!r} has no images of class {listed}"]
 
 
 def _remark_notes(remarks: Counter[str], channels: int) -> list[str]:
     notes = []
     if channels == 3 and remarks["grey"]:
-        notes.append(f"{counted(remarks['grey'], 'grey image is', 'grey images are')} repeated to 3 channels")
+        notes.append(f"{counted(remarks['grey'], 'greyscale image is', 'greyscale images are')} repeated to 3 channels")
     if channels == 1 and remarks["colour"]:
-        notes.append(f"{counted(remarks['colour'], 'colour image is', 'colour images are')} turned to grey")
+        notes.append(f"{counted(remarks['colour'], 'colour image is', 'colour images are')} converted to greyscale")
     if remarks["transparent"]:
         notes.append(
-            f"{counted(remarks['transparent'], 'transparent image is', 'transparent images are')} laid on white"
+            f"{counted(remarks['transparent'], 'transparent image is', 'transparent images are')} composited on white"
         )
     if remarks["16-bit"]:
-        notes.append(f"{counted(remarks['16-bit'], 'image of 16 bits is', 'images of 16 bits are')} scaled to 8")
+        notes.append(f"{counted(remarks['16-bit'], '16-bit image is', '16-bit images are')} scaled to 8 bits")
     return notes

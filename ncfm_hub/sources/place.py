@@ -86,8 +86,8 @@ def find_place(spec: SourceRecipe, token: str | None = None) -> Place:
     dataset = spec.dataset
     if dataset.startswith(LOCAL_SOURCE):
         raise SourceError(
-            f"{dataset.removeprefix(LOCAL_SOURCE)!r} is a folder on another machine, and its images are not known "
-            "here; name a copy of it with --source"
+            f"{dataset.removeprefix(LOCAL_SOURCE)!r} is a folder on another machine, and no copy of it is known "
+            "here; give one with --source"
         )
     if dataset == PACKAGED_NAME:
         return _folder(packaged_digits(), PACKAGED_NAME, spec.revision)
@@ -132,7 +132,7 @@ def _on_the_hub(dataset: str, wanted: str | None, token: str | None) -> Place:
 
 def _folder(folder: Path, dataset: str, revision: str | None, notes: tuple[str, ...] = ()) -> Place:
     if revision is not None:
-        raise SourceError(f"{dataset} is a local folder, which has no revisions; leave revision {revision!r} out")
+        raise SourceError(f"{dataset} is a local folder, which has no revisions; remove revision {revision!r}")
     if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():
         raise SourceError(
             f"{dataset} was written by `save_to_disk`; write parquet instead: "
@@ -149,7 +149,7 @@ def _content(folder: Path, files: Sequence[str], dataset: str) -> str:
     """Return a digest of the names and bytes of a folder's files."""
     if not files:
         raise SourceError(
-            f"the folder {dataset} is empty; expected a dataset as on the Hub (README.md, parquet, images)"
+            f"the folder {dataset} is empty; expected the files of a Hub dataset (README.md, parquet, images)"
         )
     digest = hashlib.sha256()
     for name in files:

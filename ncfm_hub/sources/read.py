@@ -50,8 +50,8 @@ def label_counts(opened: Opened, split: str, column: str) -> Counter[Any]:
     broken = next((label for label in found if isinstance(label, float) and not label.is_integer()), None)
     if broken is not None:
         raise SourceError(
-            f"{opened.place.dataset}, split {split!r}: column {column!r} holds {broken:g}, which is no label "
-            "(expected whole numbers or text); pick another with --label-column"
+            f"{opened.place.dataset}, split {split!r}: column {column!r} holds {broken:g}, which is not a label "
+            "(expected integers or text); choose another with --label-column"
         )
     return found
 
@@ -76,7 +76,7 @@ class NoImages(SourceError):
     """A split contains no usable image."""
 
     def __init__(self, dataset: str, split: str) -> None:
-        super().__init__(f"{dataset}, split {split!r}: there is no labelled image of the classes wanted")
+        super().__init__(f"{dataset}, split {split!r}: no labelled images of the chosen classes")
 
 
 def labels_of(split: "Dataset", column: str) -> "pa.ChunkedArray":

@@ -72,7 +72,7 @@ def load_labelled_images(
     soft = _probabilities(table, _order_of_columns(classes, order), where)[rows] if _SOFT in columns else None
     missing = sorted(set(range(len(source.class_names))) - set(found.tolist()))
     if missing:
-        raise SourceError(f"{where}: no image of class {source.class_names[missing[0]]!r} of {source.dataset}")
+        raise SourceError(f"{where}: no images of class {source.class_names[missing[0]]!r} of {source.dataset}")
     return ImageSet(torch.from_numpy(out), torch.from_numpy(found)), None if soft is None else torch.from_numpy(soft)
 
 
@@ -80,7 +80,7 @@ def _only_split(opened: Opened) -> str:
     splits = list(opened.splits)
     if _SPLIT in splits or len(splits) == 1:
         return _SPLIT if _SPLIT in splits else splits[0]
-    raise SourceError(f"{opened.place.dataset} has no split {_SPLIT!r}; it has: {', '.join(splits) or 'none'}")
+    raise SourceError(f"{opened.place.dataset} has no split {_SPLIT!r}; available: {', '.join(splits) or 'none'}")
 
 
 def _classes(opened: Opened, split: str, column: str) -> Classes:
@@ -99,7 +99,7 @@ def _order(classes: Classes, source: SourceInfo, dataset: str) -> np.ndarray:
     if set(classes.names) == set(numbers):  # numbers or numeric texts
         return np.array([numbers[name] for name in classes.names])
     strange = next((name for name in classes.names if name not in known), None)
-    what = f"class {strange!r} is not in it" if strange else f"{len(classes.names)} of its {len(known)} are here"
+    what = f"unknown class {strange!r}" if strange else f"it has {len(classes.names)} of {len(known)}"
     raise SourceError(f"{dataset} does not have the classes of {source.dataset}: {what}")
 
 
@@ -118,9 +118,11 @@ def _probabilities(table: Any, order: np.ndarray, where: str) -> np.ndarray:
     try:
         stored = np.array(table.with_format("arrow")[:][_SOFT].to_pylist(), np.float64)
     except (TypeError, ValueError) as error:
-        raise SourceError(f"{where}: the column {_SOFT!r} does not hold lists of numbers of one length") from error
+        raise SourceError(f"{where}: the column {_SOFT!r} does not hold lists of numbers of equal length") from error
     if stored.shape != (len(table), len(order)):
-        raise SourceError(f"{where}: the column {_SOFT!r} is of {stored.shape}; expected {(len(table), len(order))}")
+        raise SourceError(
+            f"{where}: the column {_SOFT!r} has shape {stored.shape}; expected {(len(table), len(order))}"
+        )
     sums = stored.sum(1)
     if not np.isfinite(stored).all() or (stored < 0).any() or np.abs(sums - 1).max() > 1e-3:
         row = int(np.abs(np.nan_to_num(sums, nan=np.inf) - 1).argmax())

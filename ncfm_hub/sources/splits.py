@@ -44,7 +44,7 @@ def rows_of_part(part: str, rows: int) -> range:
     except (AssertionError, ValueError):
         chosen = range(0)
     if not chosen:
-        raise SourceError(f"the slice {part!r} has no rows: its split has {rows}; expected from and to within them")
+        raise SourceError(f"the slice {part!r} selects no rows of a split of {rows}; expected bounds within the split")
     return chosen
 
 
@@ -71,7 +71,7 @@ def choose_parts(
         return train, None, []
     if test == _DEFAULT_TEST and test not in splits and len(others) == 1 and split_of(train) != others[0]:
         test = others[0]
-        notes.append(f"{dataset} has no split 'test': accuracy is measured on its split {test!r}")
+        notes.append(f"{dataset} has no split 'test'; test accuracy is measured on its split {test!r}")
     if test == _DEFAULT_TEST and test not in splits and needed == "if there":
         return train, None, []
     _must_exist(test, "--test-split", splits, dataset)
@@ -93,7 +93,7 @@ def check_apart(train: str, test: str, rows: int | None, dataset: str) -> None:
     if shared:
         cut = f"--train-split '{split_of(train)}[:80%]' --test-split '{split_of(train)}[80%:]'"
         raise SourceError(
-            f"{dataset}: no image can be in both training and test split, as some would with {train!r} and {test!r}; "
+            f"{dataset}: training split {train!r} and test split {test!r} overlap; use disjoint splits, "
             f"for example {cut}"
         )
 
@@ -101,15 +101,15 @@ def check_apart(train: str, test: str, rows: int | None, dataset: str) -> None:
 def _must_exist(part: str, flag: str, splits: Mapping[str, int | None], dataset: str) -> None:
     if is_slice(part) and not _SLICE.fullmatch(part):
         raise SourceError(
-            f"{dataset}: {flag} {part!r} is no slice of a split; expected NAME[from:to], for example train[:80%]"
+            f"{dataset}: {flag} {part!r} is not a slice of a split; expected NAME[from:to], for example train[:80%]"
         )
     if split_of(part) in splits:
         return
-    remedy = f"name one with {flag}"
+    remedy = f"choose one with {flag}"
     if flag == "--test-split" and splits:
         first = next(iter(splits))
         remedy += (
             f", or slices of one (--train-split '{first}[:80%]' --test-split '{first}[80%:]'); `distill` needs none "
             "with --validation, or with --students 0"
         )
-    raise SourceError(f"{dataset} has no split {split_of(part)!r}; it has: {', '.join(splits) or 'none'}; {remedy}")
+    raise SourceError(f"{dataset} has no split {split_of(part)!r}; available: {', '.join(splits) or 'none'}; {remedy}")

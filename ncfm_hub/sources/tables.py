@@ -109,7 +109,7 @@ def open_tables(place: Place, builder: "DatasetBuilder") -> Tables:
             features = builder.info.features
     if features is None:
         raise SourceError(
-            f"{place.dataset} holds {builder.name} files, which have no images; expected parquet or images"
+            f"{place.dataset} contains {builder.name} files, which hold no images; expected parquet or image files"
         )
     counts = {name: split.num_examples for name, split in (builder.info.splits or {}).items()}
     splits: dict[str, Any] = {str(name): counts.get(name) for name in builder.config.data_files or counts}
@@ -127,5 +127,5 @@ def _config_error(place: Place, config: str | None) -> SourceError:
 
     names = get_dataset_config_names(place.loadable, revision=place.revision, token=place.token)
     if config is None:
-        return SourceError(f"{place.dataset} has several configs: {', '.join(names)}; pick one with --config")
+        return SourceError(f"{place.dataset} has several configs: {', '.join(names)}; choose one with --config")
     return SourceError(f"{place.dataset} has no config {config!r}{nearest(config, names, 'configs')}")

@@ -75,7 +75,9 @@ class Source:
     def tested_on(self) -> ImageSet:
         """Return the test images. Raises SourceError if there are none."""
         if self.test is None:
-            raise SourceError(f"{self.info.dataset} was read without a test split, so nothing can be measured on it")
+            raise SourceError(
+                f"{self.info.dataset} was loaded without a test split, so test accuracy cannot be measured"
+            )
         return self.test
 
     def class_indices(self) -> "list[torch.Tensor]":

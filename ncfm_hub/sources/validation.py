@@ -26,7 +26,7 @@ def cut_validation(source: Source, seed: int = 0) -> Source:
         picked[rows.numpy()[_generator(seed, c).permutation(len(rows))[:share]]] = True
     keep, cut = np.flatnonzero(~picked), np.flatnonzero(picked)
     info = dataclasses.replace(_named(source.info, seed), train_examples=len(keep), test_examples=len(cut))
-    note = f"{counted(len(cut), 'training image')} set aside for validation; the test split is not read"
+    note = f"{counted(len(cut), 'training image')} held out for validation; the test split is not read"
     return Source(info, _rows(source.train, keep), _rows(source.train, cut), info.fingerprint, (*source.notes, note))
 
 
@@ -82,11 +82,11 @@ def too_small_notes(source: Source, needed: int) -> list[str]:
     if len(small) <= _NAMED:
         return [
             f"class {name!r} has {counted(count, 'training image')}, fewer than the {needed} needed: "
-            "drawn with replacement"
+            "sampled with replacement"
             for name, count in small.items()
         ]
     named = ", ".join(map(repr, list(small)[:_NAMED]))
     return [
         f"{len(small)} classes ({named}, ...) have fewer training images than the {needed} needed, "
-        f"the smallest {min(small.values())}: drawn with replacement"
+        f"the smallest {min(small.values())}: sampled with replacement"
     ]

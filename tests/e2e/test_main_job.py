@@ -48,7 +48,7 @@ def test_the_command_says_what_came_of_it(job: Job, town: LiveHub) -> None:
     for text in ("random real images", "initialisation (real tiles)", "distilled", str(job.folder.name), "preview.png"):
         assert text in out
     assert f"{town.hub.url}/datasets/ada/cifar100-ncfm-ipc50" in out
-    assert "fewer training images than the 200 needed, the smallest 100: drawn with replacement" in job.ended.stderr
+    assert "fewer training images than the 200 needed, the smallest 100: sampled with replacement" in job.ended.stderr
     assert len(job.ended.stderr.splitlines()) < 30, "a line for each of a hundred classes would help nobody"
 
 

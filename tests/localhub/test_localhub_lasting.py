@@ -270,7 +270,10 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "hub.db").write_bytes(os.urandom(4096))
     with pytest.raises(NcfmHubError, match=r"hub\.db cannot be used"), running(tmp_path):
         pass
-    with pytest.raises(NcfmHubError, match=r"hub\.db cannot hold a local hub"), running(tmp_path / "hub.db"):
+    with (
+        pytest.raises(NcfmHubError, match=r"hub\.db cannot be used as the folder of a local hub"),
+        running(tmp_path / "hub.db"),
+    ):
         pass
 
 

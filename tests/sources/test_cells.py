@@ -51,7 +51,7 @@ def test_bytes_files_and_members(root: Path) -> None:
     ],
 )
 def test_nothing_else_is_opened(root: Path, path: str) -> None:
-    with Cells([root]) as cells, pytest.raises(Undecodable, match="only a path, outside the dataset"):
+    with Cells([root]) as cells, pytest.raises(Undecodable, match="a path to a file outside the dataset"):
         cells.encoded(path_cell(path.format(root=root)))
 
 

@@ -24,9 +24,9 @@ def test_filter_by_name_and_index_keeps_the_order_given() -> None:
     ("wanted", "message"),
     [
         (["caat", "dog"], "no class 'caat'; did you mean cat"),
-        ([4, 0], r"no class of index 4; it has 4 \(0 to 3\)"),
-        ([-1, 0], "no class of index -1"),
-        (["dog", 3], "'dog' is named twice"),
+        ([4, 0], r"no class index 4; expected 0 to 3"),
+        ([-1, 0], "no class index -1; expected 0 to 3"),
+        (["dog", 3], "'dog' appears twice"),
         (["dog"], "leaves 1 class"),
         ([], "leaves 0 class"),
     ],

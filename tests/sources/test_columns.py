@@ -57,9 +57,9 @@ def test_a_wrong_choice_is_refused() -> None:
     features = Features({"img": Image(), "label": TEN, "score": Value("float32"), "raw": Value("binary")})
     with pytest.raises(SourceError, match="--image-column imgs: no such column; did you mean img"):
         image_column(features, "imgs", "d")
-    with pytest.raises(SourceError, match="--image-column label is no image"):
+    with pytest.raises(SourceError, match="--image-column label is not an image column"):
         image_column(features, "label", "d")
-    with pytest.raises(SourceError, match="--label-column raw cannot be a label"):
+    with pytest.raises(SourceError, match="--label-column raw cannot be a label column"):
         label_column(features, "raw", "d")
     assert label_column(features, "score", "d") == "score"  # its values tell whether they are whole numbers
     assert image_column(features, "raw", "d") == "raw"  # encoded images that nobody marked as such
@@ -70,7 +70,7 @@ def test_a_wrong_choice_is_refused() -> None:
 )
 def test_lists_of_labels_are_refused_by_name(features: dict[str, Any]) -> None:
     typed, name = Features({"x": Image()} | features), next(iter(features))
-    message = f"column '{name}' holds lists, and several labels per image are not supported"
+    message = f"column '{name}' holds lists; multi-label images are not supported"
     for wanted in (None, name):
         with pytest.raises(SourceError, match=message):
             label_column(typed, wanted, "d")

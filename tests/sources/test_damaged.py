@@ -27,7 +27,7 @@ def test_damaged_images_of_both_splits_are_named_at_once(tmp_path: Path) -> None
     assert "split 'train', train/cat/3.png (class 'cat'): the image cannot be used: " in message
     assert "split 'train', train/dog/7.png (class 'dog'): " in message
     assert "split 'test', test/dog/2.png (class 'dog'): " in message
-    assert message.endswith("; --skip-damaged leaves damaged images out")
+    assert message.endswith("; --skip-damaged skips damaged images")
 
 
 def test_no_more_than_ten_are_named(tmp_path: Path) -> None:
@@ -45,15 +45,15 @@ def test_damaged_images_are_left_out_and_counted_if_asked(tmp_path: Path) -> Non
     assert source.train.labels.tolist() == [0] * 11 + [1]
     assert source.test.labels.tolist() == [0] * 4 + [1] * 3
     assert (
-        "12 damaged images of split 'train' left out: train/cat/3.png, train/dog/0.png, train/dog/1.png, ..."
+        "12 damaged images of split 'train' skipped: train/cat/3.png, train/dog/0.png, train/dog/1.png, ..."
         in source.notes
     )
-    assert "1 damaged image of split 'test' left out: test/dog/2.png" in source.notes
+    assert "1 damaged image of split 'test' skipped: test/dog/2.png" in source.notes
     whole = damaged(tmp_path / "whole", [])
     assert load_source(recipe(whole)).fingerprint != load_source(recipe(whole, skip_damaged=True)).fingerprint
 
 
 def test_a_class_of_damaged_images_only_stops(tmp_path: Path) -> None:
     folder = damaged(tmp_path / "data", several("train/dog", 12))
-    with pytest.raises(SourceError, match="split 'train': no image of class 'dog'"):
+    with pytest.raises(SourceError, match="split 'train': no images of class 'dog'"):
         load_source(recipe(folder, skip_damaged=True))

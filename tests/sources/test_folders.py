@@ -97,7 +97,7 @@ def test_image_folder(tmp_path: Path) -> None:
     assert sorted(first_pixels(source.train.images)) == [0, 1, 100, 101]
     assert [pixel < 100 for pixel in first_pixels(source.test.images)] == source.test.labels.bool().tolist()
     assert source.train.labels[source.train.images[:, 0, 0, 0] >= 100].tolist() == [0, 0]
-    assert any("8 grey images are repeated" in note for note in source.notes)
+    assert any("8 greyscale images are repeated" in note for note in source.notes)
 
 
 def zipped_pictures(folder: Path, more: dict[str, bytes] | None = None) -> Path:
@@ -147,7 +147,7 @@ configs:
 ---
 """
     (folder / "README.md").write_text(header)
-    with pytest.raises(SourceError, match="several configs: one, two; pick one with --config"):
+    with pytest.raises(SourceError, match="several configs: one, two; choose one with --config"):
         inspect_source(recipe(folder))
     with pytest.raises(SourceError, match="no config 'tow'; did you mean two"):
         inspect_source(recipe(folder, config="tow"))
@@ -173,8 +173,8 @@ def test_unlabelled_rows_are_left_out_and_said_so(build: Build) -> None:
     folder = build([*ROWS, (b"never decoded", -1)], [*ROWS[:3], (ROWS[0][0], -1)], names=NAMES)
     source = load_source(recipe(folder))
     assert (len(source.train.labels), len(source.test.labels)) == (6, 3)
-    assert "1 row of split 'train' has no label (-1) and is left out" in source.notes
-    assert "1 row of split 'test' has no label (-1) and is left out" in source.notes
+    assert "1 row of split 'train' has no label (-1) and is skipped" in source.notes
+    assert "1 row of split 'test' has no label (-1) and is skipped" in source.notes
 
 
 def test_second_read_comes_from_the_cache(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,13 +232,15 @@ def test_a_validation_split_stands_in_for_a_missing_test(build: Build) -> None:
     info = inspect_source(recipe(folder))
     assert info.test_split == "validation"
     assert any("no split 'test'" in note and "'validation'" in note for note in info.notes)
-    with pytest.raises(SourceError, match="no split 'tests'; it has: train, validation; name one with --test-split"):
+    with pytest.raises(
+        SourceError, match="no split 'tests'; available: train, validation; choose one with --test-split"
+    ):
         inspect_source(recipe(folder, test_split="tests"))
     with pytest.raises(
-        SourceError, match="no split 'training'; it has: train, validation; name one with --train-split"
+        SourceError, match="no split 'training'; available: train, validation; choose one with --train-split"
     ):
         inspect_source(recipe(folder, train_split="training"))
-    with pytest.raises(SourceError, match="both training and test"):
+    with pytest.raises(SourceError, match="overlap; use disjoint splits"):
         inspect_source(recipe(folder, test_split="train"))
 
 
@@ -286,7 +288,7 @@ def test_the_first_bad_row_is_named_whatever_thread_meets_it(build: Build) -> No
 
 def test_an_empty_training_class_stops(build: Build) -> None:
     folder = build(ROWS, ROWS, names=[*NAMES, "dodo"])
-    with pytest.raises(SourceError, match="split 'train': no image of class 'dodo'; name the others with --classes"):
+    with pytest.raises(SourceError, match="split 'train': no images of class 'dodo'; choose the others with --classes"):
         load_source(recipe(folder))
     source = load_source(recipe(folder, classes=NAMES))
     assert len(source.train.labels) == 6
@@ -294,15 +296,15 @@ def test_an_empty_training_class_stops(build: Build) -> None:
 
 def test_an_empty_test_class_is_noted(build: Build) -> None:
     source = load_source(recipe(build(ROWS, ROWS[:2], names=NAMES)))
-    assert "split 'test' has no image of class 'cat'" in source.notes
+    assert "split 'test' has no images of class 'cat'" in source.notes
 
 
 def test_a_split_without_the_classes_wanted_stops(build: Build) -> None:
     folder = build(ROWS, [ROWS[0], ROWS[3]], names=NAMES)
-    with pytest.raises(SourceError, match="split 'test': there is no labelled image of the classes wanted"):
+    with pytest.raises(SourceError, match="split 'test': no labelled images of the chosen classes"):
         load_source(recipe(folder, classes=["bee", "cat"]))
     folder = build(ROWS, [(data, -1) for data, _ in ROWS], names=NAMES, folder="unlabelled")
-    with pytest.raises(SourceError, match="split 'test': there is no labelled image"):
+    with pytest.raises(SourceError, match="split 'test': no labelled images"):
         load_source(recipe(folder))
 
 
@@ -330,15 +332,15 @@ def test_an_image_that_is_a_path_elsewhere_is_not_opened(tmp_path: Path, path: s
     for split in ("train", "test"):
         made = Dataset.from_dict({"picture": cells, "kind": [kind for _, kind in ROWS]}, features=features)
         made.to_parquet(folder / f"{split}.parquet")
-    with pytest.raises(SourceError, match=r"row 2 \(class 'cat'\).*only a path, outside the dataset"):
+    with pytest.raises(SourceError, match=r"row 2 \(class 'cat'\).*a path to a file outside the dataset"):
         load_source(recipe(folder, image_column="picture"))
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "is empty; expected a dataset as on the Hub"),
-        ({"notes.txt": "hello"}, "no column that could hold the image|which have no images"),
+        ({}, "is empty; expected the files of a Hub dataset"),
+        ({"notes.txt": "hello"}, "no column that could hold the image|which hold no images"),
         ({"state.json": "{}"}, "written by `save_to_disk`; write parquet"),
         ({"train.parquet": "not parquet"}, "cannot be read"),
         ({"train.zip": "not an archive"}, "cannot be read: File is not a zip file"),

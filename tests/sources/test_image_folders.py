@@ -41,7 +41,7 @@ def test_split_words_in_names_of_files(tmp_path: Path) -> None:
     ]
     assert counts(load_source(recipe(tree(tmp_path / "whole", files)), test="if there")) == ([11, 11], [])
     folder = tree(tmp_path / "data", [*files, *several("test/cat", 1)])
-    with pytest.raises(SourceError, match="test beside cat, dog could be splits as well as classes"):
+    with pytest.raises(SourceError, match="test beside cat, dog could be splits or classes"):
         inspect_source(recipe(folder))
     apart = tree(tmp_path / "apart", [f"train/{file}" for file in files] + several("test/cat", 1))
     assert counts(load_source(recipe(apart))) == ([11, 11], [1, 0])
@@ -57,7 +57,7 @@ def test_class_folders_win_over_metadata(tmp_path: Path) -> None:
     folder = tree(tmp_path / "data", files, {f"{split}/metadata.csv": PHOTOGRAPHERS for split in ("train", "test")})
     source = load_source(recipe(folder))
     assert source.info.class_names == ("cat", "dog")
-    assert any("class folders are the classes; --label-column chooses" in note for note in source.notes)
+    assert any("classes are taken from folder names; --label-column selects" in note for note in source.notes)
     other = load_source(recipe(folder, label_column="photographer"))
     assert (other.info.class_names, counts(other)) == (("A", "B"), ([4, 4], [4, 4]))
     assert not any("class folders" in note for note in other.notes)
@@ -80,13 +80,13 @@ def test_metadata_beside_images_without_class_folders(tmp_path: Path) -> None:
     )
     source = load_source(recipe(folder))
     assert (source.info.class_ids, source.test.labels.tolist()) == ((0, 5, 10), [0, 1, 2, 0, 1])
-    assert "1 row of the metadata left out, for an image that is not there" in source.notes
+    assert "1 row of the metadata skipped: no such image" in source.notes
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file_name,kind\n0.png,a\n0.png,b\n", "names '0.png' twice; several labels per image are not supported"),
+        ("file_name,kind\n0.png,a\n0.png,b\n", "lists '0.png' twice; multi-label images are not supported"),
         ("name,kind\n0.png,a\n", "has no column 'file_name'; columns: name, kind"),
         ("file_name,kind\n0.png,a,b\n", "cannot be read: CSV parse error"),
     ],
@@ -133,7 +133,7 @@ configs:
     folder = tree(tmp_path / "data", files, {"README.md": header})
     source = load_source(recipe(folder, config="new"))
     assert (source.info.config, source.info.class_names, counts(source)) == ("new", ("cat", "test"), ([2, 2], [2, 2]))
-    with pytest.raises(SourceError, match="several configs: old, new; pick one with --config"):
+    with pytest.raises(SourceError, match="several configs: old, new; choose one with --config"):
         inspect_source(recipe(folder))
 
 
@@ -168,18 +168,18 @@ def test_links_that_lead_outside_or_in_circles_are_named(tmp_path: Path) -> None
     tree(tmp_path, several("elsewhere", 2))
     folder = tree(tmp_path / "data", several("train/dog", 2) + several("test/dog", 2))
     os.symlink(tmp_path / "elsewhere", folder / "train" / "cat")
-    with pytest.raises(SourceError, match=f"train/cat is a link to {tmp_path}/elsewhere, outside the dataset"):
+    with pytest.raises(SourceError, match=f"train/cat is a symbolic link to {tmp_path}/elsewhere, outside the dataset"):
         inspect_source(recipe(folder))
     (folder / "train" / "cat").unlink()
     os.symlink("..", folder / "train" / "cat")
-    with pytest.raises(SourceError, match="train/cat is a link to a folder that it lies in"):
+    with pytest.raises(SourceError, match="train/cat is a symbolic link to a folder that contains it"):
         inspect_source(recipe(folder))
 
 
 def test_one_image_in_two_splits_is_refused(tmp_path: Path) -> None:
     folder = tree(tmp_path / "data", several("train/dog", 2) + several("train/cat", 2))
     os.symlink("train", folder / "test")
-    with pytest.raises(SourceError, match=r"train/cat/0\.png is in both splits 'train' and 'test' \(by a link"):
+    with pytest.raises(SourceError, match=r"train/cat/0\.png is in both splits 'train' and 'test' \(through a link"):
         inspect_source(recipe(folder))
     header = """---
 configs:

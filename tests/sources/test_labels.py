@@ -37,13 +37,13 @@ def test_null_labels_in_parquet_are_left_out_and_counted(tmp_path: Path, kind: A
     assert source.train.labels.tolist() == [row % 2 for row in range(12) if row != 3]
     assert source.train.images[:, 0, 0, 0].tolist() == [row for row in range(12) if row != 3]
     assert len(source.test.labels) == 5
-    assert "1 row of split 'train' has no label (null) and is left out" in source.notes
+    assert "1 row of split 'train' has no label (null) and is skipped" in source.notes
 
 
 def test_both_marks_of_rows_without_a_label_are_counted(tmp_path: Path) -> None:
     source = load_source(recipe(write(tmp_path / "data", CLASSES, [0, 1, None, -1, -1, 0])))
     assert source.train.labels.tolist() == [0, 1, 0]
-    assert "3 rows of split 'train' have no label (null or -1) and are left out" in source.notes
+    assert "3 rows of split 'train' have no label (null or -1) and are skipped" in source.notes
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
@@ -61,7 +61,7 @@ def test_null_labels_in_metadata_are_left_out_and_counted(tmp_path: Path, ending
     source = load_source(recipe(tree(tmp_path / "data", several("train", 8) + several("test", 4), texts)))
     assert (source.info.class_names, source.train.labels.tolist()) == (("cat", "dog"), [0, 1, 0, 0, 1, 0, 1])
     assert source.test.labels.tolist() == [0, 1, 0]
-    assert "1 row of split 'test' has no label (null) and is left out" in source.notes
+    assert "1 row of split 'test' has no label (null) and is skipped" in source.notes
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_truth_values_and_whole_floats_are_labels(
 
 def test_fractions_are_no_labels(tmp_path: Path) -> None:
     folder = write(tmp_path / "data", Value("float64"), [0.5, 1.0, 1.0, 1.0], column="score")
-    with pytest.raises(SourceError, match=r"split 'train': column 'score' holds 0.5, which is no label"):
+    with pytest.raises(SourceError, match=r"split 'train': column 'score' holds 0.5, which is not a label"):
         inspect_source(recipe(folder, label_column="score"))
 
 
@@ -96,9 +96,9 @@ def test_a_column_that_numbers_the_rows_is_refused_by_name(tmp_path: Path, kind:
     rows = [str(row) if kind == Value("string") else row for row in range(30)]
     rows[7] = rows[3]
     folder = write(tmp_path / "data", kind, rows, column="patient")
-    with pytest.raises(SourceError, match=r"column 'patient' has 29 different labels in 30 rows .*--label-column"):
+    with pytest.raises(SourceError, match=r"column 'patient' has 29 distinct labels in 30 rows .*--label-column"):
         inspect_source(recipe(folder))
-    with pytest.raises(SourceError, match="column 'patient' has 29 different labels"):
+    with pytest.raises(SourceError, match="column 'patient' has 29 distinct labels"):
         load_source(recipe(folder, label_column="patient"))
 
 

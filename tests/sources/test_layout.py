@@ -87,16 +87,16 @@ def test_numbered_and_compound_split_folders() -> None:
         f"{landscapes[3]}/{n}.png as sea" for n in (1, 2)
     ]
     assert [len(paths) for paths in shown.values()] == [4, 4]
-    assert layout.notes[0].startswith("2 images outside seg_test, seg_train left out")
+    assert layout.notes[0].startswith("2 images outside seg_test, seg_train skipped")
 
 
 def test_other_folders_beside_the_splits_are_left_out_and_counted() -> None:
     shown, layout = arranged(*in_each("train/a", "train/b", "test/a", "extra/a"), "overview.png")
     assert {split: len(paths) for split, paths in shown.items()} == {"train": 4, "test": 2}
-    assert layout.notes == ("3 images outside test, train left out: extra/a/1.png, extra/a/2.png, overview.png",)
+    assert layout.notes == ("3 images outside test, train skipped: extra/a/1.png, extra/a/2.png, overview.png",)
     shown, layout = arranged(*in_each("data/train/a", "data/train/b", "data/test/a"), "assets/logo.png")
     assert {split: len(paths) for split, paths in shown.items()} == {"train": 4, "test": 2}
-    assert layout.notes == ("1 image outside data left out: assets/logo.png",)
+    assert layout.notes == ("1 image outside data skipped: assets/logo.png",)
 
 
 def test_the_first_folder_below_the_split_is_the_class() -> None:
@@ -105,7 +105,8 @@ def test_the_first_folder_below_the_split_is_the_class() -> None:
     assert shown["train"][0] == "train/cat/monday/1.png as cat"
     assert set(layout.classes.values()) == {"cat", "dog"}
     assert layout.notes == (
-        "the first folder below the split is the class: 3 images deeper down, as train/cat/monday/1.png, class 'cat'",
+        "the first folder below the split is the class; 3 images in deeper folders, "
+        "such as train/cat/monday/1.png, class 'cat'",
     )
     shown, _ = arranged(*in_each("train/images/cat", "train/images/dog", "test/images/cat"))
     assert shown["test"] == ["test/images/cat/1.png as cat", "test/images/cat/2.png as cat"]
@@ -131,14 +132,14 @@ def test_a_split_without_any_class_folder_has_no_labels() -> None:
         (["a/1.png", "b/1.png", "overview.png"], "no class folder holds overview.png"),
         (["1.png", "2.png", "3.png", "4.png", "5.png"], "no class folder holds 1.png, 2.png, 3.png and 2 more"),
         (["train/1.png", "test/1.png"], "no class folder holds train/1.png, test/1.png"),
-        (["cats/1.png", "cats/2.png"], "cats is the only class folder, and a classifier needs two classes"),
+        (["cats/1.png", "cats/2.png"], "cats is the only class folder; expected two or more"),
         (["train/cat/1.png", "test/cat/2.png"], "cat is the only class folder"),
         (
             ["a/1.png", "group/b/1.png", "group/c/1.png"],
             r"class folders lie at different depths \(a/1.png, group/b/1.png\)",
         ),
-        (["train/a/1.png", "cat/a/1.png", "dog/a/1.png"], "train beside cat, dog could be splits as well as classes"),
-        (["bullet train/a/1.png", "crash test/b/1.png"], "bullet train, crash test could be splits as well as classes"),
+        (["train/a/1.png", "cat/a/1.png", "dog/a/1.png"], "train beside cat, dog could be splits or classes"),
+        (["bullet train/a/1.png", "crash test/b/1.png"], "bullet train, crash test could be splits or classes"),
         (["my_train/a/1.png", "my_test/a/1.png", "extra/a/1.png"], "my_test, my_train beside extra could be splits"),
     ],
 )

@@ -339,7 +339,7 @@ def test_image_folders_are_read_as_local_ones_are(seeded: Seeded, tmp_path: Path
     every, some = ask([("inspect", spec), ("load", spec | {"classes": ["cat", "dog"]})], tmp_path, seeded.url)
     assert every["info"]["class_names"] == ["cat", "dog", "train"]
     assert (every["info"]["train_examples"], every["info"]["test_examples"]) == (6, 6)
-    assert "1 image outside test, train left out: banner.png" in every["info"]["notes"]
+    assert "1 image outside test, train skipped: banner.png" in every["info"]["notes"]
     assert (some["train"], some["test"]) == ([0, 0, 1, 1], [0, 0, 1, 1])
     fetched = {"/".join(path.parts[-3:]) for path in (tmp_path / "hf").rglob("*.png")}
     assert fetched == {f"{folder}/{n}.png" for folder in folders if not folder.endswith("/train") for n in (0, 1)}

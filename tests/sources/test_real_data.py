@@ -73,7 +73,7 @@ def test_tiny_imagenet_repeats_grey_images(test_data: Path) -> None:
     images = source.train.images
     grey = ((images[:, 0] == images[:, 1]) & (images[:, 1] == images[:, 2])).flatten(1).all(1)
     assert 50 < int(grey.sum()) < 100
-    assert any("grey images are repeated" in note for note in source.notes)
+    assert any("greyscale images are repeated" in note for note in source.notes)
 
 
 def test_imagenette_at_its_own_size_equals_plain_pillow(test_data: Path) -> None:

@@ -76,14 +76,14 @@ def vars_of(whole: Source) -> dict[str, object]:
 
 def test_small_classes_are_named() -> None:
     assert too_small_notes(source([5, 3, 4]), 4) == [
-        "class 'class 1' has 3 training images, fewer than the 4 needed: drawn with replacement"
+        "class 'class 1' has 3 training images, fewer than the 4 needed: sampled with replacement"
     ]
 
 
 def test_many_small_classes_are_one_note() -> None:
     assert too_small_notes(source([5, 3, 4, 4, 2, 4, 4]), 5) == [
         "6 classes ('class 1', 'class 2', 'class 3', 'class 4', 'class 5', ...) have fewer training images "
-        "than the 5 needed, the smallest 2: drawn with replacement"
+        "than the 5 needed, the smallest 2: sampled with replacement"
     ]
 
 

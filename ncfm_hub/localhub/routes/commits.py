@@ -53,7 +53,7 @@ def commit(call: Call) -> Response:
     """Create a commit on a branch from a header and any number of operations."""
     repo, account = writable(call)
     if call.flag("create_pr"):
-        raise HubError(400, "Pull requests are not part of the local hub; commit to a branch")
+        raise HubError(400, "Pull requests are not supported by the local hub; commit to a branch")
     assert call.upload is not None
     header: dict[str, Any] | None = None
     operations: list[trees.Operation] = []
@@ -65,7 +65,7 @@ def commit(call: Call) -> Response:
         else:
             operations.append(_operation(call, account.name, key, value))
             if len(operations) > _MOST_OPERATIONS:
-                raise HubError(413, f"A commit can have {_MOST_OPERATIONS:,} operations at most")
+                raise HubError(413, f"A commit has at most {_MOST_OPERATIONS:,} operations")
     if header is None:
         raise HubError(400, "The commit is empty")
     parent = member(header, "parentCommit", str, "") or None
@@ -83,7 +83,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with open(path, "rb") as handle:
         while line := handle.readline(_LONGEST_LINE + 1):
             if len(line) > _LONGEST_LINE:
-                raise HubError(413, "A file inside a commit is too large; send it the large-file way")
+                raise HubError(413, "A file inside a commit is too large; upload it as a large file")
             if line.strip():
                 item = parse_json(line)
                 yield member(item, "key", str), member(item, "value", dict)

@@ -17,7 +17,7 @@ def batch(call: Call) -> Response:
     _, account = writable(call)
     data = call.json()
     if member(data, "operation", str) != "upload":
-        raise HubError(400, "Only uploads go by this way; files are downloaded from their resolve address")
+        raise HubError(400, "Only uploads are supported here; download files from their resolve address")
     answers = []
     for item in member(data, "objects", list):
         if not isinstance(item, dict):
@@ -50,7 +50,7 @@ def put(call: Call) -> Response:
     upload, sha256 = call.upload, call.params["sha256"]
     assert upload is not None
     if upload.sha256 != sha256:
-        raise HubError(400, f"The bytes sent have SHA-256 {upload.sha256}, not {sha256}")
+        raise HubError(400, f"The upload has SHA-256 {upload.sha256}, not {sha256}")
     place = call.hub.objects.large(sha256)
     if not place.is_file():
         call.hub.objects.adopt(upload.path, place)

@@ -56,7 +56,7 @@ def add_tag(call: Call) -> Response:
     repo, _ = writable(call)
     name = names.ref_name(member(call.json(), "tag", str))
     if not call.hub.history.add_ref(repo.id, "tag", name, call.params["ref"]):
-        raise HubError(409, f"Tag reference exists already: {name}")
+        raise HubError(409, f"Tag reference already exists: {name}")
     return PlainTextResponse("OK", 201)
 
 

@@ -52,14 +52,14 @@ def move(call: Call) -> Response:
     source, target = (member(data, key, str).split("/") for key in ("fromRepo", "toRepo"))
     kind = singular_kind(member(data, "type", str, "model"))
     if len(source) != 2 or len(target) != 2:
-        raise HubError(400, "'fromRepo' and 'toRepo' must look like user/name")
+        raise HubError(400, "'fromRepo' and 'toRepo' must be of the form user/name")
     space = may_write_in(call, source[0])
     may_write_in(call, target[0])
     repo = call.hub.repositories.find(kind, space, source[1])
     if repo is None:
         raise repo_not_found(True)
     if not call.hub.repositories.rename(repo, names.repo_name(target[1])):
-        raise HubError(409, f"{'/'.join(target)} exists already")
+        raise HubError(409, f"{'/'.join(target)} already exists")
     return JSONResponse({})
 
 

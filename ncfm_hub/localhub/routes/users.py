@@ -62,11 +62,11 @@ def validate_yaml(call: Call) -> Response:
 def add_fault(call: Call) -> Response:
     """Make coming requests fail, if the hub was started with `allow_faults`."""
     if not call.hub.faults.allowed:
-        raise HubError(404, "There is nothing at this address of the local hub")
+        raise HubError(404, "The local hub has no such address")
     rule = call.json()
     fault = rule.get("fault")
     if not isinstance(fault, int | str):
-        raise HubError(400, "'fault' must be a status or a word")
+        raise HubError(400, "'fault' must be an HTTP status or the name of a fault")
     call.hub.faults.add(
         member(rule, "method", str), member(rule, "contains", str), fault, member(rule, "times", int, 1)
     )

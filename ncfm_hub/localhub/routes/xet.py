@@ -79,7 +79,7 @@ def _assemble(call: Call, user: str, file: ShardFile, place: Path) -> None:
                         whole.write(chunk)
                         digest.update(chunk)
         if digest.hexdigest() != file.sha256:
-            raise HubError(400, f"The blocks make {digest.hexdigest()}, not {file.sha256}")
+            raise HubError(400, f"The blocks have SHA-256 {digest.hexdigest()}, not {file.sha256}")
         if not place.is_file():
             call.hub.objects.adopt(path, place)
 
