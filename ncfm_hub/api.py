@@ -16,7 +16,7 @@ from ncfm_hub.planning.plan import plan as plan  # part of the public API
 from ncfm_hub.planning.work_folder import WORK_FOLDER, claim, claim_for_copy, copied
 from ncfm_hub.recipes.resolve import resolve
 from ncfm_hub.utils.files import whole_file
-from ncfm_hub.utils.named import Named, path_of, text_of, texts_of
+from ncfm_hub.utils.named import Named, path_of, texts_of
 from ncfm_hub.utils.progress import Progress, Silent
 from ncfm_hub.utils.stopwatch import Stopwatch, Ticking
 
@@ -266,18 +266,14 @@ def evaluate(
     Raises DistilledError for a target that cannot be evaluated, PipelineError for settings that cannot be changed.
     """
     from ncfm_hub.evaluation.evaluate import evaluate_sets
+    from ncfm_hub.evaluation.opening import SubjectOptions
 
     found = evaluate_sets(
         texts_of(targets),
-        source=text_of(source),
-        preset=preset,
-        overrides=overrides,
-        pool=text_of(pool),
+        SubjectOptions(source, preset, overrides, pool, revision, token),
         with_ranking=ranking,
         again=again,
         update=update,
-        revision=revision,
-        token=token,
         progress=progress or Silent(),
     )
     return found[0] if len(found) == 1 else {"targets": found}

@@ -1,13 +1,14 @@
 """Evaluate distilled datasets from folders or the Hub, one or several, under one recipe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError, PipelineError
+from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
 from ncfm_hub.evaluation.protocol import student_journal
-from ncfm_hub.evaluation.subjects import Subject, open_subject
+from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.evaluation.table import SETS_IN_ORDER, evaluate_subject
 from ncfm_hub.networks.build import check_network
 from ncfm_hub.planning.announcing import announce_evaluation
@@ -20,16 +21,11 @@ from ncfm_hub.utils.progress import Progress
 
 def evaluate_sets(
     targets: Sequence[str],
+    options: SubjectOptions,
     *,
-    source: str | None,
-    preset: str | None,
-    overrides: Mapping[str, Any] | None,
-    pool: str | None,
     with_ranking: bool,
     again: bool,
     update: bool,
-    revision: str | None,
-    token: str | None,
     progress: Progress,
 ) -> list[dict[str, Any]]:
     """Return a result for each target, in order; see `ncfm_hub.api.evaluate`."""
@@ -37,16 +33,7 @@ def evaluate_sets(
         _check_folders(targets)
     subjects: list[Subject] = []
     for target in targets:  # read all before evaluating the first, so that errors come early
-        subject = open_subject(
-            target,
-            source=source,
-            preset=preset,
-            overrides=overrides,
-            pool=pool,
-            revision=revision,
-            token=token,
-            progress=progress,
-        )
+        subject = open_subject(target, options, progress)
         subjects.append(_like(subjects[0], subject) if subjects else _settled(subject))
     for subject in subjects:
         _check(subject, with_ranking, update)

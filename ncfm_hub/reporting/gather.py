@@ -77,11 +77,11 @@ def _draw_start(
 ) -> "tuple[torch.Tensor | None, str | None]":
     """Sample the initialisation from the source again, as the run did; returns it with a note."""
     from ncfm_hub.distillation.start import make_start
-    from ncfm_hub.evaluation.subjects import open_subject
+    from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
 
     plain = {"engine.precision": "fp32", "engine.compile": "off"}  # no network runs here
     try:
-        subject = open_subject(str(folder), source=source, overrides=plain, token=token, progress=progress)
+        subject = open_subject(folder, SubjectOptions(source, overrides=plain, token=token), progress)
     except NcfmHubError as error:
         if source is not None:
             raise

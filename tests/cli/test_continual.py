@@ -83,7 +83,7 @@ def test_wrong_usage_is_named(invoke, asked, arguments, says):
 def test_what_cannot_be_measured_is_one_line(invoke, monkeypatch):
     from tests.evaluation.tiny_subject import tiny_subject
 
-    monkeypatch.setattr(library, "open_subject", lambda target, **_: tiny_subject())
+    monkeypatch.setattr(library, "open_subject", lambda *_: tiny_subject())
     result = invoke("continual", "runs/x", "--steps", "9")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "5 classes cannot come in 9 steps; give 1 to 5 by --steps" in result.stderr

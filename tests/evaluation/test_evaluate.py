@@ -11,7 +11,7 @@ import yaml
 
 from ncfm_hub import api as run
 from ncfm_hub.errors import DistilledError, PipelineError, PoolError, SourceError
-from ncfm_hub.evaluation.subjects import open_subject
+from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
 from ncfm_hub.publishing import load_distilled
 from ncfm_hub.sources import packaged_digits
 from ncfm_hub.utils.progress import Silent
@@ -71,7 +71,7 @@ def theirs(ours: Path, home: Path) -> Path:
 
 
 def test_a_set_of_others_is_measured_on_the_source_that_is_named(ours: Path, theirs: Path, pipeline: str) -> None:
-    subject = open_subject(str(theirs), source=pipeline, preset="cpu")
+    subject = open_subject(theirs, SubjectOptions(pipeline, "cpu"))
     distilled = load_distilled(ours)
     assert torch.equal(subject.images, distilled.images)
     assert torch.equal(subject.labels, distilled.labels)
@@ -196,7 +196,7 @@ def test_a_card_is_not_about_other_images(ours: Path, tmp_path: Path) -> None:
 
 def test_another_copy_of_the_source_is_read_as_the_first_was(ours: Path, tmp_path: Path) -> None:
     """Its size, channels and classes stay: named by a folder alone they would be 32 px, three channels, all."""
-    subject = open_subject(str(ours), source=str(packaged_digits()))
+    subject = open_subject(ours, SubjectOptions(packaged_digits()))
     assert subject.source.train.images.shape[1:] == (1, 16, 16)
     assert subject.class_names == ("3", "0", "1")
 

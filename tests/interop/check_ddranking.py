@@ -27,7 +27,7 @@ DSA = {"flip": 0.5, "rotate": 15.0, "saturation": 2.0, "brightness": 1.0, "contr
 DSA |= {"scale": 1.2, "crop": 0.125, "cutout": 0.5}
 OURS = """
 import json, sys, torch
-from ncfm_hub.evaluation.subjects import open_subject
+from ncfm_hub.evaluation.opening import open_subject
 from ncfm_hub.publishing.dataset.records import read_results
 subject = open_subject(sys.argv[1])
 source = subject.source

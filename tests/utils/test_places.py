@@ -13,10 +13,10 @@ from datasets import ClassLabel, Dataset, Features, Image
 from ncfm_hub import api as run
 from ncfm_hub.errors import DistilledError, NcfmHubError, PipelineError, PoolError, SourceError
 from ncfm_hub.evaluation.continual.study import continual
+from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
 from ncfm_hub.evaluation.search.candidates import Budget
 from ncfm_hub.evaluation.search.report import write_search
 from ncfm_hub.evaluation.search.study import search_architectures
-from ncfm_hub.evaluation.subjects import open_subject
 from ncfm_hub.publishing.dataset.provenance import recipe_of
 from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.recipes.files import SECTIONS
@@ -143,7 +143,7 @@ def test_elsewhere_the_source_is_to_be_named(made: Made, tmp_path: Path, monkeyp
     monkeypatch.chdir(made.source.parent)  # where a folder `insects` lies
     with pytest.raises(SourceError, match=r"'insects' is a folder on another machine.*--source"):
         run.evaluate(made.set)
-    subject = open_subject(str(made.set), source=str(made.source))
+    subject = open_subject(made.set, SubjectOptions(made.source))
     assert subject.source.fingerprint == read_pipeline(made.set)["source"]["fingerprint"]
     assert not subject.has_extractors()  # nor those in the folder `pool` here
     with pytest.raises(PoolError, match="in 'pool', which is not here; name a pool with --pool"):
@@ -272,7 +272,7 @@ def test_a_source_is_not_read_larger_than_the_set_is(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger = altered(made.set, tmp_path / "stranger", lambda d: d["recipe"]["source"].update(resolution=2048))
-    monkeypatch.setattr("ncfm_hub.evaluation.subjects.load_source", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr("ncfm_hub.evaluation.opening.load_source", lambda *_, **__: pytest.fail("it was read"))
     with pytest.raises(DistilledError, match=r"images of \(3, 16, 16\).*reads the source as \(3, 2048, 2048\)"):
         run.evaluate(stranger)
 

@@ -27,9 +27,10 @@ from ncfm_hub.evaluation.continual.seen_classes import (
     images_of_seen,
     training_of_seen,
 )
+from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
 from ncfm_hub.evaluation.protocol import Row, measure, student_journal
 from ncfm_hub.evaluation.students import StudentPlan, Students
-from ncfm_hub.evaluation.subjects import Subject, open_subject
+from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.networks.build import Architecture
@@ -90,16 +91,7 @@ def continual(
     progress = progress or Silent()
     folder = path_of(output) or Path(f"{slug(Path(target).resolve().name)}-continual")
     check_study_output(folder, target, revision=revision, token=token)
-    subject = open_subject(
-        target,
-        source=source,
-        preset=preset,
-        overrides=overrides,
-        pool=pool,
-        revision=revision,
-        token=token,
-        progress=progress,
-    )
+    subject = open_subject(target, SubjectOptions(source, preset, overrides, pool, revision, token), progress)
     results = class_incremental(subject, steps, orders, memories, labels, seed, student_journal(), progress)
     if subject.engine.accelerator.is_main_process:
         earlier = write_study(folder, (RESULTS, PLOT), results)

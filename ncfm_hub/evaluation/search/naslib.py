@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ncfm_hub.evaluation.subjects import open_subject
+from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
 from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.sources.types import ImageSet
 from ncfm_hub.utils.named import Named
@@ -58,7 +58,7 @@ def naslib_datasets(
     source, revision, token: as for `evaluate`
     Raises DistilledError if the target is not usable.
     """
-    subject = open_subject(target, source=source, revision=revision, token=token)
+    subject = open_subject(target, SubjectOptions(source, revision=revision, token=token))
     order = torch.randperm(len(subject.labels), generator=generator(seed, "naslib"))
     train = ImageSet(subject.images[order], subject.labels[order])
     test = subject.source.tested_on()

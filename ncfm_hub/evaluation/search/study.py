@@ -14,10 +14,11 @@ import torch
 from ncfm_hub.errors import PoolError
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.batches import TrainingSet
+from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
 from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.evaluation.search.agreement import agreement
 from ncfm_hub.evaluation.search.candidates import Budget, Sets, measure_candidates
-from ncfm_hub.evaluation.subjects import Subject, open_subject
+from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.networks.grid import convnet_grid
 from ncfm_hub.publishing.dataset.dataset import images_digest
@@ -65,16 +66,9 @@ def search_architectures(
     """
     progress, budget = progress or Silent(), budget or Budget()
     names = choose_architectures(architectures, sample, seed)
-    subject = open_subject(
-        target,
-        source=source,
-        preset=preset,
-        overrides=overrides,
-        revision=revision,
-        token=token,
-        progress=progress,
-        test="if there",  # tested on a part of the training split in any case
-    )
+    # Tested on a part of the training split in any case.
+    options = SubjectOptions(source, preset, overrides, revision=revision, token=token, test="if there")
+    subject = open_subject(target, options, progress)
     if subject.engine.accelerator.num_processes > 1:
         raise PoolError("an architecture search runs in one process; start it without a launcher")
     candidates = list(dict.fromkeys(subject.architecture(name) for name in names))

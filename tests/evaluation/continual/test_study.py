@@ -201,7 +201,7 @@ def test_every_value_is_in_the_file_and_the_figures_follow_from_them(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(library, "open_subject", lambda target, **_: SUBJECT)
+    monkeypatch.setattr(library, "open_subject", lambda *_: SUBJECT)
     found = continual("sets/tiny", steps=2, orders=3, seed=1, output=tmp_path / "out")
     assert found.results["images_sha256"] == images_digest(SUBJECT.images, SUBJECT.labels)
     results = json.loads((tmp_path / "out" / "continual.json").read_text(encoding="utf-8"))
@@ -259,7 +259,7 @@ def test_the_table_and_the_plot_show_every_step(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(library, "open_subject", lambda target, **_: replace(SUBJECT, name="sets/of $x$ and $"))
+    monkeypatch.setattr(library, "open_subject", lambda *_: replace(SUBJECT, name="sets/of $x$ and $"))
     found = continual("sets/tiny", steps=2, orders=2, output=tmp_path)
     lines = table_lines(found.results)
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]

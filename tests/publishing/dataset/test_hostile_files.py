@@ -13,7 +13,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from ncfm_hub.errors import DistilledError, NcfmHubError, SourceError
-from ncfm_hub.evaluation.subjects import open_subject
+from ncfm_hub.evaluation.opening import open_subject
 from ncfm_hub.publishing import write_card
 from ncfm_hub.publishing.cards.pool_card import write_pool_card
 from ncfm_hub.publishing.dataset.png import decode_png, encode_png
