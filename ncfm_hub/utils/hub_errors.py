@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from ncfm_hub.errors import HubUnavailable
+from ncfm_hub.utils.patience import unreachable
 from ncfm_hub.utils.waiting import is_unreachable
 
 # 409 and 412: a concurrent commit. 408 and 5xx: the Hub or a proxy was busy.
@@ -16,6 +17,7 @@ def explain(error: BaseException, what: str | None = None, *, revision: str | No
 
     what: the repository, or None for the one that the error names
     """
+    from huggingface_hub import constants
     from huggingface_hub.errors import HTTPError
 
     error = _root(error)
@@ -26,7 +28,7 @@ def explain(error: BaseException, what: str | None = None, *, revision: str | No
     if line := _known(error, what or "the repository", revision):
         return line
     if status_of(error) is None and isinstance(error, HTTPError | ConnectionError | TimeoutError):
-        return f"{'' if is_unreachable(error) else named}{_unreachable(error)}"
+        return f"{'' if is_unreachable(error) else named}{unreachable(constants.ENDPOINT, short(error))}"
     return f"{named}{short(error)}{'; try again later' if is_passing(error) else ''}"
 
 
@@ -67,12 +69,6 @@ def _named(revision: str | None) -> str:
 def _address(error: BaseException) -> str | None:
     url = getattr(getattr(error, "response", None), "url", None)
     return str(url) if url else None
-
-
-def _unreachable(error: BaseException) -> str:
-    from huggingface_hub.constants import ENDPOINT
-
-    return f"cannot reach the Hub at {ENDPOINT} ({short(error)}); check the network, any proxy and HF_ENDPOINT"
 
 
 def short(error: BaseException) -> str:

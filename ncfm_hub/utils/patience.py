@@ -45,6 +45,11 @@ def _asked_for(headers: Mapping[str, str]) -> float | None:
     return float(named) if named.isdigit() else None
 
 
+def unreachable(place: str, why: str) -> str:
+    """Describe in one line that a Hub at `place` cannot be reached."""
+    return f"cannot reach the Hub at {place} ({why}); check the network, any proxy and HF_ENDPOINT"
+
+
 class Patience:
     """Remaining time to wait for a Hub, shared by all requests."""
 
@@ -82,7 +87,7 @@ class Patience:
     def check(self, place: str) -> float:
         """Return the seconds left. Raises HubUnavailable if there are none, or `place` was unreachable before."""
         if place in self._unreached:
-            raise HubUnreachable(f"cannot reach the Hub at {place} ({self._why}); check the network and any proxy")
+            raise HubUnreachable(unreachable(place, self._why))
         if not self._holds and time.monotonic() - self._last > 2 * LONGEST_PAUSE:
             self._since = None  # the caller that met that failure did not retry
         left = self.left()
