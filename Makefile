@@ -12,8 +12,9 @@ STAMP := $(NCFM_HUB_VENV)/.installed-$(shell cksum < pyproject.toml | tr ' ' '-'
 DOCS_STAMP := $(subst .installed-,.docs-,$(STAMP))
 # The code that runs is this checkout's, whichever checkout the environment was made from.
 RUN := PYTHONPATH="$(CURDIR)" $(BIN)/python -m
-# Two processes of one thread each; tests of one file share their set-up in one of them.
-PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses=2 --dist=loadfile
+# Two processes of one thread each; tests of one file share their set-up in one of them. Files come in the order of
+# tests/conftest.py, not those with the most tests first.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile

@@ -36,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark, (folder, needed) in MARKS.items():
             if item.path.parent.name == folder or fixtures & needed:
                 item.add_marker(mark)
+    # The files that take longest come first, so that no process is left alone with one of them at the end.
+    items.sort(key=lambda item: item.path.parent.name != "e2e")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

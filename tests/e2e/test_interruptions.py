@@ -20,7 +20,7 @@ from tests.e2e.people import MakePerson, Person, error_line, ncfm
 
 STEPS = 18
 DEFAULTS = f"""
-pool: {{size: 2, epochs: 2}}
+pool: {{backbone: convnet-d3-w32-instance-relu-avg, size: 2, epochs: 2}}
 distillation: {{steps: {STEPS}, real_batch: 16, frequencies: 64, images_at_once: 32, checkpoint_every: 3,
   classes_at_once: 4, sampling_network: true}}
 evaluation: {{students: 1, updates: 5, soft_labels: false, baselines: [random, start]}}

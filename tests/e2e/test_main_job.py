@@ -13,14 +13,16 @@ from tests.e2e.people import MakePerson, Person
 from tests.e2e.seeding import upload_folder
 
 ARGV = ["distill", "--dataset", "cifar100", "--ipc", "50", "--push"]
-CLASSES, IPC, TILES = 100, 50, 4
+CLASSES, IPC, TILES, SIDE = 100, 50, 4, 16
 STRANGER = Path(__file__).with_name("stranger.py")
-# A user's own defaults: everything the run does stays, only small. A step sees 20,000 decoded images whatever they are.
-DEFAULTS = """
-pool: {backbone: test_convnext, size: 1, epochs: 1, batch_size: 250}
-distillation: {steps: 1, real_batch: 8, frequencies: 64, images_at_once: 8}
-evaluation: {students: 1, updates: 5, soft_labels: false}
-engine: {compile: "off"}
+# A user's own defaults: everything the run does stays, only small. The images too, as a step sees 20,000 of them,
+# decoded, whatever else is said.
+DEFAULTS = f"""
+source: {{resolution: {SIDE}}}
+pool: {{backbone: test_resnet, size: 1, epochs: 1, batch_size: 250}}
+distillation: {{steps: 1, real_batch: 8, frequencies: 64, images_at_once: 8}}
+evaluation: {{students: 1, updates: 5, batch_size: 20, soft_labels: false}}
+engine: {{compile: "off"}}
 """
 
 
@@ -86,7 +88,7 @@ def test_a_stranger_gets_both_configs_with_names_types_and_counts(job: Job) -> N
     assert default["names"][:3] + default["names"][-1:] == ["apple", "aquarium_fish", "baby", "worm"]
     assert default["labels"] == [label for label in range(CLASSES) for _ in range(IPC * TILES)]
     assert stored["labels"] == [label for label in range(CLASSES) for _ in range(IPC)]
-    assert default["sizes"] == stored["sizes"] == [[32, 32, "RGB", "PNG"]]
+    assert default["sizes"] == stored["sizes"] == [[SIDE, SIDE, "RGB", "PNG"]]
 
 
 def test_rows_point_to_the_image_and_tile_they_were_cut_from(job: Job) -> None:
