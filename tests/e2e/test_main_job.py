@@ -41,8 +41,7 @@ class Job:
 @pytest.fixture(scope="module")
 def job(town: LiveHub, somebody: MakePerson, test_data: Path) -> Job:
     stranger = somebody(HF_ENDPOINT=town.hub.url, HF_DATASETS_DISABLE_PROGRESS_BARS="1")  # without a token
-    # Nothing runs beside it, so that both cores are its own.
-    return Job(somebody(DEFAULTS, **town.env, OMP_NUM_THREADS="2"), stranger, town, test_data)
+    return Job(somebody(DEFAULTS, **town.env), stranger, town, test_data)
 
 
 def test_the_command_says_what_came_of_it(job: Job, town: LiveHub) -> None:
