@@ -83,7 +83,9 @@ class Bench:
             self.name = pipeline_over(asked.dataset, asked.pipeline, Path(scratch)) if asked.pipeline else asked.dataset
             self.recipe = self._recipe({})
             self.of_cell = {cell: self._recipe(changes) for cell, changes in CELLS.items()}
-        self.engine = open_engine(self.recipe.engine.precision, self.recipe.engine.compile)
+        self.engine = open_engine(
+            self.recipe.engine.precision, self.recipe.engine.compile, device=self.recipe.engine.device
+        )
         self.source = stages.read_source(self.recipe, "unread", None, self.quiet)
         images = asked.ipc * len(self.source.info.class_names) * self.recipe.distillation.factor**2
         plan = stages.student_plan(self.recipe.evaluation, self.recipe.source.flip, images)

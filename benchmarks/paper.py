@@ -163,7 +163,9 @@ class Stages:
     def _engine(self) -> Any:
         from ncfm_hub.machine.engine import open_engine
 
-        return open_engine(self.recipe.engine.precision, self.recipe.engine.compile, self.window)
+        return open_engine(
+            self.recipe.engine.precision, self.recipe.engine.compile, self.window, device=self.recipe.engine.device
+        )
 
     def _source(self) -> Any:
         import torch

@@ -80,7 +80,7 @@ def distill(
 
     dataset: name of a pipeline, Hub id, local folder or pipeline file
     ipc: stored images per class (the setting `distillation.ipc`); default: the pipeline file's, or that of `append`
-    preset: "paper" or "cpu"; default: chosen by device
+    preset: "gpu", "cpu" or "paper"; default: chosen by device
     overrides: settings by dotted key, for example {"distillation.steps": 100}
     seed: random seed (the setting `distillation.seed`); default: the pipeline file's, else 0, or that of `append`
     output: folder to write; default: `<pipeline>-ncfm-ipc<N>` in the current folder
@@ -140,7 +140,8 @@ def carry_out(
 
     progress = progress or Silent()
     pipeline, addition = settled.pipeline, settled.addition
-    engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
+    asked = pipeline.recipe.engine
+    engine = open_engine(asked.precision, asked.compile, progress, device=asked.device)
     folder = settled.output
     work, main = folder / WORK_FOLDER, engine.accelerator.is_main_process
     if main:
@@ -215,7 +216,8 @@ def pretrain(
             coming=coming(inspect_source(pipeline.recipe.source, token=token, test="if there")),
             replace=replace,
         )
-    engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, progress)
+    asked = pipeline.recipe.engine
+    engine = open_engine(asked.precision, asked.compile, progress, device=asked.device)
     if output is not None and engine.accelerator.is_main_process:
         claim_for_copy(output)
     source = stages.read_source(pipeline.recipe, "if there", token, progress)

@@ -25,6 +25,10 @@ class CheckpointError(NcfmHubError):
     """A checkpoint does not match the current settings."""
 
 
+class DeviceError(NcfmHubError):
+    """The requested device is not there."""
+
+
 class LaunchError(NcfmHubError):
     """A launcher requested several processes that did not start."""
 

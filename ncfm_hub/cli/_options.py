@@ -133,7 +133,7 @@ def count(flag: str, default: int, help: str) -> Callable[[Command], Command]:
 
 def preset(default: str) -> Callable[[Command], Command]:
     """Declare the option --preset. default: description for help."""
-    names = click.Choice(["paper", "cpu"])
+    names = click.Choice(["gpu", "cpu", "paper"])
     return click.option("--preset", type=names, help=f"Preset to start from (default: {default}).")
 
 
@@ -161,6 +161,13 @@ seed_option = _recipe(
     help="Random seed (default: 0, or the appended dataset's).",
 )
 preset_option = preset("chosen by device")
+device_option = _recipe(
+    "--device",
+    "engine.device",
+    type=click.STRING,
+    metavar="auto|cpu|cuda|cuda:N",
+    help="Device to compute on (default: a GPU if there is one).",
+)
 revision_option = click.option("--revision", metavar="REV", help="Branch, tag or commit on the Hub (default: main).")
 students_option = _recipe(
     "--students",
@@ -228,6 +235,7 @@ subject_options = _stack(
     preset("the dataset's own settings"),
     source_option,
     revision_option,
+    device_option,
     evaluation_set_option,
     token_option,
 )

@@ -22,6 +22,7 @@ from ncfm_hub.cli._stopping import lasts
 @options.students_option
 @options.table_options
 @options.seed_option
+@options.device_option
 @options.set_option
 @options.output_folder("./PIPELINE-ncfm-ipcN")
 @click.option("--resume", is_flag=True, help="Resume from the last checkpoint of the same run.")

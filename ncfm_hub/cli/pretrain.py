@@ -15,6 +15,7 @@ from ncfm_hub.cli._stopping import lasts
 @options.preset_option
 @options.source_options
 @options.pool_options
+@options.device_option
 @options.set_option
 @options.output_folder("its entry in the cache")
 @options.publish_options

@@ -69,7 +69,7 @@ def open_subject(target: Named, options: SubjectOptions = _AS_MADE, progress: Pr
         recipe = recipe.model_copy(update={"source": _other_copy(recipe.source, resolve(source, None, None).recipe)})
     recipe = change_evaluation(recipe, options.preset, options.overrides)
     _check_size(target, distilled, recipe.source)
-    engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
+    engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress, device=recipe.engine.device)
     named = described.get("source", {})
     if source is None and "test_split" in named and named["test_split"] is None and options.test == "required":
         raise DistilledError(
@@ -168,7 +168,7 @@ def _open_foreign(target: str, options: SubjectOptions, progress: Progress) -> S
     if source is None:
         raise DistilledError(f"{target} is a third-party dataset that does not name its source; give it with --source")
     recipe = resolve(source, options.preset, options.overrides).recipe
-    engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress)
+    engine = open_engine(recipe.engine.precision, recipe.engine.compile, progress, device=recipe.engine.device)
     found = _read(recipe.source, token, progress, options.test)
     images, soft_labels = load_labelled_images(target, options.revision, found.info, token=token, progress=progress)
     classes = len(found.info.class_names)

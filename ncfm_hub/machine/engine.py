@@ -18,9 +18,10 @@ from accelerate import Accelerator
 
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.machine.cpu import cpu_name
+from ncfm_hub.machine.devices import choose_device
 from ncfm_hub.machine.native import cpp_compiler, damaged_libraries
 from ncfm_hub.machine.precision import autocast, choose_precision, tf32
-from ncfm_hub.machine.processes import join_processes
+from ncfm_hub.machine.processes import join_processes, processes_asked
 from ncfm_hub.utils.progress import Progress, Silent
 
 T = TypeVar("T")
@@ -33,16 +34,19 @@ class Engine:
     precision: "fp32", "bf16" or "fp16" (autocast on networks; statistics stay in fp32), see `machine.precision`
     compiled: networks go through torch.compile, all or only ConvNets
     native: ConvNets run by native kernels instead, which is faster: in fp32 on a CPU
+    chosen: the device of a single process; None: the accelerator's
     """
 
     accelerator: Accelerator
     precision: str
     compiled: bool | Literal["ConvNets"]
     native: bool
+    chosen: torch.device | None = None
 
     @property
     def device(self) -> torch.device:
-        return self.accelerator.device
+        """Where to compute: the device asked for, or this process's own among several."""
+        return self.chosen or self.accelerator.device
 
     @property
     def processes(self) -> int:
@@ -106,31 +110,38 @@ class Engine:
 
 
 def open_engine(
-    precision: str = "auto", compile_: str = "auto", progress: Progress | None = None, build: bool = True
+    precision: str = "auto",
+    compile_: str = "auto",
+    progress: Progress | None = None,
+    build: bool = True,
+    device: str = "auto",
 ) -> Engine:
     """Choose device, precision and compilation.
 
     precision: "auto", "fp32" or "bf16"; compile_: "auto", "on" or "off", where "auto" on a CPU compiles ConvNets alone.
     What was asked for and cannot be had is said once through `progress`, and done without. build: build the native
-    kernels now if they are not in the cache; without it they count as there wherever there is a compiler.
+    kernels now if they are not in the cache; without it they count as there wherever there is a compiler. device: as in
+    `choose_device`, which may raise DeviceError.
     Runs go on inside `reproducible`, which holds the settings of the process that this leaves alone.
     """
     progress = progress or Silent()
-    on_gpu = torch.cuda.is_available()
-    join_processes(on_gpu)
-    accelerator = Accelerator(cpu=not on_gpu)
-    device = accelerator.device
-    chosen = choose_precision(precision, device, progress)
-    compiled = _worth_compiling(device, compile_)
-    native = bool(compiled) and device.type == "cpu" and chosen == "fp32" and cpp_compiler() is not None
+    wanted = choose_device(device, processes_asked())
+    join_processes(wanted.type == "cuda")
+    # accelerate keeps its first device for as long as the process lives; ours may change with every run of it.
+    accelerator = Accelerator(cpu=wanted.type == "cpu" if processes_asked() > 1 else not torch.cuda.is_available())
+    chosen = None if accelerator.num_processes > 1 else wanted
+    place = chosen or accelerator.device
+    fits = choose_precision(precision, place, progress)
+    compiled = _worth_compiling(place, compile_)
+    native = bool(compiled) and place.type == "cpu" and fits == "fp32" and cpp_compiler() is not None
     if native and build:
         native = _have_kernels(progress)
-    if compiled and not compiler_found(device):
+    if compiled and not compiler_found(place):
         which = "ConvNets" if compiled == "ConvNets" else "networks"
         but = " without native kernels" if native else ""
         progress.note(f"no compiler with the headers of Python found; {which}{but} run uncompiled, about half as fast")
         compiled = False
-    return Engine(accelerator, chosen, compiled, native)
+    return Engine(accelerator, fits, compiled, native, chosen)
 
 
 def _have_kernels(progress: Progress) -> bool:

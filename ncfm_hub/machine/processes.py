@@ -40,6 +40,11 @@ def join_processes(on_gpu: bool) -> None:
     _meet(numbers["RANK"] or 0, size, "nccl" if on_gpu else "gloo")
 
 
+def processes_asked() -> int:
+    """Return how many processes the launcher was asked for; one without a launcher."""
+    return max(1, _number("WORLD_SIZE") or 1)
+
+
 def _meet(rank: int, size: int, backend: str) -> None:
     place = ":".join(os.environ[name] for name in _PLACE)
     try:

@@ -162,7 +162,8 @@ def plan(
             coming=coming(source, ipc=ipc, added_to=addition.repo_id if addition else None),
             replace=replace,
         )
-    engine = open_engine(pipeline.recipe.engine.precision, pipeline.recipe.engine.compile, build=False)
+    asked = pipeline.recipe.engine
+    engine = open_engine(asked.precision, asked.compile, build=False, device=asked.device)
     extractor, described = extractors_of(pipeline.recipe, source, pool, token, engine)
     _check_students(pipeline.recipe, source)
     ready = described["origin"] != UNTRAINED

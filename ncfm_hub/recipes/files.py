@@ -153,6 +153,11 @@ def expected(declared: Any) -> str:
     origin, arguments = get_origin(declared), get_args(declared)
     if origin is Annotated:
         inner, *constraints = arguments
+        said = [
+            constraint.documentation for constraint in constraints if isinstance(constraint, annotated_types.DocInfo)
+        ]
+        if said:
+            return said[0]
         return expected(inner) + "".join(_bounds(c) for c in constraints)
     if origin is Literal:
         return "one of " + ", ".join(str(choice) for choice in arguments)

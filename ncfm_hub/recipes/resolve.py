@@ -81,8 +81,8 @@ def load_pipeline(
 
     dataset: the first that matches: name of a built-in pipeline, path ending in .yaml, existing folder, Hub id. A Path
         is always a file or folder
-    preset: "paper" or "cpu"; default: "cpu" on a CPU device, else "paper"
-    device: device type that the default preset depends on
+    preset: "paper", "gpu" or "cpu"; default: "gpu" on a CUDA GPU, else "cpu"
+    device: device type that the default preset depends on, unless files or overrides name another
     user_file: the user's defaults; default: the file that `NCFM_HUB_CONFIG` names, if set
     overrides: settings by dotted key, for example {"distillation.steps": 100}
     Raises PipelineError naming file and key, what was found and what was expected.
@@ -99,7 +99,7 @@ def load_pipeline(
         contents.append((str(user_file), read_file(user_file)))
     if own is None:
         contents.append((f"--dataset {dataset}", {"source": {"dataset": dataset}}))
-    chosen = _choose_preset(contents, preset, device)
+    chosen = _choose_preset(contents, preset, _device(contents, overrides) or device)
     layers = [layer for where, content in contents for layer in _layers(where, content, chosen)]
     if overrides:
         layers.append(("command line", _nest(overrides)))
@@ -173,10 +173,17 @@ def _choose_preset(contents: list[tuple[str, dict[str, Any]]], preset: str | Non
         for name in content.get("presets", {}):
             if name not in known:
                 raise PipelineError(f"{where}: unknown preset `presets.{name}`{nearest(name, known, 'presets')}")
-    chosen = preset or ("cpu" if device.startswith("cpu") else "paper")
+    chosen = preset or ("gpu" if device.startswith("cuda") else "cpu")
     if chosen not in known:
         raise PipelineError(f"unknown preset {chosen!r}{nearest(chosen, known, 'presets')}")
     return chosen
+
+
+def _device(contents: list[tuple[str, dict[str, Any]]], overrides: Mapping[str, Any] | None) -> str | None:
+    """Return the device that the last layer to name one asks for; None for none, or auto."""
+    named = [content.get("engine", {}).get("device") for _, content in contents]
+    asked = [value for value in (*named, (overrides or {}).get("engine.device")) if value is not None]
+    return str(asked[-1]) if asked and asked[-1] != "auto" else None
 
 
 def _layers(where: str, content: dict[str, Any], preset: str) -> Iterator[tuple[str, dict[str, Any]]]:

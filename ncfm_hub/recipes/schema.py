@@ -7,6 +7,7 @@ distiller read it; the mathematics never sees it. Unknown keys and wrong types a
 
 from typing import Annotated, Literal
 
+import annotated_types
 from pydantic import BaseModel, ConfigDict, Field
 
 # Every number has an upper bound far above useful values: a recipe may come with a third-party dataset and must
@@ -22,6 +23,7 @@ PerClass = Annotated[int, Field(ge=1, le=100_000)]
 NotNegative = Annotated[float, Field(ge=0, le=1e6)]
 PositiveFloat = Annotated[float, Field(gt=0, le=1e6)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+OneGpu = Annotated[str, Field(pattern=r"^cuda:\d{1,2}$"), annotated_types.doc("cuda:N")]
 Switch = Literal["auto", "on", "off"]
 Baseline = Literal["random", "herding", "k-center", "el2n", "start", "dm", "whole"]
 
@@ -117,6 +119,7 @@ class EvaluationRecipe(_Section):
 class EngineRecipe(_Section):
     """How computations are carried out, without effect on the mathematics."""
 
+    device: Literal["auto", "cpu", "cuda"] | OneGpu = "auto"  # auto: a GPU if there is one
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Switch = "auto"
 

@@ -125,7 +125,7 @@ def test_a_person_may_decline_a_long_run(invoke, library, monkeypatch):
         ["distill", "--ipc", "10"],
         ["distill", "--dataset", "cifar10", "--ipc", "0"],
         ["distill", "--dataset", "cifar10", "--ipc", "many"],
-        [*BASE, "--preset", "gpu"],
+        [*BASE, "--preset", "tpu"],
         [*BASE, "--classes", "a,,b"],
         [*BASE, "--set", "distillation.steps"],
         [*BASE, "--set", "distillation.steps=[1"],

@@ -20,6 +20,7 @@ def has_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], triton
     """A GPU as torch's public functions show it; what they say of bf16 by default counts emulation."""
     asked: dict[str, Any] = {
         "is_available": lambda: True,
+        "device_count": lambda: 1,
         "get_device_capability": lambda device=None: capability,
         "is_bf16_supported": lambda including_emulation=True: including_emulation or capability >= A100,
     }

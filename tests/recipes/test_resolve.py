@@ -45,12 +45,12 @@ def refused(dataset: str | Path, **given: Any) -> str:
     return str(caught.value)
 
 
-def test_thirteen_pipelines_resolve_under_both_presets() -> None:
+def test_thirteen_pipelines_resolve_under_every_preset() -> None:
     assert pipeline_names() == THIRTEEN
     for name in THIRTEEN:
         assert pipeline_description(name)
         assert pipeline_path(name).is_file()
-        for preset in ("cpu", "paper"):
+        for preset in ("gpu", "cpu", "paper"):
             resolved = load_pipeline(name, preset=preset)
             assert (resolved.name, resolved.preset) == (name, preset)
             assert [Path(path).stem for path in resolved.described_by] == ["defaults", name]
@@ -106,12 +106,20 @@ def test_presets_hold_the_published_and_the_small_values() -> None:
     assert load_pipeline("imagenette", preset="paper").recipe.pool.epochs == 80
 
 
-@pytest.mark.parametrize(
-    ("device", "preset"), [("cpu", "cpu"), ("cuda", "paper"), ("cuda:1", "paper"), ("mps", "paper")]
-)
+@pytest.mark.parametrize(("device", "preset"), [("cpu", "cpu"), ("cuda", "gpu"), ("cuda:1", "gpu"), ("mps", "cpu")])
 def test_the_preset_follows_the_device(device: str, preset: str) -> None:
     assert load_pipeline("cifar10", device=device).preset == preset
     assert load_pipeline("cifar10", device=device, preset="cpu").preset == "cpu"
+    for asked, expected in (("cpu", "cpu"), ("cuda:0", "gpu"), ("auto", preset)):
+        assert load_pipeline("cifar10", device=device, overrides={"engine.device": asked}).preset == expected
+
+
+def test_the_preset_follows_the_device_of_the_user_s_defaults(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("engine: {device: cpu}")
+    assert load_pipeline("cifar10", device="cuda", user_file=own).preset == "cpu"
+    again = load_pipeline("cifar10", device="cuda", user_file=own, overrides={"engine.device": "cuda"})
+    assert (again.preset, again.recipe.engine.device) == ("gpu", "cuda")
 
 
 def test_layers_in_order(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +229,10 @@ def test_mistakes_on_the_command_line() -> None:
     )
     assert "--set pool.size is true (true or false)" in refused("cifar10", overrides={"pool.size": True})
     assert "is nan (a number)" in refused("cifar10", overrides={"pool.lr": float("nan")})
-    assert refused("cifar10", preset="gpu").startswith("unknown preset 'gpu'")
+    assert refused("cifar10", preset="tpu").startswith("unknown preset 'tpu'")
+    assert refused("cifar10", overrides={"engine.device": "gpu"}) == (
+        "--set engine.device is 'gpu' (text); expected one of auto, cpu, cuda or cuda:N"
+    )
 
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:

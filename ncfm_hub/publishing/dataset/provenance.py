@@ -114,6 +114,7 @@ def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
         for section, model in (("evaluation", EvaluationRecipe), ("engine", EngineRecipe)):
             # These sections do not describe the dataset, and other versions have other keys.
             values[section] = {key: value for key, value in values[section].items() if key in model.model_fields}
+        values["engine"].pop("device", None)  # another machine's
         for section, content in values.items():
             check_section(unusable, section, content)
         return Recipe.model_validate(values)
@@ -159,6 +160,7 @@ def _source_here(source: dict[str, Any]) -> dict[str, Any]:
 
 def _public_recipe(recipe: Recipe, source: "SourceInfo") -> dict[str, Any]:
     values = recipe.model_dump(exclude={"distillation": {"ipc", "seed"}})  # they stand beside it, said once
+    values["engine"]["device"] = "auto"  # this machine's, which means nothing on another
     values["pool"]["pretrained"] = public_weights(recipe.pool.pretrained)
     if source.folder:
         values["source"]["dataset"] = source.public_name
