@@ -49,9 +49,9 @@ def run_python(
 def _be_python(arguments: list[str], env: dict[str, str], cwd: Path, streams: list[Path]) -> None:
     os.environ.clear()
     os.environ.update(env)
-    os.chdir(cwd)
     for number, stream in enumerate(streams):
         os.dup2(os.open(stream, os.O_RDWR | os.O_CREAT), number)
+    os.chdir(cwd)
     sys.stdin = os.fdopen(0, closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if "OMP_NUM_THREADS" in env:  # which was read when torch was imported

@@ -5,8 +5,6 @@ import http.client
 import inspect
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 
 from ncfm_hub.localhub import Hub, User, running
+from tests.children import run_python
 
 USERS = (
     User("ada", "ada-may-write", "write"),
@@ -76,14 +75,9 @@ def client(tmp_path: Path) -> Client:
         call = f"print('\\n' + json.dumps({function.__name__}(*json.loads(sys.argv[1]))))"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         home = {"HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": url, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-        done = subprocess.run(
-            [sys.executable, "-c", head + inspect.getsource(function) + call, json.dumps(arguments)],
-            env=kept | home | {"HOME": str(tmp_path), "NO_PROXY": "*"} | ({"HF_TOKEN": token} if token else {}) | env,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        home |= {"HOME": str(tmp_path), "NO_PROXY": "*"} | ({"HF_TOKEN": token} if token else {})
+        code = head + inspect.getsource(function) + call
+        done = run_python(["-c", code, json.dumps(arguments)], kept | home | env, tmp_path, timeout=120)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 

@@ -1,8 +1,6 @@
 """Sources on a Hub, through real clients against a live local hub; each child process has caches of its own."""
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ import pytest
 
 from ncfm_hub.localhub import Hub, User, running
 from ncfm_hub.recipes.resolve import load_pipeline, pipeline_names
+from tests.children import run_python
 from tests.conftest import clean_environment
 from tests.sources.small_images import plain_image, zipped
 from tests.sources.trees import several, tree
@@ -75,14 +74,8 @@ json.dump(answers, sys.stdout)
 
 
 def child(script: str, given: Any, home: Path, **environment: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, "-c", script],
-        input=json.dumps(given),
-        env=clean_environment(home) | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    home.mkdir(parents=True, exist_ok=True)
+    ran = run_python(["-c", script], clean_environment(home) | environment, home, 120, json.dumps(given))
     assert ran.returncode == 0, ran.stderr
     assert "token-of-" not in ran.stdout + ran.stderr
     return ran.stdout

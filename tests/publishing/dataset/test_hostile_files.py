@@ -26,7 +26,7 @@ from tests.publishing.noise_sets import noise_set, write_folder
 from tests.sources.small_images import plain_image
 
 DEEP_JSON = "[" * 100_000
-DEEP_YAML = "a: " + "[" * 5_000
+DEEP_YAML = "a: " + "[" * 2_000
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join(f'*a{n - 1}' for _ in range(10))}]\n" for n in range(1, 9)
 )
