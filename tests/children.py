@@ -1,7 +1,7 @@
 """Child processes in which what takes longest to import is imported already.
 
-They are forked by the fork server of the standard library. Everything that reads its environment or the current folder
-when it is imported, the clients of the Hub and ncfm_hub among it, is imported in the child as ever.
+They are forked by the fork server of the standard library. What reads the environment when it is imported, the Hub's
+clients and ncfm_hub among it, is imported in the child as ever.
 """
 
 import atexit
@@ -27,6 +27,9 @@ def run_python(
     arguments: Sequence[str | Path], env: Mapping[str, str], cwd: Path, timeout: float, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """What `python ARGUMENTS` makes of the text `given`; they begin with `-m MODULE`, `-c CODE` or a file."""
+    if sys.platform == "darwin":  # whose BLAS, used before a fork, may crash after it
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(command, env=env, cwd=cwd, timeout=timeout, input=given, capture_output=True, text=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED)
     with tempfile.TemporaryDirectory() as name:
@@ -47,6 +50,7 @@ def run_python(
 
 
 def _be_python(arguments: list[str], env: dict[str, str], cwd: Path, streams: list[Path]) -> None:
+    assert "huggingface_hub" not in sys.modules, "it would keep the settings of another process"
     os.environ.clear()
     os.environ.update(env)
     for number, stream in enumerate(streams):

@@ -1,6 +1,7 @@
 """Shared by all tests: test data, a live local hub, and the command line as a user runs it."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Before torch is imported: the tensors of tests are small, and more threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+# A suite started in the background ignores SIGINT, and whatever it starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # A folder of tests or a fixture says what a test needs; so nobody has to write it on the test.

@@ -1,6 +1,5 @@
 """A hub that the tests of one file share, people who use it, and runs small enough for two cores."""
 
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,9 +10,6 @@ from tests.e2e.people import MakePerson, person_maker
 
 # Those whose datasets the pipelines name, and a neighbour of ada's.
 OWNERS = ("ylecun", "zalando-datasets", "ufldl-stanford", "uoft-cs", "zh-plus", "frgfm", "ILSVRC", "bob")
-# A suite started in the background ignores SIGINT, and whatever it starts would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 WRITING, READING = "ada-may-write-0123456789", "ada-may-read-0123456789"
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 import huggingface_hub
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.utils.progress import Silent
-from ncfm_hub.utils import hub_client as hub
+from ncfm_hub.utils import hub_client as hub, patience
 from ncfm_hub.publishing import check_can_push, push_folder
-hub.FIRST_WAIT = 0.05
+hub.FIRST_WAIT = patience.FIRST_PAUSE = 0.05
 
 class Notes(Silent):
     def __init__(self): self.lines = []

@@ -8,7 +8,6 @@ from tests.publishing.noise_sets import noise_set, write_folder
 HASTE = (
     START
     + """
-from ncfm_hub.utils import patience
 from ncfm_hub.utils import waiting
 patience.CEILING, patience.NOTE_SECONDS, waiting.WRITE_SECONDS = 6.0, 0.1, 0.3
 from huggingface_hub import constants
