@@ -35,6 +35,7 @@ CLASSES = [3, 0, 1, 2]  # of the digits, in an order of our own
 COUNT = 183 + 178 + 182 + 177  # images of them in scikit-learn's set, which is split into training and test
 SMALL = {
     "source.classes": CLASSES,
+    "pool.backbone": "convnet-d3-w32-instance-relu-avg",
     "pool.size": 1,
     "pool.epochs": 1,
     "distillation.steps": 3,

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow  # whole runs
 
 SMALL = {
     "source.classes": [3, 0],
+    "pool.backbone": "convnet-d3-w32-instance-relu-avg",
     "pool.size": 1,
     "pool.epochs": 1,
     "distillation.steps": 4,

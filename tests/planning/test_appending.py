@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow  # whole runs
 
 ALL, OLD, NEW = [0, 1, 2, 3], [0, 2], [1, 3]  # of the digits
 SMALL = {
+    "pool.backbone": "convnet-d3-w32-instance-relu-avg",
     "pool.size": 1,
     "pool.epochs": 1,
     "distillation.steps": 3,
