@@ -6,10 +6,12 @@ students, B images in a batch, c channels, (H, W) resolution, C classes.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
+from ncfm_hub.machine.engine import Engine
 from ncfm_hub.machine.placement import fits
 from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, augment, draw_augmentation
 from ncfm_hub.matching.philox import Stream, key_of, permutations
@@ -65,27 +67,36 @@ class CutMix:
 
 
 def student_batches(
-    sets: Sequence[TrainingSet], seeds: Sequence[int], architecture: Architecture, plan: BatchPlan, device: torch.device
+    sets: Sequence[TrainingSet], seeds: Sequence[int], architecture: Architecture, plan: BatchPlan, engine: Engine
 ) -> Iterator[Batch]:
     """Yield images (K, B, c, H, W), normalised, and targets (K, B, C) on the device, for each update.
 
     sets, seeds: one of each student
     """
-    size = (architecture.resolution, architecture.resolution)
-    together = max(1, DRAWN_TOGETHER // (len(sets) * plan.batch_size))
-    keys, stack = _keys(seeds, device), _Stack(sets, architecture.classes, device)
+    size, device = (architecture.resolution, architecture.resolution), engine.device
+    per_update = len(sets) * plan.batch_size
+    together = max(1, DRAWN_TOGETHER // per_update)
+    keys, stack = _keys(seeds, device), Stack(sets, architecture.classes, device)
+    prepare = engine.fuse(partial(_prepared, architecture))
     for first in range(0, plan.updates, together):
-        updates = torch.arange(first, min(first + together, plan.updates), device=device)
-        rows = _orders(sets, keys["order"], updates, plan.batch_size)
+        count = min(together, plan.updates - first)
+        updates = torch.arange(first, first + count, device=device)
+        rows = _orders(sets, keys["order"], first, count, plan.batch_size)
         drawn = _augmentations(keys, updates, plan, size) if plan.augment else None
         mixing = draw_cutmix(keys["cutmix"], updates, plan.batch_size, size, plan.cutmix)
-        per_update = len(sets) * plan.batch_size
-        for update in range(len(updates)):
-            images, targets = stack.batch(rows[update])
-            x = normalise(images.flatten(0, 1), architecture)
-            if drawn is not None:
-                x = augment(x, drawn[update * per_update : (update + 1) * per_update])
-            yield cutmix(x.unflatten(0, images.shape[:2]), targets, mixing[update])
+        for update in range(count):
+            own = None if drawn is None else drawn[update * per_update : (update + 1) * per_update]
+            yield prepare(*stack.batch(rows[update]), own, mixing[update])
+
+
+def _prepared(
+    architecture: Architecture, images: torch.Tensor, targets: torch.Tensor, drawn: Augmentation | None, mixing: CutMix
+) -> Batch:
+    """Normalise, augment and mix images (K, B, c, H, W), uint8, and their targets (K, B, C)."""
+    x = normalise(images.flatten(0, 1), architecture)
+    if drawn is not None:
+        x = augment(x, drawn)
+    return cutmix(x.unflatten(0, images.shape[:2]), targets, mixing)
 
 
 def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
@@ -144,18 +155,18 @@ def _keys(seeds: Sequence[int], device: torch.device) -> dict[str, tuple[torch.T
 
 
 def _orders(
-    sets: Sequence[TrainingSet], key: tuple[torch.Tensor, torch.Tensor], updates: torch.Tensor, batch: int
+    sets: Sequence[TrainingSet], key: tuple[torch.Tensor, torch.Tensor], first_update: int, updates: int, batch: int
 ) -> torch.Tensor:
     """Return the rows (U, K, B) of batches from successive permutations: rows occur equally often."""
-    first, count = int(updates[0]) * batch, len(updates) * batch
-    found = torch.empty(len(sets), count, dtype=torch.int64, device=updates.device)
+    first, count, device = first_update * batch, updates * batch, key[0].device
+    found = torch.empty(len(sets), count, dtype=torch.int64, device=device)
     lengths = torch.tensor([len(some.labels) for some in sets])
     for length in lengths.unique().tolist():
-        same = (lengths == length).nonzero()[:, 0].to(updates.device)
-        epochs = torch.arange(first // length, (first + count - 1) // length + 1, device=updates.device)
+        same = (lengths == length).nonzero()[:, 0].to(device)
+        epochs = torch.arange(first // length, (first + count - 1) // length + 1, device=device)
         orders = permutations((key[0][same, None], key[1][same, None]), length, torch.zeros_like(epochs), epochs)
         found[same] = orders.flatten(1)[:, first % length :][:, :count]
-    return found.unflatten(1, (len(updates), batch)).transpose(0, 1)
+    return found.unflatten(1, (updates, batch)).transpose(0, 1)
 
 
 def _augmentations(
@@ -170,7 +181,7 @@ def _augmentations(
     return draw_augmentation(random, size, geometry=geometry[..., None], flip=plan.flip, cutout=False)
 
 
-class _Stack:
+class Stack:
     """The training sets of K students, each set once, so that a batch of all students is one look-up."""
 
     def __init__(self, sets: Sequence[TrainingSet], classes: int, device: torch.device):

@@ -8,7 +8,7 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from ncfm_hub.errors import Damaged, Diverged
 from ncfm_hub.evaluation.batches import TrainingSet
 from ncfm_hub.evaluation.students import StudentResult, Students
 from ncfm_hub.machine.engine import Engine
+from ncfm_hub.machine.groups import halving, in_groups
 from ncfm_hub.sources.types import ImageSet
 from ncfm_hub.utils.files import cache_root
-from ncfm_hub.utils.progress import Bar, Progress, Silent
+from ncfm_hub.utils.progress import Bar, Progress, Silent, taken_back
 from ncfm_hub.utils.sealed import load_record, save_record
 
 JOURNAL_FORMAT = 3  # of the journal; raise it whenever students, their augmentation or networks change
@@ -90,9 +91,8 @@ def measure(
                 done[row.key, seed] = result
         diverged = None
         try:
-            for first in range(0, len(missing), students.at_once):
-                some = missing[first : first + students.at_once]
-                for (row, seed), result in zip(some, _train(some, test, students, bar), strict=True):
+            for some, results in _train_all(missing, test, students, bar, progress):
+                for (row, seed), result in zip(some, results, strict=True):
                     if journal:
                         _keep(journal, condition_of[row.key], seed, result)
                     done[row.key, seed] = result
@@ -100,6 +100,18 @@ def measure(
             diverged = str(error)
     gathered = _gather(done, diverged, engine)
     return [_summary(row, [gathered[row.key, seed] for seed in seeds]) for row in rows]
+
+
+def _train_all(
+    jobs: Sequence[tuple[Row, int]], test: ImageSet, students: Students, bar: Bar, progress: Progress
+) -> Iterator[tuple[Sequence[tuple[Row, int]], list[Kept]]]:
+    """Yield groups of jobs with their results, as many students at once as memory holds."""
+
+    def train(some: Sequence[tuple[Row, int]]) -> list[Kept]:
+        with taken_back(bar) as own:
+            return _train(some, test, students, own)
+
+    return halving(in_groups(jobs, students.at_once(len(jobs), progress)), train, progress)
 
 
 def _train(jobs: Sequence[tuple[Row, int]], test: ImageSet, students: Students, bar: Bar) -> list[Kept]:

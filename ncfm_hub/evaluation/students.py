@@ -5,18 +5,22 @@ Legend: N training images, c channels, (H, W) resolution, C classes, B batch.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from ncfm_hub.errors import Diverged
-from ncfm_hub.evaluation.batches import BatchPlan, TrainingSet, student_batches
+from ncfm_hub.evaluation.batches import BatchPlan, Stack, TrainingSet, student_batches
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Architecture, build_network, normalise
-from ncfm_hub.networks.stacked import TogetherTrainer, networks_at_once
-from ncfm_hub.networks.trainer import Batch, Trainer, learning_rate_schedule, make_optimizer
+from ncfm_hub.networks.capacity import networks_at_once
+from ncfm_hub.networks.stacked import TogetherTrainer
+from ncfm_hub.networks.trainer import Batch, Trainer, fill_up, learning_rate_schedule, make_optimizer
 from ncfm_hub.recipes.schema import EvaluationRecipe, updates_of
-from ncfm_hub.utils.progress import Bar
+from ncfm_hub.utils.progress import Bar, Progress
 from ncfm_hub.utils.seeding import generator
+
+TESTED_AT_ONCE = 128  # images, of each student
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,23 @@ class StudentResult:
 class Students:
     """Students of one architecture, compiled once and trained one after another or several at once.
 
-    at_once: number trained at once; more than one pays only on a GPU and needs a network without buffers
+    at_once: number trained at once; None for as many as memory holds on a GPU, and one on a CPU
     """
 
     def __init__(self, architecture: Architecture, plan: StudentPlan, engine: Engine, at_once: int | None = None):
         self.architecture, self.plan, self.engine = architecture, plan, engine
         # Networks of one class share a recompile limit, beyond which torch silently leaves them uncompiled.
         torch.compiler.reset()
-        network = build_network(architecture)
-        self.at_once = at_once or networks_at_once(network, plan.batch_size, architecture.resolution, engine)
-        self.together = TogetherTrainer(build_network(architecture), engine) if self.at_once > 1 else None
-        self.trainer = Trainer(network, engine)
+        self.trainer = Trainer(build_network(architecture), engine)
+        self._at_once = at_once
+
+    def at_once(self, jobs: int, progress: Progress) -> int:
+        """Return how many of so many students to train at once."""
+        if self._at_once is not None:
+            return self._at_once
+        network, one = build_network(self.architecture), self.architecture
+        image = (one.channels, one.resolution, one.resolution)
+        return networks_at_once(network, image, self.plan.batch_size, jobs, self.engine, progress)
 
     def train_and_test(
         self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor, seed: int, bar: Bar
@@ -81,32 +91,62 @@ class Students:
         self, jobs: Sequence[tuple[TrainingSet, int]], test_images: torch.Tensor, test_labels: torch.Tensor, bar: Bar
     ) -> list[StudentResult]:
         """Run `train_and_test` for all (training set, seed) pairs at once."""
-        assert self.together is not None
-        plan = self.plan
-        module = self.together.load([self._fresh_weights(seed) for _, seed in jobs])
+        plan, together = self.plan, self._together
+        module = together.load([self._fresh_weights(seed) for _, seed in jobs])
         optimizer = make_optimizer(module, "adamw", lr=plan.lr, weight_decay=plan.weight_decay)
         rate = learning_rate_schedule(plan.schedule, plan.lr, plan.updates)
-        self.together.fit(self._batches(jobs), optimizer, rate, on_update=lambda: bar.advance(len(jobs)))
+        together.fit(self._batches(jobs), optimizer, rate, on_update=lambda: bar.advance(len(jobs)))
+        if not all(together.finite()):
+            raise self._diverged()
+        sets = [training for training, _ in jobs]
+        answers = together.logits(self._shared_images(test_images, len(jobs)))[:, : len(test_labels)].argmax(2)
+        rows = [_evenly(len(training.labels), len(test_labels)) for training in sets]
+        own = together.logits(self._own_images(sets, rows)).argmax(2)
         results = []
-        for (training, _), weights in zip(jobs, self.together.weights(), strict=True):
-            self.trainer.load([weights])
-            results.append(self._test(training, test_images, test_labels))
+        for training, tested, right, answered in zip(sets, rows, answers == test_labels, own, strict=True):
+            known = answered[: len(tested)] == training.labels[tested]
+            results.append(self._result(right, known, test_labels))
         return results
+
+    @cached_property
+    def _together(self) -> TogetherTrainer:
+        return TogetherTrainer(build_network(self.architecture), self.engine)
 
     def _test(self, training: TrainingSet, test_images: torch.Tensor, test_labels: torch.Tensor) -> StudentResult:
         if not all(bool(weights.isfinite().all()) for weights in self.trainer.network.parameters()):
-            raise Diverged(  # otherwise it would count as a student with chance accuracy
-                f"a student ({self.architecture.name}) has weights that are not finite after {self.plan.updates} "
-                f"updates at the rate {self.plan.lr:g}; try a lower one (--set evaluation.lr=...)"
-            )
-        right = self.trainer.logits(test_images, self._prepare, at_once=128).argmax(1) == test_labels
+            raise self._diverged()
+        right = self._answers(test_images) == test_labels
         rows = _evenly(len(training.labels), len(test_labels))
-        train = self.trainer.accuracy(training.images[rows], training.labels[rows], self._prepare, at_once=128)
-        return StudentResult(
-            100 * float(right.double().mean()),
-            train,
-            self._by_class(right, test_labels),
+        return self._result(right, self._answers(training.images[rows]) == training.labels[rows], test_labels)
+
+    def _answers(self, images: torch.Tensor) -> torch.Tensor:
+        return self.trainer.logits(images, self._prepare, at_once=TESTED_AT_ONCE).argmax(1)
+
+    def _diverged(self) -> Diverged:
+        """The error of a student that came to nothing, which would otherwise count as one of chance accuracy."""
+        return Diverged(
+            f"a student ({self.architecture.name}) has weights that are not finite after {self.plan.updates} "
+            f"updates at the rate {self.plan.lr:g}; try a lower one (--set evaluation.lr=...)"
         )
+
+    def _result(self, right: torch.Tensor, known: torch.Tensor, test_labels: torch.Tensor) -> StudentResult:
+        """Convert correct answers on test and training images to percentages."""
+        accuracy, train_accuracy = (100 * float(some.double().mean()) for some in (right, known))
+        return StudentResult(accuracy, train_accuracy, self._by_class(right, test_labels))
+
+    def _shared_images(self, images: torch.Tensor, students: int) -> Iterator[torch.Tensor]:
+        """Yield the same images, normalised, for all students: (K, B, c, H, W)."""
+        for part in images.split(TESTED_AT_ONCE):
+            x = self._prepare(fill_up(part, TESTED_AT_ONCE).to(self.engine.device))
+            yield x.expand(students, *x.shape)
+
+    def _own_images(self, sets: Sequence[TrainingSet], rows: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Yield these rows of each student's images, normalised, again and again up to the longest: (K, B, c, H, W)."""
+        stack = Stack(sets, self.architecture.classes, self.engine.device)
+        for first in range(0, max(map(len, rows)), TESTED_AT_ONCE):
+            places = torch.arange(first, first + TESTED_AT_ONCE)
+            images, _ = stack.batch(torch.stack([own[places % len(own)] for own in rows]))
+            yield self._prepare(images)
 
     def _by_class(self, right: torch.Tensor, labels: torch.Tensor) -> tuple[float | None, ...]:
         """Return the percentage of correct images of each class; None for a class without any."""
@@ -128,7 +168,7 @@ class Students:
         plan = self.plan
         how = BatchPlan(plan.updates, plan.batch_size, plan.cutmix, plan.flip, plan.augment)
         sets, seeds = [training for training, _ in jobs], [seed for _, seed in jobs]
-        return student_batches(sets, seeds, self.architecture, how, self.engine.device)
+        return student_batches(sets, seeds, self.architecture, how, self.engine)
 
 
 def _evenly(count: int, most: int) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """A pool during training: which members are complete, training the others, and writing the finished pool."""
 
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -8,24 +10,29 @@ from ncfm_hub.errors import Damaged
 from ncfm_hub.extractors.pool import POOL_FILE, Pool, member_file, write_pool_files
 from ncfm_hub.extractors.pretraining import (
     TrainingPlan,
+    begun_groups,
     initial_weights,
     measure_blends,
     partial_file,
     train_members,
 )
 from ncfm_hub.machine.engine import Engine
+from ncfm_hub.machine.groups import halving, in_groups
 from ncfm_hub.networks.build import Architecture, Weights, build_network, normalise
-from ncfm_hub.networks.stacked import TogetherTrainer, networks_at_once
+from ncfm_hub.networks.capacity import networks_at_once
+from ncfm_hub.networks.stacked import TogetherTrainer
 from ncfm_hub.networks.trainer import Trainer
 from ncfm_hub.recipes.schema import PoolRecipe
 from ncfm_hub.sources.types import ImageSet, Source
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.places import public_weights
-from ncfm_hub.utils.progress import Progress
+from ncfm_hub.utils.progress import Progress, taken_back
 from ncfm_hub.utils.sealed import discard_damaged, load_record, load_tensors, save_record, save_tensors
 
 # The accuracy of blends is only descriptive: this many test images give it to within one percentage point.
 MEASURED_IMAGES = 2000
+# They stand in the name of the file that keeps their state, and file systems allow 255 characters.
+MOST_AT_ONCE = 64
 
 
 def open_again(folder: Path, progress: Progress) -> None:
@@ -55,7 +62,34 @@ def train_missing(
     progress: Progress,
 ) -> None:
     """Train the members that are missing or damaged, several at once where that is faster."""
-    plan = TrainingPlan(
+    plan = _training_plan(recipe, flip)
+    groups = _groups(folder, members, architecture, plan, engine, progress)
+    if not groups:
+        return
+    trainers = _Trainers(architecture, engine)
+    images, labels = _on_device(source.train, engine)
+    updates = plan.updates_per_epoch(len(images)) * plan.epochs
+    with progress.bar(updates * sum(map(len, groups)), "pretraining") as bar:
+
+        def train(group: Sequence[int]) -> list[tuple[Weights, Weights]]:
+            discard_damaged(partial_file(folder, group), progress)
+            pairs = [initial_weights(architecture, plan.seed, one, weights, recipe.init_head_only) for one in group]
+            starts = [start for _, start in pairs]
+            with taken_back(bar) as own:
+                ends = train_members(trainers.of(group), folder, group, images, labels, architecture, plan, starts, own)
+            return [(init, end) for (init, _), end in zip(pairs, ends, strict=True)]
+
+        for group, pairs in halving(groups, train, progress):
+            for member, pair in zip(group, pairs, strict=True):
+                for which, some in zip(("init", "trained"), pair, strict=True):
+                    save_tensors(member_file(folder, member, which), some)
+                said = _measure(source, architecture, trainers.alone, folder, member, pair)
+                progress.note(f"extractor {member + 1} of {recipe.size}: {said}")
+            partial_file(folder, group).unlink()
+
+
+def _training_plan(recipe: PoolRecipe, flip: bool) -> TrainingPlan:
+    return TrainingPlan(
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         optimizer=recipe.optimizer,
@@ -66,39 +100,46 @@ def train_missing(
         seed=recipe.seed,
         flip=flip,
     )
-    network = build_network(architecture)
-    at_once = networks_at_once(network, plan.batch_size, architecture.resolution, engine)
-    groups = [members[first : first + at_once] for first in range(0, len(members), at_once)]
-    waiting = [group for group in groups if not all(_is_done(folder, member) for member in group)]
-    if not waiting:
-        return
-    trainer = Trainer(network, engine)
-    together = TogetherTrainer(build_network(architecture), engine) if at_once > 1 else None
-    images, labels = _on_device(source.train, engine)
-    updates = plan.updates_per_epoch(len(images)) * plan.epochs
-    with progress.bar(updates * sum(len(group) for group in waiting), "pretraining") as bar:
-        for group in waiting:
-            discard_damaged(partial_file(folder, group), progress)
-            pairs = [
-                initial_weights(architecture, recipe.seed, member, weights, recipe.init_head_only) for member in group
-            ]
-            trained = train_members(
-                together if together is not None and len(group) > 1 else trainer,
-                folder,
-                group,
-                images,
-                labels,
-                architecture,
-                plan,
-                [start for _, start in pairs],
-                bar,
-            )
-            for member, (init, _), end in zip(group, pairs, trained, strict=True):
-                save_tensors(member_file(folder, member, "init"), init)
-                save_tensors(member_file(folder, member, "trained"), end)
-                said = _measure(source, architecture, trainer, folder, member, (init, end))
-                progress.note(f"extractor {member + 1} of {recipe.size}: {said}")
-            partial_file(folder, group).unlink()
+
+
+def _groups(
+    folder: Path,
+    members: list[int],
+    architecture: Architecture,
+    plan: TrainingPlan,
+    engine: Engine,
+    progress: Progress,
+) -> list[Sequence[int]]:
+    """Return the members to train, in groups: those that were begun together, and the rest as memory allows."""
+    missing = [member for member in members if not _is_done(folder, member)]
+    if not missing:
+        return []
+    image = (architecture.channels, architecture.resolution, architecture.resolution)
+    at_once = networks_at_once(build_network(architecture), image, plan.batch_size, len(members), engine, progress)
+    begun: list[Sequence[int]] = []
+    for group in begun_groups(folder):
+        taken = {member for some in begun for member in some}
+        free = set(members) - taken
+        if len(group) <= at_once and free.issuperset(group) and not set(missing).isdisjoint(group):
+            begun.append(group)
+    rest = [member for member in missing if not any(member in group for group in begun)]
+    return [*begun, *in_groups(rest, min(at_once, MOST_AT_ONCE))]
+
+
+class _Trainers:
+    """The trainers of one member and of several at once."""
+
+    def __init__(self, architecture: Architecture, engine: Engine):
+        self._architecture, self._engine = architecture, engine
+        self.alone = Trainer(build_network(architecture), engine)
+
+    def of(self, members: Sequence[int]) -> Trainer | TogetherTrainer:
+        """Return the trainer of so many members."""
+        return self.alone if len(members) == 1 else self._together
+
+    @cached_property
+    def _together(self) -> TogetherTrainer:
+        return TogetherTrainer(build_network(self._architecture), self._engine)
 
 
 def _on_device(images: ImageSet, engine: Engine) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,11 +2,12 @@
 
 All random draws of an epoch are keyed by (pool seed, member, epoch), and the state is written atomically after each
 epoch: an interrupted run resumes from the last epoch and ends with the same bytes. Members trained together share one
-state file; if the grouping changes, as with another number of processes, they start over.
+state file; if they cannot be trained together any more, as with another number of processes, they start over.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from torch import nn
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.pool import blend
-from ncfm_hub.matching.augment import CROP, augment, draw_augmentation
+from ncfm_hub.matching.augment import CROP, Augmentation, augment, draw_augmentation
 from ncfm_hub.matching.philox import Stream, key_of, permutations
 from ncfm_hub.networks.build import Architecture, Weights, build_network, normalise
 from ncfm_hub.networks.stacked import TogetherTrainer
@@ -27,6 +28,7 @@ from ncfm_hub.utils.seeding import generator
 
 DRAWN_TOGETHER = 2**16  # images
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_PARTIAL = "-partial.safetensors"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,13 @@ def initial_weights(
 
 def partial_file(folder: Path, members: Sequence[int]) -> Path:
     """Return the path of the state of members that are trained together."""
-    return folder / ("-".join(f"{member:02d}" for member in members) + "-partial.safetensors")
+    return folder / ("-".join(f"{member:02d}" for member in members) + _PARTIAL)
+
+
+def begun_groups(folder: Path) -> list[list[int]]:
+    """Return the groups of members that have a state file."""
+    names = sorted(path.name.removesuffix(_PARTIAL) for path in folder.glob(f"*{_PARTIAL}"))
+    return [[int(member) for member in name.split("-")] for name in names]
 
 
 def train_members(
@@ -87,14 +95,15 @@ def train_members(
     optimizer = make_optimizer(
         module, plan.optimizer, lr=plan.lr, weight_decay=plan.weight_decay, momentum=plan.momentum
     )
-    partial = partial_file(folder, members)
+    state = partial_file(folder, members)
     updates = plan.updates_per_epoch(len(images))
     rate = learning_rate_schedule(plan.schedule, plan.lr, updates * plan.epochs)
-    first = _load_partial(partial, module, optimizer)
+    first = _load_partial(state, module, optimizer)
     bar.advance(first * updates * len(members))
+    prepare = trainer.engine.fuse(partial(_prepared, architecture))
     named = str(members[0] + 1) if len(members) == 1 else f"{len(members)} at once"
     for epoch in range(first, plan.epochs):
-        batches = _epoch(images, labels, architecture, plan, members, epoch, trainer.engine.device)
+        batches = _epoch(images, labels, prepare, plan, members, epoch, trainer.engine.device)
         trainer.fit(
             batches if isinstance(trainer, TogetherTrainer) else ((x[0], targets[0]) for x, targets in batches),
             optimizer,
@@ -102,7 +111,7 @@ def train_members(
             first_update=epoch * updates,
             on_update=lambda: bar.advance(len(members), member=named),
         )
-        _save_partial(partial, module, optimizer, epoch + 1)
+        _save_partial(state, module, optimizer, epoch + 1)
     return trainer.weights()
 
 
@@ -124,7 +133,7 @@ def measure_blends(
 def _epoch(
     images: torch.Tensor,
     labels: torch.Tensor,
-    architecture: Architecture,
+    prepare: Callable[[torch.Tensor, torch.Tensor, Augmentation], Batch],
     plan: TrainingPlan,
     members: Sequence[int],
     epoch: int,
@@ -146,9 +155,13 @@ def _epoch(
         for update in range(count):
             rows = orders[:, (start + update) * size :][:, :size].to(images.device)
             own = drawn[update * len(members) * size : (update + 1) * len(members) * size]
-            x = augment(normalise(images[rows.flatten()].to(device), architecture), own)
-            targets = F.one_hot(labels[rows], architecture.classes).float().to(device)
-            yield x.unflatten(0, (len(members), size)), targets
+            yield prepare(images[rows].to(device), labels[rows].to(device), own)
+
+
+def _prepared(architecture: Architecture, images: torch.Tensor, labels: torch.Tensor, drawn: Augmentation) -> Batch:
+    """Normalise and augment images (K, B, c, H, W), uint8, and make their labels (K, B) targets (K, B, C)."""
+    x = augment(normalise(images.flatten(0, 1), architecture), drawn)
+    return x.unflatten(0, labels.shape), F.one_hot(labels, architecture.classes).float()
 
 
 def _save_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:

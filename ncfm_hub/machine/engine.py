@@ -9,7 +9,7 @@ import shutil
 import sysconfig
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 
 from ncfm_hub.errors import NcfmHubError
+from ncfm_hub.machine.compiling import Compiler
 from ncfm_hub.machine.cpu import cpu_name
 from ncfm_hub.machine.devices import choose_device
 from ncfm_hub.machine.native import cpp_compiler, damaged_libraries
@@ -42,6 +43,7 @@ class Engine:
     compiled: bool | Literal["ConvNets"]
     native: bool
     chosen: torch.device | None = None
+    compiler: Compiler = field(default_factory=Compiler, compare=False, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -62,8 +64,7 @@ class Engine:
 
     def fuse(self, function: Callable[..., T]) -> Callable[..., T]:
         """The function compiled as one on a GPU, where it would otherwise be bound by launches, or itself."""
-        fused: Callable[..., T] = torch.compile(function, dynamic=False) if self.fuses else function
-        return fused
+        return self.compiler.compiled(function, self.device) if self.fuses else function
 
     @property
     def fuses(self) -> bool:
@@ -73,7 +74,7 @@ class Engine:
         """The function, which runs this network, compiled for the shapes it will see, or itself."""
         if not self.compiled or (self.compiled == "ConvNets" and not getattr(network, "compiles_quickly", False)):
             return function
-        return torch.compile(function, dynamic=False)
+        return self.compiler.compiled(function, self.device)
 
     def decide_once(self, decide: Callable[[], T]) -> T:
         """What the main process decides, in every process: each for itself may find the files of a cache otherwise.
@@ -141,7 +142,7 @@ def open_engine(
         but = " without native kernels" if native else ""
         progress.note(f"no compiler with the headers of Python found; {which}{but} run uncompiled, about half as fast")
         compiled = False
-    return Engine(accelerator, fits, compiled, native, chosen)
+    return Engine(accelerator, fits, compiled, native, chosen, Compiler(progress))
 
 
 def _have_kernels(progress: Progress) -> bool:

@@ -212,14 +212,17 @@ class FeaturesAndLogits(nn.Module):
 def normalise(images: torch.Tensor, architecture: Architecture) -> torch.Tensor:
     """Normalise images (N, c, H, W), uint8 or float in [0, 1], to zero mean and unit deviation in float32."""
     pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-    mean, std = (_per_channel(values, images.device) for values in (architecture.mean, architecture.std))
+    per_channel = _per_channel if torch.compiler.is_compiling() else _kept_per_channel  # a graph keeps them itself
+    mean, std = (per_channel(values, images.device) for values in (architecture.mean, architecture.std))
     return (pixels - mean) / std
 
 
-@lru_cache
 def _per_channel(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
-    """Place values on the device once: copying them at each use would wait for the GPU."""
     return torch.tensor(values, device=device)[:, None, None]
+
+
+# Copying them to the device at each use would wait for the GPU.
+_kept_per_channel = lru_cache(_per_channel)
 
 
 def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,70 +1,70 @@
 """Train several networks of one architecture at once, where a single one would underuse the device.
 
-Legend: K networks, B images in a batch, C classes. The networks share only kernel launches: each has its own weights,
-batches and optimiser state, and its result equals training alone up to rounding.
+Legend: K networks, B images in a batch, c channels, (H, W) resolution, C classes. The networks share only kernel
+launches: each has its own weights, buffers (as of batch norm), batches and optimiser state, and its result equals
+training alone up to rounding. Dropout and stochastic depth differ between them.
 """
 
+import copy
+import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, vmap
 
-from ncfm_hub.machine.engine import Engine, images_within
+from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Weights
-from ncfm_hub.networks.convnet import ConvNet
 from ncfm_hub.networks.trainer import Batch
-
-AT_ONCE = 10  # networks, on a GPU
-IMAGES_AT_ONCE = 2048  # images in all batches at 32 px; memory per step grows with pixels
-
-
-def networks_at_once(network: nn.Module, batch_size: int, resolution: int, engine: Engine) -> int:
-    """Return how many such networks to train at once: several for ConvNets of small images on a GPU, else one."""
-    has_buffers = next(network.buffers(), None) is not None  # a ConvNet with batch norm
-    if engine.device.type != "cuda" or not isinstance(network, ConvNet) or has_buffers:
-        return 1
-    return max(1, min(AT_ONCE, images_within(IMAGES_AT_ONCE, resolution) // batch_size))
 
 
 class TogetherTrainer:
-    """Train K networks without buffers (ConvNets, but not batch norm), compiled once for all.
+    """Train and test K networks, compiled once for all.
 
     Same interface as `Trainer`: load weights, create an optimiser for the returned module, fit batches.
     """
 
     def __init__(self, network: nn.Module, engine: Engine):
-        if next(network.buffers(), None) is not None:
-            raise ValueError("networks with buffers, such as batch norm's, are trained one after another")
         self.engine = engine
-        self._names = [name for name, _ in network.named_parameters()]
-        self._stacked = nn.ParameterList()
-        network = network.to("meta").train()
+        self._network = network.to(engine.device)
+        self._trained = _trained(network)
+        self._held = nn.ParameterList()
+        self._state: Weights = {}
+        self._losses = engine.compile(_losses(self._network, lambda: engine.autocast(training=True)), network)
+        self._logits = engine.compile(vmap(self._answer), network)
 
-        def loss(weights: Weights, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            with engine.autocast(training=True):
-                logits = functional_call(network, weights, (images,))
-            return F.cross_entropy(logits.float(), targets)
-
-        self._losses = engine.compile(vmap(loss), network)
+    def _answer(self, state: Weights, images: torch.Tensor) -> torch.Tensor:
+        return functional_call(self._network, state, (images,))
 
     def load(self, weights: Sequence[Weights]) -> nn.Module:
         """Load the weights of K networks; returns the module whose parameters (K, ...) are to be optimised.
 
         SGD and AdamW are elementwise, so one optimiser over stacked parameters equals one per network.
         """
-        self._stacked = nn.ParameterList(
-            torch.stack([one[name] for one in weights]).to(self.engine.device) for name in self._names
-        )
-        return self._stacked
+        self._held, self._state = nn.ParameterList(), {}
+        for name in weights[0]:
+            stacked = torch.stack([one[name] for one in weights]).to(self.engine.device)
+            if name in self._trained:
+                self._held.append(nn.Parameter(stacked))
+                self._state[name] = self._held[-1]
+            else:
+                self._held.register_buffer(name.replace(".", "/"), stacked)  # a name must not have dots
+                self._state[name] = stacked
+        return self._held
 
     def weights(self) -> list[Weights]:
         """Return the current weights of the K networks, on the CPU."""
-        now = [value.detach().cpu() for value in self._stacked]
-        return [
-            {name: value[k].clone() for name, value in zip(self._names, now, strict=True)} for k in range(len(now[0]))
-        ]
+        now = {name: value.detach().cpu() for name, value in self._state.items()}
+        count = len(next(iter(now.values())))
+        return [{name: value[k].clone() for name, value in now.items()} for k in range(count)]
+
+    def finite(self) -> list[bool]:
+        """Return whether all trained weights are finite, for each network."""
+        every = [value.detach().reshape(len(value), -1).isfinite().all(1) for value in self._held]
+        return list(torch.stack(every).all(0).tolist())
 
     def fit(
         self,
@@ -75,12 +75,62 @@ class TogetherTrainer:
         on_update: Callable[[], None] | None = None,
     ) -> None:
         """Take one optimiser step per batch: images (K, B, c, H, W) and targets (K, B, C), one row per network."""
+        self._network.train()
         for update, (images, targets) in enumerate(batches, first_update):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(update)
             optimizer.zero_grad(set_to_none=True)
-            weights = dict(zip(self._names, self._stacked, strict=True))
-            self._losses(weights, images, targets).sum().backward()
+            with self.engine.at_work():
+                self._losses(self._state, images, targets).sum().backward()
             optimizer.step()
             if on_update:
                 on_update()
+
+    @torch.no_grad()
+    def logits(self, batches: Iterable[torch.Tensor]) -> torch.Tensor:
+        """Compute logits (K, N, C), float32 on the CPU, in eval mode, for images (K, B, c, H, W), normalised."""
+        self._network.eval()
+        answers = []
+        for images in batches:
+            with self.engine.at_work(), self.engine.autocast():
+                answers.append(self._logits(self._state, images).float())
+        return torch.cat(answers, 1).cpu()
+
+
+def can_be_stacked(network: nn.Module, image: tuple[int, int, int]) -> bool:
+    """Return whether networks of this kind can be trained at once, tried on two of them with two images (c, H, W).
+
+    Not where a network shares weights between layers, or does what vmap cannot, as a choice by the value of a tensor.
+    """
+    if len(list(network.parameters())) != len(list(network.named_parameters(remove_duplicate=False))):
+        return False
+    tried = copy.deepcopy(network).cpu().train()
+    trained, state = _trained(tried), tried.state_dict()
+    stacked = {name: torch.stack([value, value]).requires_grad_(name in trained) for name, value in state.items()}
+    images = torch.zeros(2, 2, *image)
+    try:
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")  # of operations that a CPU does one after another
+            targets = torch.zeros(2, *tried(images[0]).shape)
+            _losses(tried, nullcontext)(stacked, images, targets).sum().backward()
+    except Exception:  # whatever it is that cannot be done at once can be done one after another
+        return False
+    return True
+
+
+def _trained(network: nn.Module) -> set[str]:
+    return {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+
+
+def _losses(
+    network: nn.Module, context: Callable[[], AbstractContextManager[Any]]
+) -> Callable[[Weights, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return the function from stacked weights and buffers, which it updates, and a batch to losses (K,)."""
+
+    def loss(state: Weights, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        with context():
+            logits = functional_call(network, state, (images,))
+        return F.cross_entropy(logits.float(), targets)
+
+    found: Callable[[Weights, torch.Tensor, torch.Tensor], torch.Tensor] = vmap(loss, randomness="different")
+    return found

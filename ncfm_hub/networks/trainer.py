@@ -51,11 +51,11 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(update)
             images = images.contiguous(memory_format=torch.channels_last)
-            with self.engine.autocast(training=True):
-                logits = self._forward(images)
-            loss = F.cross_entropy(logits.float(), targets)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            with self.engine.at_work():
+                with self.engine.autocast(training=True):
+                    logits = self._forward(images)
+                F.cross_entropy(logits.float(), targets).backward()
             optimizer.step()
             if on_update:
                 on_update()
@@ -74,9 +74,9 @@ class Trainer:
         for first in range(0, len(images), at_once):
             part = images[first : first + at_once]
             x = prepare(fill_up(part, at_once).to(self.engine.device)).contiguous(memory_format=torch.channels_last)
-            with self.engine.autocast():
-                answers.append(self._forward(x)[: len(part)].float().cpu())
-        return torch.cat(answers)
+            with self.engine.at_work(), self.engine.autocast():
+                answers.append(self._forward(x)[: len(part)].float())
+        return torch.cat(answers).cpu()
 
     def accuracy(
         self, images: torch.Tensor, labels: torch.Tensor, prepare: Callable[[torch.Tensor], torch.Tensor], at_once: int
@@ -95,12 +95,13 @@ def fill_up(part: torch.Tensor, count: int) -> torch.Tensor:
 def make_optimizer(
     network: nn.Module, name: str, *, lr: float, weight_decay: float, momentum: float = 0.9
 ) -> torch.optim.Optimizer:
-    """Create SGD with momentum, or AdamW."""
+    """Create SGD with momentum, or AdamW; on a GPU one kernel updates all parameters."""
     parameters: Any = list(network.parameters())
+    fused = all(parameter.is_cuda for parameter in parameters) or None
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
     if name == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
     raise ValueError(f"optimizer is 'sgd' or 'adamw', found {name!r}")
 
 

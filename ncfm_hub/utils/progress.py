@@ -22,6 +22,26 @@ class Progress(Protocol):
         """Open a bar of `total` units, `done` of them completed before (a resumed run)."""
 
 
+class _Counting:
+    def __init__(self, bar: Bar):
+        self.bar, self.count = bar, 0
+
+    def advance(self, count: int = 1, **figures: float | str) -> None:
+        self.count += count
+        self.bar.advance(count, **figures)
+
+
+@contextmanager
+def taken_back(bar: Bar) -> Iterator[Bar]:
+    """Yield the bar for work that may run out of memory and begin again: a RuntimeError takes back its advance."""
+    counting = _Counting(bar)
+    try:
+        yield counting
+    except RuntimeError:
+        bar.advance(-counting.count)
+        raise
+
+
 class _SilentBar:
     def advance(self, count: int = 1, **figures: float | str) -> None:
         pass

@@ -1,6 +1,12 @@
 """Students (evaluation networks): batches, CutMix, and when they are tested."""
 
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,17 +15,34 @@ import torch
 from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation import batches as batches_module
 from ncfm_hub.evaluation.batches import TrainingSet, cutmix, draw_cutmix, one_hot
+from ncfm_hub.evaluation.protocol import Row, measure
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students
 from ncfm_hub.matching.philox import key_of
 from ncfm_hub.networks.build import Architecture, channel_statistics, normalise
+from ncfm_hub.networks.stacked import TogetherTrainer
 from ncfm_hub.networks.trainer import Batch
-from ncfm_hub.utils.progress import Silent
+from ncfm_hub.utils.progress import Bar, Progress, Silent
+from tests.damage import Notes
 from tests.evaluation.tiny_subject import tiny_subject
 from tests.matching.tiny import plain_engine, tiny_source
 
 PLAN = StudentPlan(updates=5, batch_size=8, lr=2e-3, weight_decay=5e-4, schedule="one-cycle", cutmix=0.5, flip=False)
 SOURCE = tiny_source(per_class=10)
 ARCHITECTURE = Architecture("ncfm_convnet3", 3, 3, 16, *channel_statistics(SOURCE.train.images))
+
+
+class Listening(Notes):
+    """Keeps what is noted, and how far the bar went."""
+
+    total = done = 0
+
+    @contextmanager
+    def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
+        self.total = total
+        yield self
+
+    def advance(self, count: int = 1, **figures: float | str) -> None:
+        self.done += count
 
 
 def training_set(rows: slice = slice(None)) -> TrainingSet:
@@ -284,3 +307,51 @@ def test_of_a_whole_split_only_batches_become_one_hot(monkeypatch: pytest.Monkey
     start = subject.start()
     assert start is not None
     assert start.targets is None
+
+
+def test_a_batch_is_prepared_without_a_break_in_the_graph() -> None:
+    """A GPU runs normalisation, augmentation and CutMix compiled as one: here traced, and not compiled."""
+    students = Students(ARCHITECTURE, replace(PLAN, cutmix=0.7, flip=True), plain_engine())
+    expected = batches_of(students, training_set(), 0)
+    whole = partial(torch.compile, fullgraph=True, dynamic=False, backend="aot_eager")
+    students.engine = SimpleNamespace(device=torch.device("cpu"), fuse=whole)  # type: ignore[assignment]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = batches_of(students, training_set(), 0)
+    for (x, targets), (one, other) in zip(found, expected, strict=True):
+        torch.testing.assert_close(x, one)
+        torch.testing.assert_close(targets, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["ncfm_convnet3", "convnet-d3-w32-batch-relu-avg"])
+def test_students_that_memory_does_not_hold_begin_again_in_smaller_groups(
+    monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
+    """All rows and seeds go at once; after two updates more than two run out of memory."""
+    sets = {"one": training_set(slice(20)), "two": training_set(slice(8, 30)), "three": training_set()}
+    rows = [Row(name, "hard", given, 3) for name, given in sets.items()]
+    fit, groups, notes = TogetherTrainer.fit, [], Listening()
+
+    def limited(self: TogetherTrainer, batches: Iterable[Batch], *rest: Any, **options: Any) -> None:
+        taken = iter(batches)
+        x, targets = next(taken)
+        groups.append(len(x))
+        if len(x) > 2:
+            fit(self, [(x, targets), next(taken)], *rest, **options)
+            raise RuntimeError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        fit(self, chain([(x, targets)], taken), *rest, **options)
+
+    def measured(at_once: int, progress: Progress) -> list[dict[str, Any]]:
+        students = Students(replace(ARCHITECTURE, name=backbone), PLAN, plain_engine(), at_once=at_once)
+        return measure(rows, SOURCE.test, students, range(2), plain_engine(), progress=progress)
+
+    expected = measured(2, Silent())
+    monkeypatch.setattr(TogetherTrainer, "fit", limited)
+    found = measured(6, notes)
+    assert groups == [6, 3, 2, 2]  # and two more alone
+    for one, other in zip(found, expected, strict=True):
+        for key in ("set", "accuracy", "train_accuracy", "per_class"):
+            assert one[key] == other[key]
+    assert notes.said == ["out of memory with 6 networks at once: beginning again with fewer"]
+    assert notes.done == notes.total == 6 * PLAN.updates

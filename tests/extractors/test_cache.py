@@ -13,12 +13,13 @@ from filelock import FileLock
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import members
 from ncfm_hub.extractors.cache import architecture_name, get_pool, pinned, pool_folder, pool_key
-from ncfm_hub.extractors.pool import check_pool_fits
+from ncfm_hub.extractors.pool import Pool, check_pool_fits
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.stacked import TogetherTrainer
 from ncfm_hub.recipes.schema import PoolRecipe
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.progress import Silent
+from tests.damage import Notes
 from tests.matching.tiny import tiny_source
 from tests.stopping import StopAfter, Stopped
 
@@ -148,6 +149,16 @@ def test_a_pool_stopped_anywhere_ends_with_the_same_bytes(
     assert (pool_folder(whole.key) / "pool.json").read_bytes() == described
 
 
+def alike(found: Pool, expected: Pool, within: float) -> None:
+    """Members start from the same weights and end alike, relative to how far training went."""
+    for one, other in zip(expected.members, found.members, strict=True):
+        for name, tensor in one[1].items():
+            assert torch.equal(other[0][name], one[0][name])
+            if name not in ("blocks.0.bias", "blocks.4.bias", "blocks.8.bias"):  # the norm takes away what they add
+                went = (tensor - one[0][name]).double().norm()
+                assert (other[1][name] - tensor).double().norm() <= within * went
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "within"), [("sgd", 1e-3), ("adamw", 1e-2)])
 def test_members_trained_at_once_are_those_trained_alone(
@@ -155,18 +166,14 @@ def test_members_trained_at_once_are_those_trained_alone(
 ) -> None:
     """Three in groups of two, as on a GPU; stopped on the way they end with the same bytes.
 
-    Differences are relative to how far training went. AdamW makes whole steps of gradients that are mere rounding.
+    AdamW makes whole steps of gradients that are mere rounding.
     """
     values = recipe(size=3, epochs=2, optimizer=optimizer, lr=1e-3)
     alone = get_pool(source, False, values, engine)
     monkeypatch.setattr(members, "networks_at_once", lambda *_: 2)
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "together"))
     together = get_pool(source, False, values, engine)
-    for one, other in zip(alone.members, together.members, strict=True):
-        for name, tensor in one[1].items():
-            assert torch.equal(other[0][name], one[0][name])
-            if name not in ("blocks.0.bias", "blocks.4.bias", "blocks.8.bias"):  # the norm takes away what they add
-                assert (other[1][name] - tensor).norm() <= within * (tensor - one[0][name]).norm()
+    alike(together, alone, within)
     expected = weights_on_disk(together.key)
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "stopped"))
     # Within the first and the second epoch of the first group (12 updates), and of the second (6).
@@ -175,6 +182,46 @@ def test_members_trained_at_once_are_those_trained_alone(
             get_pool(source, False, values, engine, StopAfter(updates))
     get_pool(source, False, values, engine)
     assert weights_on_disk(together.key) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [VALUES["backbone"], "convnet-d3-w32-batch-relu-avg"])
+def test_members_that_memory_does_not_hold_begin_again_in_smaller_groups(
+    source: Source, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
+    """Five at once fail in the midst of an epoch; stopped after that, they go on in the smaller groups."""
+    values = recipe(size=5, epochs=2, backbone=backbone, optimizer="sgd", lr=1e-3)
+    monkeypatch.setattr(members, "networks_at_once", lambda *_: 2)
+    expected = get_pool(source, False, values, engine)
+    fit, groups = TogetherTrainer.fit, []
+
+    def limited(self: TogetherTrainer, batches: Any, *rest: Any, **options: Any) -> None:
+        batches = list(batches)
+        groups.append(len(batches[0][0]))
+        if groups[-1] > 3:
+            fit(self, batches[:1], *rest, **options)
+            raise RuntimeError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        fit(self, batches, *rest, **options)
+
+    monkeypatch.setattr(members, "networks_at_once", lambda *_: 5)
+    monkeypatch.setattr(TogetherTrainer, "fit", limited)
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "smaller"))
+    notes = Notes()
+    found = get_pool(source, False, values, engine, notes)
+    assert groups == [5, 3, 3, 2, 2]  # each of the smaller groups for two epochs
+    assert [note for note in notes.said if "memory" in note] == [
+        "out of memory with 5 networks at once: beginning again with fewer"
+    ]
+    alike(found, expected, 1e-3)
+    groups.clear()
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "stopped"))
+    with pytest.raises(Stopped):
+        get_pool(source, False, values, engine, StopAfter(12))  # 5 - 5, and 9 of the first epoch of three
+    again = get_pool(source, False, values, engine)
+    assert groups == [5, 3, 3, 3, 2, 2]  # the first three by their state, the others as what is left
+    for one, other in zip(again.members, found.members, strict=True):
+        for name, tensor in one[1].items():
+            assert torch.equal(tensor, other[1][name])
 
 
 def test_members_that_were_not_yet_measured_are_not_trained_again(

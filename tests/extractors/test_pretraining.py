@@ -1,5 +1,6 @@
 """What a pool member is trained on in an epoch, and what its blends are measured on."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.matching.tiny import plain_engine
 ARCHITECTURE = Architecture("ncfm_convnet3", 2, 1, 16, (0.0,), (1 / 255,))
 IMAGES = torch.arange(11, dtype=torch.uint8)[:, None, None, None].expand(11, 1, 16, 16).contiguous()
 LABELS = torch.arange(11) % 2
+PREPARE = partial(pretraining._prepared, ARCHITECTURE)
 
 
 def plan(**changes: Any) -> TrainingPlan:
@@ -23,7 +25,7 @@ def plan(**changes: Any) -> TrainingPlan:
 
 def epoch(values: TrainingPlan, member: int, number: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     device = torch.device("cpu")
-    several = pretraining._epoch(IMAGES, LABELS, ARCHITECTURE, values, [member], number, device)
+    several = pretraining._epoch(IMAGES, LABELS, PREPARE, values, [member], number, device)
     return [(x[0], targets[0]) for x, targets in several]
 
 
@@ -57,7 +59,7 @@ def test_member_epoch_and_seed_each_change_the_order() -> None:
 
 
 def test_members_at_once_are_given_what_each_is_given_alone() -> None:
-    together = list(pretraining._epoch(IMAGES, LABELS, ARCHITECTURE, plan(), [0, 3], 1, torch.device("cpu")))
+    together = list(pretraining._epoch(IMAGES, LABELS, PREPARE, plan(), [0, 3], 1, torch.device("cpu")))
     for place, member in enumerate((0, 3)):
         for (x, targets), (mine, my_targets) in zip(together, epoch(plan(), member, 1), strict=True):
             assert torch.equal(x[place], mine)

@@ -1,6 +1,5 @@
 """ConvNets by name: the grid of 720, what each name means, and that the standard ConvNet is unchanged."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from ncfm_hub.networks.build import Architecture, build_network, check_network
 from ncfm_hub.networks.convnet import ConvNet, run_natively
 from ncfm_hub.networks.grid import convnet_grid, convnet_options
 from ncfm_hub.networks.names import SHORT_NAMES, resolve_student
-from ncfm_hub.networks.stacked import networks_at_once
 
 STANDARD = "convnet-d3-w128-instance-relu-avg"
 
@@ -110,12 +108,6 @@ def test_only_the_standard_kind_runs_in_our_c(monkeypatch: pytest.MonkeyPatch) -
     assert all(run_natively(ConvNet(10, width=width)) for width in (32, 128))
     for changed in ({"norm": "batch"}, {"activation": "leakyrelu"}, {"pooling": "max"}):
         assert not run_natively(ConvNet(10, width=32, **changed))  # type: ignore[arg-type]
-
-
-def test_batch_norm_is_not_trained_several_at_once() -> None:
-    gpu: Any = SimpleNamespace(device=SimpleNamespace(type="cuda"))
-    assert networks_at_once(fresh(STANDARD), 100, 32, gpu) > 1
-    assert networks_at_once(fresh("convnet-d3-w32-batch-relu-avg"), 100, 32, gpu) == 1
 
 
 def test_what_is_no_name_or_too_deep_is_refused_in_one_line() -> None:

@@ -1,6 +1,10 @@
 """The loop that pool members and students share."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -85,3 +89,45 @@ def test_unknown_names_are_refused() -> None:
         make_optimizer(network(), "rmsprop", lr=0.1, weight_decay=0.0)
     with pytest.raises(KeyError):
         learning_rate_schedule("triangle", 0.1, 10)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_one_kernel_updates_all_parameters_on_a_gpu(name: str, on_gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    for kind in ("SGD", "AdamW"):
+        monkeypatch.setattr(torch.optim, kind, lambda parameters, **options: given.append(options["fused"]))
+    held: Any = SimpleNamespace(parameters=lambda: [SimpleNamespace(is_cuda=on_gpu)] * 2)
+    make_optimizer(held, name, lr=0.1, weight_decay=0.0)
+    assert given == [True if on_gpu else None]
+
+
+def test_updates_and_tests_are_within_the_engine_s_context() -> None:
+    """That of TF32 on a GPU; batches are made outside, as their places in the image would be rounded too."""
+    within: list[bool] = []
+    seen: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def at_work() -> Iterator[None]:
+        within.append(True)
+        yield
+        within.pop()
+
+    class Seeing(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(("network", bool(within)))
+            return super().forward(x)
+
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for _ in range(2):
+            seen.append(("batch", bool(within)))
+            yield torch.rand(2, 3, 2, 2), torch.ones(2, 3)
+
+    plain = plain_engine()
+    engine: Any = SimpleNamespace(
+        device=plain.device, native=False, compile=plain.compile, autocast=plain.autocast, at_work=at_work
+    )
+    trainer = Trainer(nn.Sequential(nn.Flatten(), Seeing(12, 3)), engine)
+    trainer.fit(batches(), make_optimizer(trainer.network, "sgd", lr=0.1, weight_decay=0), lambda update: 0.1)
+    trainer.logits(torch.rand(4, 3, 2, 2), lambda x: x, 4)
+    assert seen == [("batch", False), ("network", True)] * 2 + [("network", True)]
