@@ -55,13 +55,14 @@ def our_training(images: Any, targets: Any) -> Way:
 
 
 def fresh_pool(source: Any) -> Any:
-    """Two pairs of untrained ConvNet-3."""
+    """Two pairs of untrained ConvNets."""
     from ncfm_hub.extractors.pool import Pool
-    from ncfm_hub.networks.build import Architecture, build_network, channel_statistics
+    from ncfm_hub.networks.build import Architecture, build_network, channel_statistics, convnet_for
 
     info = source.info
     mean, std = channel_statistics(source.train.images)
-    architecture = Architecture("ncfm_convnet3", len(info.class_names), 3, 32, mean, std)
+    name = convnet_for(info.resolution)
+    architecture = Architecture(name, len(info.class_names), info.channels, info.resolution, mean, std)
     members = tuple(tuple(build_network(architecture).state_dict() for _ in range(2)) for _ in range(2))
     return Pool(architecture, info.class_names, members, (), "fresh", "fresh", None)
 
