@@ -137,6 +137,7 @@ def carry_out(
     from ncfm_hub.evaluation.table import evaluate_subject
     from ncfm_hub.extractors.cache import get_extractors
     from ncfm_hub.machine.engine import open_engine
+    from ncfm_hub.machine.peaks import Peaks
 
     progress = progress or Silent()
     pipeline, addition = settled.pipeline, settled.addition
@@ -147,20 +148,21 @@ def carry_out(
     if main:
         claim(folder, resume, restart, progress)
     watch = Stopwatch(work / "times.json" if main else None, progress)
-    progress = Ticking(progress, watch)
+    progress, peaks = Ticking(progress, watch), Peaks(engine.device)
     with watch.measure("source"):
         source = stages.read_source(pipeline.recipe, settled.test, token, progress)
-    with watch.measure("pool"):
+    with watch.measure("pool"), peaks.measure("pool"):
         extractors = get_extractors(source, pipeline.recipe, settled.extractors, engine, token, progress)
     new = stages.part_to_make(source, extractors, settled, engine, progress)
-    made = stages.make_images(new, extractors, pipeline.recipe, engine, work, resume, progress)
+    with peaks.measure("distill"):
+        made = stages.make_images(new, extractors, pipeline.recipe, engine, work, resume, progress)
     watch.record("distill", made.seconds)
     with watch.measure("labels"):
         distilled = stages.write_images(source, extractors, made, pipeline.recipe, engine, folder, addition, progress)
-    with watch.measure("evaluate"):
+    with watch.measure("evaluate"), peaks.measure("evaluate"):
         subject = own_subject(folder, distilled, source, pipeline.recipe, engine, extractors)
         measured = evaluate_subject(subject, False, student_journal(), progress)
-    results = stages.results_of(measured, new, extractors, made, pipeline.recipe, addition)
+    results = stages.results_of(measured, new, extractors, made, pipeline.recipe, addition, peaks.bytes)
     pushed = None
     if main:
         seconds = watch.seconds | {"total": sum(watch.seconds.values())}

@@ -129,10 +129,11 @@ def results_of(
     made: Distillation,
     recipe: Recipe,
     addition: Addition | None,
+    peaks: dict[str, int],
 ) -> dict[str, Any]:
     """Return the content of results.json.
 
-    measured: from `evaluate_subject`; source: the classes distilled in this run
+    measured: from `evaluate_subject`; source: the classes distilled in this run; peaks: GPU memory by stage, in bytes
     """
     values = recipe.distillation
     curve = [(ncfd + values.calibration * entropy, ncfd, entropy) for ncfd, entropy in made.curve]
@@ -162,6 +163,7 @@ def results_of(
             "seconds_per_step": round(made.seconds / max(1, len(curve)), 3),
             "curve": [[step, round(curve[step][0], 4)] for step in range(0, len(curve), every)],
         },
+        **({"peak_gpu_bytes": peaks} if peaks else {}),
     }
 
 

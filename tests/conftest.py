@@ -34,6 +34,12 @@ MARKS = {
 }
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the machine's GPUs, before anything asks for them: only `pytest -m gpu` uses them."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))

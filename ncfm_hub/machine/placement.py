@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
+from ncfm_hub.machine.engine import Engine
 from ncfm_hub.utils.progress import Progress
 
 SHARE = 4  # a tensor lies on the GPU if it takes at most one part in so many of the free memory
@@ -15,6 +16,20 @@ def fits(tensors: Sequence[torch.Tensor], device: torch.device) -> bool:
     if device.type != "cuda":
         return True
     return sum(tensor.nbytes for tensor in tensors) <= torch.cuda.mem_get_info(device)[0] // SHARE
+
+
+def describe_placement(images: int | None, engine: Engine) -> str:
+    """Say where a run computes, and on a GPU whether `images` bytes of source images will lie on it (None: unknown)."""
+    machine = engine.describe()
+    said = f"{engine.device} ({machine['description']}, {machine['precision']})"
+    if engine.device.type != "cuda":
+        return said
+    free, total = torch.cuda.mem_get_info(engine.device)
+    said += f", {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    if images is None:
+        return said
+    place = "on it" if images <= free // SHARE else f"in the main memory, being over 1/{SHARE} of that"
+    return f"{said}; source images ({images / 1e9:.2f} GB) {place}"
 
 
 class Fetched:

@@ -33,6 +33,7 @@ class Plan:
     cost: estimated minutes by stage; None where the source does not state its number of images
     extractors: folder of the pool, or Hub repository and commit; None if it is trained or taken from the cache
     validation: evaluate on a part of the training split and leave the test split unread
+    device: where it is computed, and where the source images lie
     addition: the classes to append and the dataset they are added to; `source` covers the classes of both
     """
 
@@ -46,6 +47,7 @@ class Plan:
     cost: dict[str, float | None]
     extractors: str | None
     validation: bool
+    device: str
     addition: Addition | None = None
 
     @property
@@ -73,6 +75,7 @@ class Plan:
             "pool": self.pool,
             "output": str(self.output),
             "repo_id": self.repo_id,
+            "device": self.device,
             "cost": self.cost,
             "recipe": self.pipeline.recipe.model_dump(),
         }
@@ -92,6 +95,7 @@ class Plan:
             f"images     {source.channels} x {source.resolution} x {source.resolution} px, {self.ipc} stored per class",
             f"pool       {self.pool['members']} x {self.pool['architecture']}, {self.pool['origin']}",
             f"steps      {self.pipeline.recipe.distillation.steps}",
+            f"device     {self.device}",
             f"estimate   {self._estimate()}",
             f"folder     {self.output}",
             f"push to    {self.repo_id or 'nowhere (no --push)'}",
@@ -132,6 +136,7 @@ def plan(
     Raises the errors that can be known before the work starts.
     """
     from ncfm_hub.machine.engine import open_engine
+    from ncfm_hub.machine.placement import describe_placement
 
     output, pool, append = path_of(output), text_of(pool), text_of(append)
     given = {"distillation.ipc": ipc, "distillation.seed": seed}
@@ -170,7 +175,10 @@ def plan(
     cost = _cost(pipeline.recipe, source, extractor, ready, engine, addition)
     place = None if pool is None else described["origin"]  # includes the commit if the pool is on a Hub
     output = output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name)
-    return Plan(pipeline, source, output, target, private, replace, described, cost, place, validation, addition)
+    device = describe_placement(_image_bytes(source), engine)
+    return Plan(
+        pipeline, source, output, target, private, replace, described, cost, place, validation, device, addition
+    )
 
 
 def coming(source: SourceInfo, *, ipc: int | None = None, added_to: str | None = None) -> Held:
@@ -227,6 +235,14 @@ def _check_students(recipe: Recipe, source: SourceInfo) -> None:
 
     for name in recipe.evaluation.architectures:
         check_network(replace(student_network(source), name=resolve_student(name, source.resolution)))
+
+
+def _image_bytes(source: SourceInfo) -> int | None:
+    """Return the bytes of the training images of the classes used, as far as the source states their number."""
+    if source.train_examples is None:
+        return None
+    share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
+    return int(source.train_examples * share) * source.channels * source.resolution**2
 
 
 def _cost(

@@ -1,12 +1,15 @@
 """Where tensors lie, and rows that are fetched a call ahead."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from ncfm_hub.machine.placement import Fetched, fits
+from ncfm_hub.machine.peaks import Peaks
+from ncfm_hub.machine.placement import Fetched, describe_placement, fits
 from tests.machine.test_engine import Notes
+from tests.matching.tiny import plain_engine
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -64,3 +67,35 @@ def test_on_a_cpu_nothing_is_fetched_ahead() -> None:
 
     assert Fetched(torch.arange(5), choose, CPU, Notes()).rows(2).tolist() == [2]
     assert chosen == [2]
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (None, "20.0 of 24.0 GB free"),
+        (5 * 10**9, "20.0 of 24.0 GB free; source images (5.00 GB) on it"),
+        (6 * 10**9, "20.0 of 24.0 GB free; source images (6.00 GB) in the main memory, being over 1/4 of that"),
+    ],
+)
+def test_a_plan_says_where_the_images_lie(images: int | None, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (20 * 10**9, 24 * 10**9))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Card")
+    engine = replace(plain_engine(), chosen=GPU)
+    assert describe_placement(images, engine) == f"cuda (Card, fp32), {words}"
+    assert describe_placement(images, plain_engine()).startswith("cpu (")
+
+
+def test_peaks_are_those_of_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = [0]
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: taken.__setitem__(0, 1))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: taken[0])
+    peaks = Peaks(GPU)
+    with peaks.measure("pool"):
+        taken[0] = 700
+    with pytest.raises(ZeroDivisionError), peaks.measure("distill"):
+        taken[0] = 300 // 0
+    assert peaks.bytes == {"pool": 700, "distill": 1}
+    none = Peaks(CPU)
+    with none.measure("pool"):
+        pass
+    assert none.bytes == {}

@@ -171,6 +171,7 @@ def _context(pipeline: Mapping[str, Any], results: Mapping[str, Any]) -> dict[st
         "pool_measured_on": results.get("pool", {}).get("measured_on"),
         "machine": pipeline.get("machine", {}),
         "times": [(_STAGES[k], v) for k, v in pipeline.get("wall_time_seconds", {}).items() if k in _STAGES],
+        "peaks": [(_STAGES[k], v / 1e9) for k, v in results.get("peak_gpu_bytes", {}).items() if k in _STAGES],
         "versions": ", ".join(f"{name} {version}" for name, version in pipeline.get("versions", {}).items() if version),
     }
 
