@@ -56,6 +56,8 @@ class Distiller:
         self.units = Units(
             source, pool, settings, engine, self._draws("", settings.seed), self.bank_draws, self.progress
         )
+        if self.units.network.compiles:
+            self.progress.note("compiling for this machine: the first step takes 15 to 30 s more than the others")
         self.members = self._placed_members()
         self.start = make_start(source, settings.ipc, settings.factor, settings.seed)
         self.stored = self.start.clone().to(engine.device).requires_grad_(True)
@@ -157,6 +159,7 @@ class Distiller:
             synthetic=settings.ipc * settings.factor**2,
             flip=settings.flip,
             cutout=settings.cutout,
+            fuse=self.engine.fuse,
         )
 
     def _placed_members(self) -> tuple[tuple[Weights, Weights], ...]:

@@ -7,9 +7,11 @@ device that uses them. Classes are keyed by their label in the source.
 Legend: U classes of a unit with N real images in all; m decoded images of each class.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -18,6 +20,8 @@ from ncfm_hub.matching.philox import Stream, key_of, philox
 from ncfm_hub.sources.types import Source
 
 _WORDS = 4  # of one counter
+Key = tuple[int, int]
+Parameters = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
 Number = int | torch.Tensor  # of a step or an entry; a tensor () where steps are replayed
 
 
@@ -26,6 +30,7 @@ class Draws:
 
     whose: "" or "bank ", so that a bank and a run of one seed differ
     synthetic: decoded images per class
+    fuse: compiles a function where that pays
     """
 
     def __init__(
@@ -39,65 +44,89 @@ class Draws:
         synthetic: int,
         flip: bool,
         cutout: bool,
+        fuse: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
     ):
         self.real_batch, self.synthetic, self.device = real_batch, synthetic, device
-        self._kinds = {"flip": flip, "cutout": cutout}
-        self._size = (source.info.resolution, source.info.resolution)
-        self._rows, self._labels = source.class_indices(), source.info.class_ids
-        self._keys = {
+        self._rows_of_class, self._labels = source.class_indices(), source.info.class_ids
+        keys = {
             purpose: key_of(seed, whose + purpose)
             for purpose in ("real images", "geometry", "real augmentation", "synthetic augmentation")
         }
-        self._tables: dict[tuple[int, ...], _Unit] = {}
+        sampled: dict[str, Any] = {"size": (source.info.resolution,) * 2, "flip": flip, "cutout": cutout}
+        self._rows = fuse(partial(_rows, keys["real images"]))
+        self._geometry = partial(_geometry, keys["geometry"])
+        self._real = fuse(partial(_real, keys["real augmentation"], **sampled))
+        self._decoded = fuse(partial(_decoded, keys["synthetic augmentation"], synthetic, **sampled))
+        self._units: dict[tuple[int, ...], _Unit] = {}
 
     def on_host(self) -> "Draws":
         """Return the same draws, made on the CPU."""
         other = copy(self)
-        other.device, other._tables = torch.device("cpu"), {}
+        other.device, other._units = torch.device("cpu"), {}
         return other
 
     def sizes(self, classes: Sequence[int]) -> tuple[int, ...]:
         """Return how many real images each class has in a step: `real_batch`, or all of a smaller class."""
-        return tuple(min(self.real_batch, len(self._rows[c])) for c in classes)
+        return tuple(min(self.real_batch, len(self._rows_of_class[c])) for c in classes)
 
     def rows(self, number: Number, classes: Sequence[int]) -> torch.Tensor:
         """Choose real images without replacement: rows (N,) of the source's training images, ordered by class."""
         unit = self._unit(classes)
-        if unit.choice is None:
-            return unit.rows
-        choice = unit.choice
-        words = torch.stack(philox((choice.items, 0, choice.groups, number), self._keys["real images"]), 1)
-        # Sorted by class, then by word; equal words keep their order, so that the result is the same on every device.
-        keys = (choice.positions << 32) | words.flatten()[choice.drawn]
-        return unit.rows[keys.sort(stable=True).indices[choice.taken]]
+        found: torch.Tensor = unit.rows if unit.choice is None else self._rows(unit.rows, unit.choice, number)
+        return found
 
     def geometry(self, number: Number, classes: Sequence[int]) -> torch.Tensor:
         """Sample the geometric transform of each class's images, on both sides: places in GEOMETRIES (U,)."""
-        labels = self._unit(classes).labels
-        return Stream(self._keys["geometry"], torch.zeros_like(labels), labels, number).integers(len(GEOMETRIES))
+        return self._geometry(self._unit(classes).labels, number)
 
     def real(self, number: Number, classes: Sequence[int]) -> Augmentation:
         """Sample the augmentation of the real images (N,)."""
         unit = self._unit(classes)
-        random = Stream(self._keys["real augmentation"], unit.places, unit.labels[unit.classes], number)
-        geometry = self.geometry(number, classes)[unit.classes]
-        return draw_augmentation(random, self._size, geometry=geometry, **self._kinds)
+        return Augmentation(*self._real(unit.labels, unit.classes, unit.places, self.geometry(number, classes), number))
 
     def decoded(self, number: Number, classes: Sequence[int], geometry: torch.Tensor | None = None) -> Augmentation:
         """Sample the augmentation of the decoded images (U m,); geometry: in place of the one drawn here (U,)."""
-        labels = self._unit(classes).labels
-        items = torch.arange(self.synthetic, device=self.device)
-        random = Stream(self._keys["synthetic augmentation"], items, labels[:, None], number)
         chosen = self.geometry(number, classes) if geometry is None else geometry
-        return draw_augmentation(random, self._size, geometry=chosen[:, None], **self._kinds)
+        return Augmentation(*self._decoded(self._unit(classes).labels, chosen, number))
 
     def _unit(self, classes: Sequence[int]) -> "_Unit":
         key = tuple(classes)
-        if key not in self._tables:
-            rows = [self._rows[c] for c in classes]
+        if key not in self._units:
+            rows = [self._rows_of_class[c] for c in classes]
             labels = torch.tensor([self._labels[c] for c in classes])
-            self._tables[key] = _tables(rows, labels, self.sizes(classes), self.device)
-        return self._tables[key]
+            self._units[key] = _tables(rows, labels, self.sizes(classes), self.device)
+        return self._units[key]
+
+
+def _rows(key: Key, rows: torch.Tensor, choice: "_Choice", number: Number) -> torch.Tensor:
+    words = torch.stack(philox((choice.items, 0, choice.groups, number), key), 1)
+    # Sorted by class, then by word; equal words keep their order, so that the result is the same on every device.
+    keys = (choice.positions << 32) | words.flatten()[choice.drawn]
+    return rows[keys.sort(stable=True).indices[choice.taken]]
+
+
+def _geometry(key: Key, labels: torch.Tensor, number: Number) -> torch.Tensor:
+    return Stream(key, torch.zeros_like(labels), labels, number).integers(len(GEOMETRIES))
+
+
+def _real(
+    key: Key,
+    labels: torch.Tensor,
+    classes: torch.Tensor,
+    places: torch.Tensor,
+    geometry: torch.Tensor,
+    number: Number,
+    **sampled: Any,
+) -> Parameters:
+    random = Stream(key, places, labels[classes], number)
+    return draw_augmentation(random, geometry=geometry[classes], **sampled).tensors()
+
+
+def _decoded(
+    key: Key, images: int, labels: torch.Tensor, geometry: torch.Tensor, number: Number, **sampled: Any
+) -> Parameters:
+    random = Stream(key, torch.arange(images, device=labels.device), labels[:, None], number)
+    return draw_augmentation(random, geometry=geometry[:, None], **sampled).tensors()
 
 
 @dataclass(frozen=True)

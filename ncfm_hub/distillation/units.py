@@ -16,7 +16,7 @@ from ncfm_hub.machine.engine import Engine
 from ncfm_hub.machine.placement import Fetched, fits
 from ncfm_hub.matching.objective import make_objective
 from ncfm_hub.matching.step import StepSettings, UnitDraw, UnitResult, real_statistics, unit_step
-from ncfm_hub.networks.build import Weights, build_network, normalise
+from ncfm_hub.networks.build import Weights, build_network, normaliser
 from ncfm_hub.networks.frozen import FrozenNetwork
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.progress import Progress
@@ -58,10 +58,7 @@ class Units:
     ):
         self.settings, self.engine, self.draws, self.bank_draws = settings, engine, draws, bank_draws
         architecture, classes = pool.architecture, len(source.info.class_names)
-
-        def normalised(images: torch.Tensor) -> torch.Tensor:
-            return normalise(images, architecture)
-
+        normalised = normaliser(architecture, engine.device)
         objective = make_objective(settings.matching, settings.alpha)
         self.of_a_step = StepSettings(
             _Fused(engine.fuse(objective.statistics), objective.distance) if engine.fuses else objective,
@@ -161,7 +158,8 @@ class Images:
         else:
             progress.note(f"the source's {images.nbytes / 1e9:.1f} GB of images stay in the main memory")
             # What is chosen on the host is what would be chosen on the device: the integers are the same.
-            choosing = [partial(draws.on_host().rows, classes=classes) for classes in units]
+            host = draws.on_host()
+            choosing = [partial(host.rows, classes=classes) for classes in units]
             self._fetched = [Fetched(images, choose, device, progress) for choose in choosing]
         self._images = images
 

@@ -72,9 +72,13 @@ class Engine:
 
     def compile(self, function: Callable[..., Any], network: torch.nn.Module) -> Callable[..., Any]:
         """The function, which runs this network, compiled for the shapes it will see, or itself."""
-        if not self.compiled or (self.compiled == "ConvNets" and not getattr(network, "compiles_quickly", False)):
-            return function
-        return self.compiler.compiled(function, self.device)
+        return self.compiler.compiled(function, self.device) if self.compiles(network) else function
+
+    def compiles(self, network: torch.nn.Module) -> bool:
+        """Whether what runs this network is compiled at its first call, which then takes a while."""
+        return self.compiled is True or (
+            self.compiled == "ConvNets" and bool(getattr(network, "compiles_quickly", False))
+        )
 
     def decide_once(self, decide: Callable[[], T]) -> T:
         """What the main process decides, in every process: each for itself may find the files of a cache otherwise.

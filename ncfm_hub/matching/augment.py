@@ -44,6 +44,10 @@ class Augmentation:
     def __getitem__(self, rows: slice) -> "Augmentation":
         return self.map(lambda some: some[rows])
 
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Return the parameters, from which the same is made again."""
+        return self.affine, self.colour, self.cutout
+
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "Augmentation":
         """Apply a function to each tensor of parameters."""
         colour, cutout = (None if some is None else function(some) for some in (self.colour, self.cutout))

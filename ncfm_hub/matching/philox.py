@@ -6,7 +6,6 @@ same on every device. Source: Salmon et al., "Parallel Random Numbers: As Easy a
 """
 
 import hashlib
-from itertools import count
 
 import torch
 
@@ -47,7 +46,8 @@ class Stream:
 
     def __init__(self, key: tuple[Word, Word], item: Word, group: Word = 0, number: Word = 0):
         self._key, self._counter = key, (item, group, number)
-        self._blocks, self._waiting = count(), list[torch.Tensor]()
+        self._block = 0
+        self._waiting: list[torch.Tensor] = []
         shapes = [word.shape for word in (*key, item, group, number) if isinstance(word, torch.Tensor)]
         self.shape = torch.broadcast_shapes(*shapes)
 
@@ -55,7 +55,8 @@ class Stream:
         """Draw integers uniform in 0..2^32-1: int64 of the items' shape."""
         if not self._waiting:
             item, group, number = self._counter
-            self._waiting = list(philox((item, next(self._blocks), group, number), self._key))
+            self._waiting = list(philox((item, self._block, group, number), self._key))
+            self._block += 1
         return self._waiting.pop(0)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> torch.Tensor:

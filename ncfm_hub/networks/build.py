@@ -5,7 +5,7 @@ Legend: N images, c channels, (H, W) resolution, D features, C classes.
 
 import difflib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -211,14 +211,22 @@ class FeaturesAndLogits(nn.Module):
 
 def normalise(images: torch.Tensor, architecture: Architecture) -> torch.Tensor:
     """Normalise images (N, c, H, W), uint8 or float in [0, 1], to zero mean and unit deviation in float32."""
-    pixels = images.float() / 255 if images.dtype == torch.uint8 else images
-    per_channel = _per_channel if torch.compiler.is_compiling() else _kept_per_channel  # a graph keeps them itself
-    mean, std = (per_channel(values, images.device) for values in (architecture.mean, architecture.std))
-    return (pixels - mean) / std
+    return normaliser(architecture, images.device)(images)
 
 
-def _per_channel(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
-    return torch.tensor(values, device=device)[:, None, None]
+@lru_cache
+def normaliser(architecture: Architecture, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return `normalise` for an architecture on a device, where it finds mean and deviation in place.
+
+    Copying them there at each use would wait for a GPU, and cannot be captured in a graph.
+    """
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (architecture.mean, architecture.std))
+
+    def normalised(images: torch.Tensor) -> torch.Tensor:
+        pixels = images.float() / 255 if images.dtype == torch.uint8 else images
+        return (pixels - mean) / std
+
+    return normalised
 
 
 # Copying them to the device at each use would wait for the GPU.
