@@ -33,10 +33,11 @@ def pipeline_over(dataset: str, pipeline: str, folder: Path) -> str:
     return str(path)
 
 
-def run(dataset: str, ipc: int, preset: str, seed: int, output: Path) -> dict[str, float]:
+def run(dataset: str, ipc: int, preset: str, seed: int, steps: int | None, output: Path) -> dict[str, float]:
     """Run the job with a cache of its own; wall seconds, CPU seconds and peak resident bytes."""
     command = [sys.executable, "-m", "ncfm_hub", "distill", "--dataset", dataset, "--ipc", str(ipc), "--preset", preset]
     command += ["--seed", str(seed), "--output", str(output), "--yes"]
+    command += [] if steps is None else ["--steps", str(steps)]
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NCFM_HUB_CACHE": cache, "HF_HOME": f"{cache}/hf"}
         environment |= {"TORCHINDUCTOR_CACHE_DIR": f"{cache}/compiled"}
@@ -70,7 +71,8 @@ def table(result: dict) -> str:
     machine, cost = result["machine"], result["cost"]
     lines += [
         "",
-        f"{result['name']}, {result['ipc']} images per class, preset `{result['preset']}`, seed {result['seed']}: "
+        f"{result['name']}, {result['ipc']} images per class, preset `{result['preset']}`, "
+        f"{result['results']['distillation']['steps']:,} steps, seed {result['seed']}: "
         f"{cost['wall_seconds'] / 60:.0f} minutes in total on {machine['threads']} cores ({machine['description']}, "
         f"{machine['precision']}), {cost['peak_bytes'] / 1e9:.1f} GB peak memory. Last epoch, test split, "
         f"{result['results']['protocol']['updates']} updates for every row.",
@@ -85,6 +87,7 @@ def main() -> None:
     parser.add_argument("--ipc", type=int, default=10)
     parser.add_argument("--preset", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="distillation steps (default: the preset's)")
     parser.add_argument("--output", type=Path, help="keep the distilled folder here")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     asked = parser.parse_args()
@@ -94,7 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         dataset = pipeline_over(asked.dataset, asked.pipeline, Path(scratch)) if asked.pipeline else asked.dataset
         output = asked.output or Path(scratch) / "distilled"
-        cost = run(dataset, asked.ipc, asked.preset, asked.seed, output)
+        cost = run(dataset, asked.ipc, asked.preset, asked.seed, asked.steps, output)
         described = yaml.safe_load((output / "pipeline.yaml").read_text())
         results = json.loads((output / "results.json").read_text())
     result = {

@@ -114,6 +114,7 @@ from pathlib import Path
 import torch
 
 from ncfm_hub.distillation.loop import distill_images
+from ncfm_hub.distillation.settings import choose_classes_at_once
 from ncfm_hub.machine.engine import open_engine
 from tests.matching.tiny import plain_engine, tiny_pool, tiny_settings, tiny_source
 
@@ -137,6 +138,11 @@ def work(folder, rank, processes, port):
         settings = tiny_settings(steps=3, checkpoint_every=3, **changes)
         made = distill_images(source, tiny_pool(source), settings, chosen, folder / name)
         torch.save(made.stored, folder / f"{name}-{rank}.pt")
+    several = tiny_source(classes=5)
+    at_once = choose_classes_at_once(5, 4, 4096, processes)  # as on GPUs: a unit for every process
+    settings = tiny_settings(steps=3, checkpoint_every=3, sampling_network=True, classes_at_once=at_once)
+    settings = settings.model_copy(update={"decoded_at_once": 4 * at_once})
+    distill_images(several, tiny_pool(several), settings, engine, folder / "units")
     engine.accelerator.end_training()
 
 
@@ -173,3 +179,9 @@ def test_one_two_and_three_processes_make_the_same_bits(tmp_path: Path) -> None:
         for processes in (1, 2, 3):
             for rank in range(processes):
                 assert torch.equal(torch.load(tmp_path / str(processes) / f"{name}-{rank}.pt"), on_disk)
+    # Units of 5, 3 and 2 classes, of which the last is not full, give the same up to rounding.
+    units = [load_file(tmp_path / str(processes) / "units") for processes in (1, 2, 3)]
+    assert not torch.equal(units[0]["stored"], units[1]["stored"])
+    for other in units[1:]:
+        torch.testing.assert_close(other["curve"], units[0]["curve"], rtol=1e-5, atol=0)
+        torch.testing.assert_close(other["stored"], units[0]["stored"], rtol=0, atol=1e-4)
