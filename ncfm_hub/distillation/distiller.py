@@ -56,8 +56,6 @@ class Distiller:
         self.units = Units(
             source, pool, settings, engine, self._draws("", settings.seed), self.bank_draws, self.progress
         )
-        if self.units.network.compiles:
-            self.progress.note("compiling for this machine: the first step takes 15 to 30 s more than the others")
         self.members = self._placed_members()
         self.start = make_start(source, settings.ipc, settings.factor, settings.seed)
         self.stored = self.start.clone().to(engine.device).requires_grad_(True)

@@ -4,7 +4,7 @@ A student's batches depend on its seed alone, not on the students beside it. Leg
 students, B images in a batch, c channels, (H, W) resolution, C classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +15,7 @@ from ncfm_hub.machine.engine import Engine
 from ncfm_hub.machine.placement import fits
 from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, augment, draw_augmentation
 from ncfm_hub.matching.philox import Stream, key_of, permutations
-from ncfm_hub.networks.build import Architecture, normalise
+from ncfm_hub.networks.build import Architecture, normaliser
 from ncfm_hub.networks.trainer import Batch
 
 DRAWN_TOGETHER = 2**16  # images
@@ -77,7 +77,7 @@ def student_batches(
     per_update = len(sets) * plan.batch_size
     together = max(1, DRAWN_TOGETHER // per_update)
     keys, stack = _keys(seeds, device), Stack(sets, architecture.classes, device)
-    prepare = engine.fuse(partial(_prepared, architecture))
+    prepare = engine.fuse(partial(_prepared, normaliser(architecture, device)))
     for first in range(0, plan.updates, together):
         count = min(together, plan.updates - first)
         updates = torch.arange(first, first + count, device=device)
@@ -90,10 +90,14 @@ def student_batches(
 
 
 def _prepared(
-    architecture: Architecture, images: torch.Tensor, targets: torch.Tensor, drawn: Augmentation | None, mixing: CutMix
+    normalised: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    drawn: Augmentation | None,
+    mixing: CutMix,
 ) -> Batch:
     """Normalise, augment and mix images (K, B, c, H, W), uint8, and their targets (K, B, C)."""
-    x = normalise(images.flatten(0, 1), architecture)
+    x = normalised(images.flatten(0, 1))
     if drawn is not None:
         x = augment(x, drawn)
     return cutmix(x.unflatten(0, images.shape[:2]), targets, mixing)

@@ -18,7 +18,7 @@ from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors.pool import blend
 from ncfm_hub.matching.augment import CROP, Augmentation, augment, draw_augmentation
 from ncfm_hub.matching.philox import Stream, key_of, permutations
-from ncfm_hub.networks.build import Architecture, Weights, build_network, normalise
+from ncfm_hub.networks.build import Architecture, Weights, build_network, normaliser
 from ncfm_hub.networks.stacked import TogetherTrainer
 from ncfm_hub.networks.trainer import Batch, Trainer, learning_rate_schedule, make_optimizer
 from ncfm_hub.utils.counting import counted
@@ -100,7 +100,9 @@ def train_members(
     rate = learning_rate_schedule(plan.schedule, plan.lr, updates * plan.epochs)
     first = _load_partial(state, module, optimizer)
     bar.advance(first * updates * len(members))
-    prepare = trainer.engine.fuse(partial(_prepared, architecture))
+    prepare = trainer.engine.fuse(
+        partial(_prepared, normaliser(architecture, trainer.engine.device), architecture.classes)
+    )
     named = str(members[0] + 1) if len(members) == 1 else f"{len(members)} at once"
     for epoch in range(first, plan.epochs):
         batches = _epoch(images, labels, prepare, plan, members, epoch, trainer.engine.device)
@@ -158,10 +160,16 @@ def _epoch(
             yield prepare(images[rows].to(device), labels[rows].to(device), own)
 
 
-def _prepared(architecture: Architecture, images: torch.Tensor, labels: torch.Tensor, drawn: Augmentation) -> Batch:
+def _prepared(
+    normalised: Callable[[torch.Tensor], torch.Tensor],
+    classes: int,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    drawn: Augmentation,
+) -> Batch:
     """Normalise and augment images (K, B, c, H, W), uint8, and make their labels (K, B) targets (K, B, C)."""
-    x = augment(normalise(images.flatten(0, 1), architecture), drawn)
-    return x.unflatten(0, labels.shape), F.one_hot(labels, architecture.classes).float()
+    x = augment(normalised(images.flatten(0, 1)), drawn)
+    return x.unflatten(0, labels.shape), F.one_hot(labels, classes).float()
 
 
 def _save_partial(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:

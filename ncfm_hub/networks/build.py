@@ -229,10 +229,6 @@ def normaliser(architecture: Architecture, device: torch.device) -> Callable[[to
     return normalised
 
 
-# Copying them to the device at each use would wait for the GPU.
-_kept_per_channel = lru_cache(_per_channel)
-
-
 def channel_statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation per channel of uint8 images (N, c, H, W), for pixels in [0, 1].
 

@@ -19,7 +19,6 @@ class FrozenNetwork:
     `bind(weights)` maps normalised images to float32 (features, logits); `bind_real(weights)` maps images and their
     augmentation to float32 features. Weights are a state dict, best placed by `placed`.
 
-    compiles: the first call of each kind compiles, which takes 15 to 30 s
     normalise: maps images (N, c, H, W), uint8, to the network's input, for `bind_real`
     """
 
@@ -45,9 +44,7 @@ class FrozenNetwork:
             x = augment(normalise(images), Augmentation(affine, colour, cutout))
             return within(weights, x.contiguous(memory_format=torch.channels_last))[0]
 
-        native = engine.native and run_natively(network)
-        self.compiles = not native and engine.compiles(network)
-        self._call = call if native else engine.compile(call, network)
+        self._call = call if engine.native and run_natively(network) else engine.compile(call, network)
         # On a GPU augmentation and network are compiled as one; on a CPU, only the network.
         within = call if engine.fuses else self._call
         self._features = engine.fuse(features)

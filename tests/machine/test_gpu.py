@@ -100,7 +100,8 @@ def test_students_batches_are_the_cpu_s() -> None:
     plan = BatchPlan(updates=3, batch_size=8, cutmix=1.0, flip=True, augment=True)
     sets = [TrainingSet(source.train.images, source.train.labels)] * 2
     ours, cpu_s = (
-        list(student_batches(sets, (0, 1), pool.architecture, plan, torch.device(name))) for name in ("cuda", "cpu")
+        list(student_batches(sets, (0, 1), pool.architecture, plan, engine))
+        for engine in (open_engine("fp32"), on_cpu())
     )
     for (x, targets), (one, other) in zip(ours, cpu_s, strict=True):
         torch.testing.assert_close(x.cpu(), one, rtol=1e-4, atol=1e-4)
