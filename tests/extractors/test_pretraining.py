@@ -8,14 +8,14 @@ import torch
 
 from ncfm_hub.extractors import pretraining
 from ncfm_hub.extractors.pretraining import TrainingPlan, initial_weights, measure_blends
-from ncfm_hub.networks.build import Architecture, build_network
+from ncfm_hub.networks.build import Architecture, build_network, normaliser
 from ncfm_hub.networks.trainer import Trainer
 from tests.matching.tiny import plain_engine
 
 ARCHITECTURE = Architecture("ncfm_convnet3", 2, 1, 16, (0.0,), (1 / 255,))
 IMAGES = torch.arange(11, dtype=torch.uint8)[:, None, None, None].expand(11, 1, 16, 16).contiguous()
 LABELS = torch.arange(11) % 2
-PREPARE = partial(pretraining._prepared, ARCHITECTURE)
+PREPARE = partial(pretraining._prepared, normaliser(ARCHITECTURE, torch.device("cpu")), ARCHITECTURE.classes)
 
 
 def plan(**changes: Any) -> TrainingPlan:
