@@ -20,7 +20,7 @@ from ncfm_hub.recipes.schema import EvaluationRecipe, updates_of
 from ncfm_hub.utils.progress import Bar, Progress
 from ncfm_hub.utils.seeding import generator
 
-TESTED_AT_ONCE = 128  # images, of each student
+TESTED_AT_ONCE = 128  # images in a pass
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,22 @@ class Students:
         if not all(together.finite()):
             raise self._diverged()
         sets = [training for training, _ in jobs]
-        answers = together.logits(self._shared_images(test_images, len(jobs)))[:, : len(test_labels)].argmax(2)
         rows = [_evenly(len(training.labels), len(test_labels)) for training in sets]
-        own = together.logits(self._own_images(sets, rows)).argmax(2)
+        answers, own = (
+            torch.cat([logits.argmax(2) for logits in together.logits(batches)], 1).cpu()
+            for batches in (self._shared_images(test_images, len(jobs)), self._own_images(sets, rows))
+        )
+        rights = answers[:, : len(test_labels)] == test_labels
         results = []
-        for training, tested, right, answered in zip(sets, rows, answers == test_labels, own, strict=True):
+        for training, tested, right, answered in zip(sets, rows, rights, own, strict=True):
             known = answered[: len(tested)] == training.labels[tested]
             results.append(self._result(right, known, test_labels))
         return results
+
+    @property
+    def _tested_together(self) -> int:
+        """Images of each student in a pass: no more than in training, which memory was found to hold."""
+        return min(TESTED_AT_ONCE, self.plan.batch_size)
 
     @cached_property
     def _together(self) -> TogetherTrainer:
@@ -136,15 +144,16 @@ class Students:
 
     def _shared_images(self, images: torch.Tensor, students: int) -> Iterator[torch.Tensor]:
         """Yield the same images, normalised, for all students: (K, B, c, H, W)."""
-        for part in images.split(TESTED_AT_ONCE):
-            x = self._prepare(fill_up(part, TESTED_AT_ONCE).to(self.engine.device))
+        count = self._tested_together
+        for part in images.split(count):
+            x = self._prepare(fill_up(part, count).to(self.engine.device))
             yield x.expand(students, *x.shape)
 
     def _own_images(self, sets: Sequence[TrainingSet], rows: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         """Yield these rows of each student's images, normalised, again and again up to the longest: (K, B, c, H, W)."""
         stack = Stack(sets, self.architecture.classes, self.engine.device)
-        for first in range(0, max(map(len, rows)), TESTED_AT_ONCE):
-            places = torch.arange(first, first + TESTED_AT_ONCE)
+        for first in range(0, max(map(len, rows)), self._tested_together):
+            places = torch.arange(first, first + self._tested_together)
             images, _ = stack.batch(torch.stack([own[places % len(own)] for own in rows]))
             yield self._prepare(images)
 

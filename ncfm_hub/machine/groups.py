@@ -29,6 +29,8 @@ def halving(
 ) -> Iterator[tuple[Sequence[J], R]]:
     """Yield each group and the result of `work`; out of memory halves that group and those after it, said once.
 
+    Any other RuntimeError of several networks at once, as of an operation that a GPU lacks, leaves one after another.
+
     work: starts from the beginning at every call. What it raises for a group of one is raised.
     """
     waiting, said = deque(groups), False
@@ -37,15 +39,18 @@ def halving(
         try:
             result = work(group)
         except RuntimeError as error:
-            if len(group) == 1 or not should_reduce_batch_size(error):
+            if len(group) == 1:
                 raise
+            full, reason = should_reduce_batch_size(error), " ".join(str(error).split())[:200]
         else:
             yield group, result
             continue
         # Only now, as the error held the tensors of the group.
         clear_device_cache(garbage_collection=True)
-        if not said:
+        if not full:
+            progress.note(f"{len(group)} networks cannot be trained at once here ({reason}); one after another instead")
+        elif not said:
             progress.note(f"out of memory with {len(group)} networks at once: beginning again with fewer")
             said = True
-        half = (len(group) + 1) // 2
-        waiting = deque(part for whole in (group, *waiting) for part in in_groups(whole, half))
+        most = (len(group) + 1) // 2 if full else 1
+        waiting = deque(part for whole in (group, *waiting) for part in in_groups(whole, most))

@@ -7,7 +7,7 @@ training alone up to rounding. Dropout and stochastic depth differ between them.
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -87,14 +87,13 @@ class TogetherTrainer:
                 on_update()
 
     @torch.no_grad()
-    def logits(self, batches: Iterable[torch.Tensor]) -> torch.Tensor:
-        """Compute logits (K, N, C), float32 on the CPU, in eval mode, for images (K, B, c, H, W), normalised."""
+    def logits(self, batches: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Yield logits (K, B, C), float32, in eval mode, for each batch of images (K, B, c, H, W), normalised."""
         self._network.eval()
-        answers = []
         for images in batches:
             with self.engine.at_work(), self.engine.autocast():
-                answers.append(self._logits(self._state, images).float())
-        return torch.cat(answers, 1).cpu()
+                logits = self._logits(self._state, images)
+            yield logits.float()
 
 
 def can_be_stacked(network: nn.Module, image: tuple[int, int, int]) -> bool:

@@ -45,13 +45,26 @@ def test_what_does_not_fit_alone_is_an_error() -> None:
         list(halving([[1, 2]], holds(0, []), Notes()))  # type: ignore[arg-type]
 
 
-def test_other_errors_are_not_tried_again() -> None:
-    tried = []
+def test_what_several_cannot_do_each_does_alone() -> None:
+    tried, notes = [], Notes()
 
+    def work(group: Sequence[int]) -> int:
+        tried.append(list(group))
+        if len(group) > 1:
+            raise NotImplementedError("no batching rule\nfor this")
+        return group[0]
+
+    found = [result for _, result in halving([[1, 2, 3], [4, 5]], work, notes)]
+    assert found == [1, 2, 3, 4, 5]
+    assert tried == [[1, 2, 3], [1], [2], [3], [4], [5]]
+    assert notes.said == [
+        "3 networks cannot be trained at once here (no batching rule for this); one after another instead"
+    ]
+
+
+def test_what_one_cannot_do_is_an_error() -> None:
     def fail(group: Sequence[int]) -> None:
-        tried.append(len(group))
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     with pytest.raises(RuntimeError, match="illegal"):
         list(halving([[1, 2]], fail, Notes()))
-    assert tried == [2]
