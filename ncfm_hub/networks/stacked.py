@@ -34,10 +34,7 @@ class TogetherTrainer:
         self._held = nn.ParameterList()
         self._state: Weights = {}
         self._losses = engine.compile(_losses(self._network, lambda: engine.autocast(training=True)), network)
-        self._logits = engine.compile(vmap(self._answer), network)
-
-    def _answer(self, state: Weights, images: torch.Tensor) -> torch.Tensor:
-        return functional_call(self._network, state, (images,))
+        self._logits = engine.compile(_logits(self._network), network)
 
     def load(self, weights: Sequence[Weights]) -> nn.Module:
         """Load the weights of K networks; returns the module whose parameters (K, ...) are to be optimised.
@@ -131,5 +128,19 @@ def _losses(
             logits = functional_call(network, state, (images,))
         return F.cross_entropy(logits.float(), targets)
 
-    found: Callable[[Weights, torch.Tensor, torch.Tensor], torch.Tensor] = vmap(loss, randomness="different")
-    return found
+    # Not vmap's own function, which is one to the compiler whatever it maps, with one limit on its recompilations.
+    def losses(state: Weights, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = vmap(loss, randomness="different")(state, images, targets)
+        return found
+
+    return losses
+
+
+def _logits(network: nn.Module) -> Callable[[Weights, torch.Tensor], torch.Tensor]:
+    """Return the function from stacked weights and buffers, and images (K, B, c, H, W), to logits (K, B, C)."""
+
+    def logits(state: Weights, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = vmap(lambda own, x: functional_call(network, own, (x,)))(state, images)
+        return found
+
+    return logits
