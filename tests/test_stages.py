@@ -21,8 +21,8 @@ EXTRACTOR = Architecture("ncfm_convnet3", 10, 3, 32, (0.5,) * 3, (0.25,) * 3)
         (32, "cpu", 6, 128),
         (64, "cpu", 1, 32),
         (128, "cpu", 1, 8),
-        (32, "cuda", 6, 1024),
-        (128, "cuda", 6, 64),
+        (32, "cuda", 6, 6 * 64),  # the preset's real batch
+        (128, "cuda", 6, 6 * 64),
         (32, "mps", 6, 128),
     ],
 )

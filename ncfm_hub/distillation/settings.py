@@ -3,13 +3,14 @@
 import math
 
 from ncfm_hub.machine.engine import images_within
-from ncfm_hub.recipes.schema import DistillationRecipe, PerClass, Wide
+from ncfm_hub.recipes.schema import LARGEST_BATCH, DistillationRecipe, PerClass, Wide
 from ncfm_hub.sources.types import SourceInfo
 
-# At 32 px; memory grows with the pixels. On a CPU these are the fastest sizes; on a GPU many, as far as they fit.
+# At 32 px; memory grows with the pixels.
 UNIT_IMAGES = {"cpu": 256, "cuda": 4096}  # decoded images per unit of work
-PASS_IMAGES = {"cpu": 128, "cuda": 1024}  # real images per forward pass
-DECODED_IMAGES = {"cpu": 1024, "cuda": 4096}  # decoded images per forward and backward pass
+# The fastest sizes of passes on a CPU. A GPU takes a whole unit at once, as far as its memory holds (units.py).
+PASS_IMAGES = 128  # real images per forward pass
+DECODED_IMAGES = 1024  # decoded images per forward and backward pass
 
 
 class DistillationSettings(DistillationRecipe):
@@ -32,16 +33,15 @@ def settings_of(
     """
     assert recipe.ipc is not None
 
-    def limit(at_32_px: dict[str, int]) -> int:
-        return images_within(at_32_px.get(device, at_32_px["cpu"]), info.resolution)
-
-    classes, decoded = len(info.class_names), recipe.ipc * recipe.factor**2
-    units = processes if device == "cuda" else 1
-    at_once = recipe.classes_at_once or choose_classes_at_once(classes, decoded, limit(UNIT_IMAGES), units)
+    on_gpu, classes, decoded = device == "cuda", len(info.class_names), recipe.ipc * recipe.factor**2
+    limit = images_within(UNIT_IMAGES["cuda" if on_gpu else "cpu"], info.resolution)
+    at_once = recipe.classes_at_once or choose_classes_at_once(classes, decoded, limit, processes if on_gpu else 1)
+    real = min(LARGEST_BATCH, at_once * recipe.real_batch) if on_gpu else images_within(PASS_IMAGES, info.resolution)
+    most = min(LARGEST_BATCH, at_once * decoded) if on_gpu else images_within(DECODED_IMAGES, info.resolution)
     chosen = {
         "classes_at_once": at_once,
-        "images_at_once": recipe.images_at_once or limit(PASS_IMAGES),
-        "decoded_at_once": min(recipe.decoded_at_once or limit(DECODED_IMAGES), at_once * decoded),
+        "images_at_once": recipe.images_at_once or real,
+        "decoded_at_once": min(recipe.decoded_at_once or most, at_once * decoded),
     }
     return DistillationSettings.model_validate(recipe.model_dump() | chosen | {"flip": flip})
 

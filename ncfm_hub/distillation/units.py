@@ -17,6 +17,7 @@ from ncfm_hub.machine.placement import Fetched, fits
 from ncfm_hub.matching.objective import make_objective
 from ncfm_hub.matching.step import StepSettings, UnitDraw, UnitResult, real_statistics, unit_step
 from ncfm_hub.networks.build import Weights, build_network, normaliser
+from ncfm_hub.networks.capacity import Footprint, footprint, images_at_once
 from ncfm_hub.networks.frozen import FrozenNetwork
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.progress import Progress
@@ -72,7 +73,10 @@ class Units:
             decoded_at_once=settings.decoded_at_once,
             ascends=settings.sampling_objective if settings.sampling_network else None,
         )
-        self.network = FrozenNetwork(build_network(architecture), engine, normalised)
+        network = build_network(architecture)
+        if engine.device.type == "cuda":
+            self._fit(footprint(network, (architecture.channels, architecture.resolution, architecture.resolution)))
+        self.network = FrozenNetwork(network, engine, normalised)
         self.all = [
             range(first, min(first + settings.classes_at_once, classes))
             for first in range(0, classes, settings.classes_at_once)
@@ -125,6 +129,15 @@ class Units:
             draw = UnitDraw(real, draws.sizes([c]), augmentation, augmentation[:0])
             found.append(real_statistics(draw, frequencies, of_real, self.of_a_step))
         return torch.cat(found)
+
+    def _fit(self, one: Footprint) -> None:
+        """Limit the passes to what the free memory of the GPU holds."""
+        sizes, device = self.of_a_step, self.engine.device
+        self.of_a_step = replace(
+            sizes,
+            images_at_once=images_at_once(one, sizes.images_at_once, device),
+            decoded_at_once=images_at_once(one, sizes.decoded_at_once, device),
+        )
 
     def halve(self) -> bool:
         """Halve the passes, which takes less memory; returns False if they are of one image already."""

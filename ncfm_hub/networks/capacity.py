@@ -1,6 +1,7 @@
-"""How many networks to train at once: as many as a GPU's memory holds."""
+"""How many networks to train, and images to pass through one, at once: as many as a GPU's memory holds."""
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -68,3 +69,12 @@ def networks_at_once(
     one = footprint(network, image)
     room = int(SHARE * free_memory(engine.device)) // (one.state + batch_size * one.kept)
     return max(1, min(jobs, room, INDEXABLE // (batch_size * one.largest)))
+
+
+def images_at_once(one: Footprint, images: int, device: torch.device) -> int:
+    """Return how many of `images` to pass through a network at once, in passes as equal as possible.
+
+    one: of the network, with a backward pass; without one a pass takes less
+    """
+    room = max(1, min(int(SHARE * free_memory(device)) // one.kept, INDEXABLE // one.largest))
+    return math.ceil(images / math.ceil(images / room))

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Pixels = Annotated[int, Field(ge=1, le=2048)]  # per side
 Few = Annotated[int, Field(ge=1, le=1000)]
 BatchSize = Annotated[int, Field(ge=1, le=8192)]
-Wide = Annotated[int, Field(ge=1, le=65_536)]
+LARGEST_BATCH = 65_536
+Wide = Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Many = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]

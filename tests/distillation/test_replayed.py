@@ -1,5 +1,6 @@
 """Steps that are captured once and replayed, as on a GPU, and what happens where that, or the memory, fails."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from ncfm_hub.distillation.settings import DistillationSettings
 from ncfm_hub.machine import graphs
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.machine.graphs import FixedTensors, Repeated
+from ncfm_hub.networks.build import build_network
+from ncfm_hub.networks.capacity import footprint
 from ncfm_hub.sources.types import Source
 from tests.machine.test_engine import Notes
 from tests.matching.tiny import tiny_pool, tiny_settings
@@ -164,3 +167,18 @@ def test_other_errors_and_passes_of_one_image_end_the_run(
         with pytest.raises(RuntimeError, match=error.split(".")[0]):
             run(source, settings, engine, notes)
         assert len(notes.said) == (2 if "memory" in error else 0)
+
+
+def test_on_a_gpu_passes_begin_with_what_the_memory_holds(
+    source: Source, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ncfm_hub.networks.capacity.free_memory", lambda device: 10 * 2 * 360_000)
+    settings = tiny_settings(classes_at_once=3, images_at_once=24, decoded_at_once=12)
+    distiller = Distiller(source, tiny_pool(source), settings, engine)
+    found = distiller.units
+    one = footprint(build_network(distiller.pool.architecture), (3, 16, 16))
+    room = 10 * 360_000 // one.kept
+    assert 1 < room < 12
+    found._fit(one)
+    assert found.of_a_step.images_at_once == math.ceil(24 / math.ceil(24 / room))
+    assert found.of_a_step.decoded_at_once == math.ceil(12 / math.ceil(12 / room))

@@ -9,7 +9,7 @@ from torch import nn
 
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks import capacity
-from ncfm_hub.networks.capacity import Footprint, footprint, networks_at_once
+from ncfm_hub.networks.capacity import Footprint, footprint, images_at_once, networks_at_once
 from ncfm_hub.networks.convnet import ConvNet
 from tests.damage import Notes
 
@@ -68,3 +68,21 @@ def test_what_cannot_go_at_once_goes_alone_and_that_is_said(monkeypatch: pytest.
 
 def test_on_a_cpu_one_goes_after_another(engine: Engine) -> None:
     assert networks_at_once(ConvNet(5), IMAGE, 128, 20, engine, Notes()) == 1
+
+
+@pytest.mark.parametrize(
+    ("free", "images", "at_once"),
+    [
+        (10**9, 100, 100),
+        (2 * 64 * 10**6, 100, 50),  # room for 64: two passes of the same size
+        (2 * 33 * 10**6, 100, 25),
+        (1, 100, 1),
+        (10**12, 10**6, 2000),  # no tensor of more values than kernels can number
+    ],
+)
+def test_passes_are_as_large_as_memory_holds(
+    free: int, images: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ncfm_hub.networks.capacity.free_memory", lambda device: free)
+    one = Footprint(state=0, kept=10**6, largest=2**31 // 2000)
+    assert images_at_once(one, images, torch.device("cuda")) == at_once
