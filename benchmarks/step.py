@@ -69,7 +69,7 @@ def fresh_pool(source: Any) -> Any:
 
 def reference_operations(architecture: Any) -> float:
     """Floating-point operations of a step of the reference work, convolutions in the direct form."""
-    from ncfm_hub.planning.cost import forward_operations
+    from ncfm_hub.planning.operations import forward_operations
 
     decoded, real, frequencies = IPC * FACTOR**2, REFERENCE["real_batch"], REFERENCE["frequencies"]
     networks = forward_operations(architecture) * (real + 2 * 2 * decoded)  # forward and back, in two networks
@@ -130,7 +130,7 @@ def measure_speed(source: Any, recipe: Any, rounds: int) -> tuple[dict[str, Any]
     import torch.nn.functional as F
 
     from benchmarks.plain import PlainDistillation, PlainTraining, usual_memory
-    from ncfm_hub.planning.cost import forward_operations, machine_speed
+    from ncfm_hub.planning.operations import forward_operations, machine_speed
 
     pool, classes = fresh_pool(source), len(source.info.class_names)
     plain = PlainDistillation(

@@ -58,6 +58,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("no CUDA here")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_timing() -> Iterator[None]:
+    """Estimates time a single call."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ncfm_hub.planning.timing.SECONDS", 0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real test data. Without the variable the test is skipped; with it, a skip is a failure."""

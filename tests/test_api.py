@@ -207,8 +207,18 @@ def test_without_a_number_of_images_there_is_no_estimate(monkeypatch: pytest.Mon
     assert "estimate   unknown: the source does not state its number of images" in plan.lines()
 
 
+def test_without_memory_to_time_a_step_there_is_no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: Any) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 90.00 GiB.")
+
+    monkeypatch.setattr("ncfm_hub.planning.cost.real_rate", too_large)
+    plan = run.plan("digits", 1, preset="cpu", overrides=SMALL)
+    assert set(plan.cost.values()) == {None}
+    assert "estimate   unknown: there is too little memory to time a step" in plan.lines()
+
+
 def test_what_takes_hours_is_said_before_it_starts(finished: run.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ncfm_hub.planning.cost.machine_speed", lambda device: 1e3)
+    monkeypatch.setattr("ncfm_hub.planning.cost.trained_rate", lambda *_: 1e-2)
     measuring, training = StopIn("evaluating", 0), StopIn("pretraining", 0)
     with pytest.raises(Stopped):
         run.evaluate(finished.folder, progress=measuring)

@@ -1,13 +1,14 @@
 """Sizes that are chosen automatically, and the estimate of a run."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ncfm_hub.distillation.settings import settings_of
-from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Architecture
 from ncfm_hub.planning import cost
+from ncfm_hub.planning.cost import Cost
 from ncfm_hub.recipes.resolve import load_pipeline
 from tests.matching.tiny import plain_engine, tiny_source
 
@@ -39,21 +40,61 @@ def test_sizes_of_units_and_passes_follow_device_and_resolution(
     assert (settings.classes_at_once, settings.images_at_once) == (3, 7)
 
 
-def distill_minutes(engine: Engine, **changes: object) -> float:
+@pytest.fixture
+def rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second takes 100 real images, 50 decoded ones, and 20 in training."""
+    for name, rate in (("real_rate", 100.0), ("decoded_rate", 50.0), ("trained_rate", 20.0)):
+        monkeypatch.setattr(cost, name, lambda *_, rate=rate: rate)
+
+
+def minutes(new_classes: int = 10, ready: bool = False, **changes: Any) -> Cost:
+    """Of CIFAR-10 at 10 stored images; changes: `section__key`."""
     recipe = load_pipeline("cifar10", preset="cpu", overrides={"distillation.ipc": 10}).recipe
-    recipe = recipe.model_copy(update={"distillation": recipe.distillation.model_copy(update=changes)})
-    return cost.estimate(recipe, EXTRACTOR, EXTRACTOR, 50_000, 10_000, True, engine, 10).distill_minutes
+    for name, value in changes.items():
+        section, key = name.split("__")
+        part = getattr(recipe, section).model_copy(update={key: value})
+        recipe = recipe.model_copy(update={section: part})
+    found = cost.estimate(recipe, EXTRACTOR, EXTRACTOR, 50_000, 10_000, ready, plain_engine(), new_classes)
+    assert found is not None
+    return found
 
 
-def test_the_estimate_knows_what_the_engine_and_a_bank_spare(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost, "machine_speed", lambda device: 1e11)
-    engine = plain_engine()
-    plain = distill_minutes(engine, steps=400)
-    assert distill_minutes(engine, steps=800) == pytest.approx(2 * plain)
-    assert distill_minutes(replace(engine, native=True), steps=400) == pytest.approx(
-        plain * cost.NETWORK_EFFICIENCY / cost.NATIVE_EFFICIENCY
+STEPS = {"distillation__steps": 400, "distillation__real_batch": 128}
+
+
+@pytest.mark.usefixtures("rates")
+def test_a_step_takes_its_real_and_decoded_images() -> None:
+    a_step = 10 * 128 / 100 + 10 * 40 / 50  # seconds
+    assert minutes(**STEPS).distill_minutes == pytest.approx(400 * a_step / 60)
+    assert minutes(**STEPS, new_classes=3).distill_minutes == pytest.approx(400 * 0.3 * a_step / 60)
+    assert minutes(**STEPS | {"distillation__real_batch": 90_000}).distill_minutes == pytest.approx(
+        400 * (50_000 / 100 + 10 * 40 / 50) / 60
     )
-    real_side = plain - distill_minutes(engine, steps=400, real_batch=1)
-    banked = distill_minutes(engine, steps=400, bank=100)
-    assert banked == pytest.approx(plain - 0.75 * real_side, rel=0.02)
-    assert distill_minutes(engine, steps=400, bank=5000) == pytest.approx(plain)  # only what is visited is computed
+
+
+@pytest.mark.usefixtures("rates")
+@pytest.mark.parametrize(("bank", "computed"), [(100, 100), (5000, 400)])
+def test_the_real_side_is_computed_once_for_each_entry_visited(bank: int, computed: int) -> None:
+    seconds = computed * 10 * 128 / 100 + 400 * 10 * 40 / 50
+    assert minutes(**STEPS, distillation__bank=bank).distill_minutes == pytest.approx(seconds / 60)
+
+
+@pytest.mark.usefixtures("rates")
+def test_a_pool_takes_its_epochs_unless_it_is_there() -> None:
+    assert minutes(pool__size=3, pool__epochs=2).pool_minutes == pytest.approx(3 * 2 * 50_000 / 20 / 60)
+    assert minutes(ready=True).pool_minutes == 0
+
+
+@pytest.mark.usefixtures("rates")
+def test_every_student_of_every_row_takes_its_updates_and_a_test() -> None:
+    few = {"evaluation__students": 2, "evaluation__updates": 780, "evaluation__batch_size": 100}
+    a_student = (780 * 100 + (10_000 + 400) / 3) / 20  # seconds; tested on 400 images of its own, too
+    hard = {"evaluation__soft_labels": False, "evaluation__baselines": ["start"]}
+    assert minutes(**few, **hard).evaluate_minutes == pytest.approx(2 * 2 * a_student / 60)
+    soft = minutes(**few, evaluation__baselines=["random", "start"])  # random and distilled in both ways
+    assert soft.evaluate_minutes == pytest.approx(5 * 2 * a_student / 60)
+    two = minutes(**few, **hard, evaluation__architectures=["vgg11"])
+    assert two.evaluate_minutes == pytest.approx(2 * 2 * 2 * a_student / 60)
+    means = minutes(**few, **STEPS, evaluation__soft_labels=False, evaluation__baselines=["dm"])
+    assert means.evaluate_minutes == pytest.approx(2 * 2 * a_student / 60 + means.distill_minutes)
+    assert minutes(evaluation__students=0, evaluation__baselines=["dm"]).evaluate_minutes == 0

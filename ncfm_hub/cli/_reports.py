@@ -22,7 +22,7 @@ def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
 
     minutes = plan["cost"].get("total_minutes")
     if minutes is None:
-        out.note("The run time is unknown: the source does not state its number of images")
+        out.note(f"The run time is unknown: {plan['no_cost']}")
         return
     if minutes <= LONG_MINUTES:
         return

@@ -39,24 +39,44 @@ def native_library(source: Path) -> ctypes.CDLL | None:
     compiler = cpp_compiler()
     if compiler is None:
         return None
+    stem = _stem(compiler, source)
+    try:
+        stem.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_own(stem.parent):
+            return None
+        for library in _there(stem):
+            if _is_sound(library):
+                return ctypes.CDLL(str(library))
+            library.unlink(missing_ok=True)
+        built = _build(compiler, source, stem)
+        return ctypes.CDLL(str(built)) if built else None
+    except OSError:
+        return None
+
+
+def is_built(source: Path) -> bool:
+    """Return whether `native_library` would find the library in the cache, rather than build it."""
+    compiler = cpp_compiler()
+    if compiler is None:
+        return False
+    stem = _stem(compiler, source)
+    try:
+        return _is_own(stem.parent) and any(_is_sound(library) for library in _there(stem))
+    except OSError:
+        return False
+
+
+def _stem(compiler: str, source: Path) -> Path:
+    """Return the path of a library in the cache, up to the digest of what was built."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
     # A cache can be shared by machines that differ in what a library may use.
     machine = [platform.machine(), platform.processor(), *sorted(cpu_features())]
     made_of = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, THREADS, version, *machine])
-    key = f"{source.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:_DIGITS]}"
-    folder = _folder()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_own(folder):
-            return None
-        for library in folder.glob(f"{key}-*.so"):
-            if _is_sound(library):
-                return ctypes.CDLL(str(library))
-            library.unlink(missing_ok=True)
-        built = _build(compiler, source, folder / key)
-        return ctypes.CDLL(str(built)) if built else None
-    except OSError:
-        return None
+    return _folder() / f"{source.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:_DIGITS]}"
+
+
+def _there(stem: Path) -> list[Path]:
+    return sorted(stem.parent.glob(f"{stem.name}-*.so"))
 
 
 def damaged_libraries() -> list[Path]:

@@ -45,9 +45,9 @@ def announce_evaluation(
     announce(minutes, "--preset cpu, --students N, --set evaluation.updates=N", progress)
 
 
-def announce(minutes: float, shorter: str, progress: Progress) -> None:
-    """Report `minutes` if it is long, and how to shorten it."""
-    if minutes > LONG_MINUTES:
+def announce(minutes: float | None, shorter: str, progress: Progress) -> None:
+    """Report `minutes`, if known, if it is long, and how to shorten it."""
+    if minutes is not None and minutes > LONG_MINUTES:
         progress.note(f"this takes about {minutes / 60:.1f} hours on this machine; to shorten it: {shorter}")
 
 

@@ -1,24 +1,40 @@
-"""Estimate the cost of a run before it starts: operations of the network over the measured speed of this machine."""
+"""Estimate the cost of a run before it starts: the images it computes on over the images a second of this machine.
 
-import time
+There is no estimate (None) where memory does not suffice to measure the latter.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
-import torch
-import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode
+from accelerate.utils.memory import should_reduce_batch_size
 
 from ncfm_hub.machine.engine import Engine
-from ncfm_hub.networks.build import Architecture, build_network
+from ncfm_hub.networks.build import Architecture
 from ncfm_hub.networks.names import resolve_student
+from ncfm_hub.planning.rates import decoded_rate, real_rate, trained_rate
 from ncfm_hub.recipes.schema import DistillationRecipe, PoolRecipe, Recipe, updates_of
 
-# Speed of a whole network relative to a large convolution, forward and in training (ConvNet-3, 2 cores); above 1
-# where Winograd convolution saves most of the operations counted here.
-NETWORK_EFFICIENCY = 0.6
-NATIVE_EFFICIENCY = 1.5
-# A backward pass costs about two forward passes.
-TRAINING = 3
+TESTING = 1 / 3  # of the time of training: a backward pass costs about two forward passes
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _if_it_fits(estimate: Callable[P, T]) -> Callable[P, T | None]:
+    """Return None from an estimate whose timing runs out of memory."""
+
+    @wraps(estimate)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> T | None:
+        try:
+            return estimate(*args, **kwargs)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            return None
+
+    return tried
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,7 @@ class Cost:
         return self.pool_minutes + self.distill_minutes + self.evaluate_minutes
 
 
+@_if_it_fits
 def estimate(
     recipe: Recipe,
     extractor: Architecture,
@@ -51,34 +68,21 @@ def estimate(
     """
     assert recipe.distillation.ipc is not None
     decoded = student.classes * recipe.distillation.ipc * recipe.distillation.factor**2
-    of_all = _distill_minutes(recipe.distillation, extractor, student.classes, decoded, train_images, engine)
+    of_all = _distillation(recipe.distillation, extractor, student.classes, train_images, engine)
     return Cost(
-        0 if pool_ready else pool_minutes(recipe.pool, extractor, train_images, engine),
+        0 if pool_ready else _pool(recipe.pool, extractor, train_images, engine),
         of_all * new_classes / student.classes,
-        evaluate_minutes(recipe, student, decoded, train_images, test_images, engine),
+        _evaluation(recipe, student, decoded, train_images, test_images, engine, ranking=False),
     )
 
 
+@_if_it_fits
 def pool_minutes(pool: PoolRecipe, extractor: Architecture, train_images: int, engine: Engine) -> float:
     """Estimate the minutes to train a pool."""
-    return TRAINING * train_images * pool.epochs * pool.size / _images_a_minute(extractor, engine)
+    return _pool(pool, extractor, train_images, engine)
 
 
-def _distill_minutes(
-    distillation: DistillationRecipe,
-    extractor: Architecture,
-    classes: int,
-    decoded: int,
-    train_images: int,
-    engine: Engine,
-) -> float:
-    real: float = min(classes * distillation.real_batch, train_images)
-    if distillation.bank:  # at most once per entry
-        real *= min(1, distillation.bank / distillation.steps)
-    per_step = real + TRAINING * decoded * (2 if distillation.calibration > 0 else 1)
-    return distillation.steps * per_step / _images_a_minute(extractor, engine)
-
-
+@_if_it_fits
 def evaluate_minutes(
     recipe: Recipe,
     student: Architecture,
@@ -92,56 +96,49 @@ def evaluate_minutes(
 
     ranking: include the DD-Ranking metrics. Selecting real images, about a minute, is not included.
     """
+    return _evaluation(recipe, student, decoded, train_images, test_images, engine, ranking)
+
+
+def _pool(pool: PoolRecipe, extractor: Architecture, train_images: int, engine: Engine) -> float:
+    return train_images * pool.epochs * pool.size / trained_rate(extractor, pool.batch_size, engine) / 60
+
+
+def _distillation(
+    recipe: DistillationRecipe, extractor: Architecture, classes: int, train_images: int, engine: Engine
+) -> float:
+    assert recipe.ipc is not None
+    computed = recipe.steps if recipe.bank is None else min(recipe.bank, recipe.steps)  # each entry once
+    real = computed * min(classes * recipe.real_batch, train_images)
+    decoded = recipe.steps * classes * recipe.ipc * recipe.factor**2
+    return (real / real_rate(extractor, recipe, engine) + decoded / decoded_rate(extractor, recipe, engine)) / 60
+
+
+def _evaluation(
+    recipe: Recipe,
+    student: Architecture,
+    decoded: int,
+    train_images: int,
+    test_images: int,
+    engine: Engine,
+    ranking: bool,
+) -> float:
     evaluation = recipe.evaluation
+    if not evaluation.students:
+        return 0
     sets = {*evaluation.baselines, *(("random", "whole") if ranking else ())}
-    twice = evaluation.soft_labels * (1 + ("random" in sets))
-    rows = len(sets) + 1 + twice
+    rows = len(sets) + 1 + evaluation.soft_labels * (1 + ("random" in sets))
     updates = updates_of(evaluation.updates, evaluation.epochs, decoded, evaluation.batch_size)
-    per_student = TRAINING * updates * evaluation.batch_size + test_images
+    tested = test_images + min(decoded, test_images)  # of the images trained on no more
+    images = updates * evaluation.batch_size + TESTING * tested
     names = [resolve_student(name, student.resolution) for name in evaluation.architectures]
     networks = [student, *(replace(student, name=name) for name in names)]
-    by_network = [per_student / _images_a_minute(network, engine) for network in networks]
-    minutes = evaluation.students * (rows * sum(by_network) + 2 * ranking * by_network[0])
-    if "dm" in sets:
-        means = recipe.distillation.model_copy(update={"calibration": 0.0, "bank": None})
-        minutes += _distill_minutes(means, student, student.classes, decoded, train_images, engine)
-    return minutes
+    seconds = [images / trained_rate(network, evaluation.batch_size, engine) for network in networks]
+    minutes = evaluation.students * (rows * sum(seconds) + 2 * ranking * seconds[0]) / 60
+    return minutes + (_mean_matching(recipe, student, decoded, train_images, engine) if "dm" in sets else 0)
 
 
-def _images_a_minute(network: Architecture, engine: Engine) -> float:
-    """Estimate the images per minute of a forward pass."""
-    native = engine.native and network.name.startswith("ncfm_convnet")
-    efficiency = NATIVE_EFFICIENCY if native else NETWORK_EFFICIENCY
-    return 60 * efficiency * machine_speed(engine.device) / forward_operations(network)
-
-
-def forward_operations(architecture: Architecture) -> float:
-    """Count the floating-point operations of one image's forward pass."""
-    with torch.device("meta"):
-        network = build_network(architecture).eval()
-        x = torch.zeros(1, architecture.channels, architecture.resolution, architecture.resolution)
-    with FlopCounterMode(display=False) as counter:
-        network(x)
-    return float(counter.get_total_flops())
-
-
-@lru_cache
-def machine_speed(device: torch.device) -> float:
-    """Measure the operations per second of a 3 x 3 convolution with 128 channels, for a few tenths of a second."""
-    x = torch.randn(32, 128, 16, 16, device=device).contiguous(memory_format=torch.channels_last)
-    weight = torch.randn(128, 128, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
-    operations = 2 * x.numel() * 128 * 9
-
-    def convolve() -> None:
-        F.conv2d(x, weight, padding=1)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    with torch.no_grad():
-        convolve()
-        fastest = float("inf")
-        for _ in range(5):
-            began = time.perf_counter()
-            convolve()
-            fastest = min(fastest, time.perf_counter() - began)
-    return operations / fastest
+def _mean_matching(recipe: Recipe, student: Architecture, decoded: int, train_images: int, engine: Engine) -> float:
+    """Estimate the minutes of the DM baseline, by extractors of the student's architecture."""
+    ipc = max(1, decoded // (student.classes * recipe.distillation.factor**2))
+    changed = {"ipc": ipc, "matching": "mean", "calibration": 0.0, "sampling_network": False, "bank": None}
+    return _distillation(recipe.distillation.model_copy(update=changed), student, student.classes, train_images, engine)

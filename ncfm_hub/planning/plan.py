@@ -30,7 +30,8 @@ class Plan:
     private: create that repository as private
     replace: replace a different dataset there
     pool: architecture, members, cached, origin
-    cost: estimated minutes by stage; None where the source does not state its number of images
+    cost: estimated minutes by stage; None if unknown
+    no_cost: why the cost is unknown; None if it is known
     extractors: folder of the pool, or Hub repository and commit; None if it is trained or taken from the cache
     validation: evaluate on a part of the training split and leave the test split unread
     device: where it is computed, and where the source images lie
@@ -45,6 +46,7 @@ class Plan:
     replace: bool
     pool: dict[str, Any]
     cost: dict[str, float | None]
+    no_cost: str | None
     extractors: str | None
     validation: bool
     device: str
@@ -77,6 +79,7 @@ class Plan:
             "repo_id": self.repo_id,
             "device": self.device,
             "cost": self.cost,
+            "no_cost": self.no_cost,
             "recipe": self.pipeline.recipe.model_dump(),
         }
 
@@ -104,7 +107,7 @@ class Plan:
     def _estimate(self) -> str:
         minutes = {stage: round(value, 1) for stage, value in self.cost.items() if value is not None}
         if "total_minutes" not in minutes:
-            return "unknown: the source does not state its number of images"
+            return f"unknown: {self.no_cost}"
         return (
             f"{minutes['total_minutes']} min (pool {minutes['pool_minutes']}, distillation "
             f"{minutes['distill_minutes']}, evaluation {minutes['evaluate_minutes']})"
@@ -172,12 +175,12 @@ def plan(
     extractor, described = extractors_of(pipeline.recipe, source, pool, token, engine)
     _check_students(pipeline.recipe, source)
     ready = described["origin"] != UNTRAINED
-    cost = _cost(pipeline.recipe, source, extractor, ready, engine, addition)
+    estimated = _cost(pipeline.recipe, source, extractor, ready, engine, addition)
     place = None if pool is None else described["origin"]  # includes the commit if the pool is on a Hub
     output = output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name)
     device = describe_placement(_image_bytes(source), engine)
     return Plan(
-        pipeline, source, output, target, private, replace, described, cost, place, validation, device, addition
+        pipeline, source, output, target, private, replace, described, *estimated, place, validation, device, addition
     )
 
 
@@ -252,14 +255,18 @@ def _cost(
     pool_ready: bool,
     engine: "Engine",
     addition: Addition | None,
-) -> dict[str, float | None]:
+) -> tuple[dict[str, float | None], str | None]:
+    """Return the estimated minutes by stage, and why they are unknown if they are."""
     from ncfm_hub.planning.cost import estimate
 
+    unknown = dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
     tested = source.test_examples if source.test_split else 0
     if source.train_examples is None or tested is None:
-        return dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
+        return unknown, "the source does not state its number of images"
     share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
     train, test = int(source.train_examples * share), int(tested * share)
     new = len(addition.new) if addition else len(source.class_names)
     cost = estimate(recipe, extractor, student_network(source), train, test, pool_ready, engine, new)
-    return {**asdict(cost), "total_minutes": cost.total_minutes}
+    if cost is None:
+        return unknown, "there is too little memory to time a step"
+    return {**asdict(cost), "total_minutes": cost.total_minutes}, None

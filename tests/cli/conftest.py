@@ -35,7 +35,8 @@ class FakeLibrary(types.ModuleType):
 
     def plan(self, *args: Any, **kwargs: Any) -> Any:
         self.calls.append(("plan", args, kwargs))
-        facts = {"pipeline": "cifar10", "cost": {"total_minutes": self.minutes}}
+        no_cost = "nobody has timed it" if self.minutes is None else None
+        facts = {"pipeline": "cifar10", "cost": {"total_minutes": self.minutes}, "no_cost": no_cost}
         return SimpleNamespace(
             as_dict=lambda: facts, lines=lambda: ["source  cifar10", "classes 10"], pushed=self._pushed(kwargs)
         )

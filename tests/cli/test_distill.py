@@ -72,7 +72,7 @@ def test_dry_run_prints_the_plan_and_starts_nothing(invoke, library):
     people = invoke(*BASE, "--dry-run")
     assert (people.exit_code, people.stdout) == (0, "source  cifar10\nclasses 10\n")
     script = invoke(*BASE, "--dry-run", "--format", "json")
-    assert json.loads(script.stdout) == {"pipeline": "cifar10", "cost": {"total_minutes": 12.0}}
+    assert json.loads(script.stdout) == {"pipeline": "cifar10", "cost": {"total_minutes": 12.0}, "no_cost": None}
     assert [name for name, _, _ in library.calls] == ["plan", "plan"]
 
 
@@ -100,7 +100,7 @@ def test_more_than_two_hours_is_said_before_anything_starts(invoke, library, min
     result = invoke(*BASE)
     assert result.exit_code == 0  # no terminal: it goes on
     assert ("To shorten it: --preset cpu, --steps N" in result.stderr) is said
-    assert ("is unknown" in result.stderr) is (minutes is None)
+    assert ("The run time is unknown: nobody has timed it" in result.stderr) is (minutes is None)
     assert ("25 h 00 min" in result.stderr) is (minutes == 1500.0)
 
 

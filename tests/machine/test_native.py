@@ -12,7 +12,7 @@ from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.machine.kernels.blocks import SOURCE as BLOCKS
 from ncfm_hub.machine.kernels.blocks import first_block, norm_relu_pool
 from ncfm_hub.machine.kernels.winograd import SOURCE, convolution
-from ncfm_hub.machine.native import native_library
+from ncfm_hub.machine.native import is_built, native_library
 from ncfm_hub.networks.convnet import ConvNet, run_natively
 from ncfm_hub.networks.frozen import FrozenNetwork
 from ncfm_hub.networks.trainer import Trainer
@@ -200,7 +200,10 @@ def test_libraries_are_built_once_and_kept_unless_damaged(tmp_path: Path, monkey
     monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path))
     native_library.cache_clear()
     try:
+        assert not is_built(BLOCKS)
         assert native_library(BLOCKS) is not None
+        assert is_built(BLOCKS)
+        assert not is_built(SOURCE)
         (made,) = (tmp_path / "native").iterdir()
         before = made.stat()
         native_library.cache_clear()
@@ -209,6 +212,7 @@ def test_libraries_are_built_once_and_kept_unless_damaged(tmp_path: Path, monkey
         assert (again.stat().st_ino, again.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
         again.unlink()  # and not written over: it is mapped into this process
         again.write_bytes(b"cut short")
+        assert not is_built(BLOCKS)
         native_library.cache_clear()
         assert native_library(BLOCKS) is not None
     finally:
@@ -229,6 +233,7 @@ def test_what_cannot_be_built_is_done_without(why: str, tmp_path: Path, monkeypa
     native_library.cache_clear()
     try:
         assert native_library(SOURCE) is None
+        assert not is_built(SOURCE)
         network = ConvNet(5)
         assert not run_natively(network)
         assert not network.native

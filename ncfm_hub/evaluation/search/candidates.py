@@ -13,7 +13,7 @@ from ncfm_hub.evaluation.protocol import Row, measure, student_journal
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Architecture, check_network
-from ncfm_hub.planning.cost import NETWORK_EFFICIENCY, TRAINING, forward_operations, machine_speed
+from ncfm_hub.planning.operations import NETWORK_EFFICIENCY, TRAINING, forward_operations, machine_speed
 from ncfm_hub.sources.types import ImageSet
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.progress import Bar, Progress, Silent
