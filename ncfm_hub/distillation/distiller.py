@@ -7,12 +7,11 @@ the same bits.
 
 from typing import Any
 
-import timm
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
-from ncfm_hub._version import __version__
 from ncfm_hub.distillation.bank import Bank
+from ncfm_hub.distillation.conditions import conditions_of
 from ncfm_hub.distillation.draws import Draws
 from ncfm_hub.distillation.settings import DistillationSettings
 from ncfm_hub.distillation.start import make_start
@@ -28,9 +27,6 @@ from ncfm_hub.networks.build import FeaturesAndLogits, Weights, build_network
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.progress import Progress, Silent
 from ncfm_hub.utils.seeding import generator, on_device
-
-# Version of the draws: raise it whenever a step of the same settings and seed draws something else.
-DRAWS = 2
 
 
 class Distiller:
@@ -287,21 +283,6 @@ class Distiller:
             count = len(list(self.sampling.parameters()))
             states = {index: _under(tensors, f"sampling_optimizer.{index}.") for index in range(count)}
             _restore_optimizer(self.sampling_optimizer, {index: state for index, state in states.items() if state})
-
-
-def conditions_of(source: Source, pool: Pool, engine: Engine) -> dict[str, Any]:
-    """Return what the bits of a step depend on besides its settings."""
-    return {
-        "draws": DRAWS,
-        "source": source.fingerprint,
-        "pool": pool.key,
-        "versions": {"ncfm_hub": __version__, "torch": torch.__version__, "timm": timm.__version__},
-        "device": engine.device.type,
-        "precision": engine.precision,
-        "compile": engine.compiled,
-        "native": engine.native,
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

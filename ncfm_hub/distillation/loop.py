@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from ncfm_hub.distillation.checkpoints import load_checkpoint, save_checkpoint
-from ncfm_hub.distillation.distiller import Distiller, conditions_of
+from ncfm_hub.distillation.conditions import conditions_of
+from ncfm_hub.distillation.distiller import Distiller
 from ncfm_hub.distillation.settings import DistillationSettings
 from ncfm_hub.extractors.pool import Pool
 from ncfm_hub.machine.engine import Engine

@@ -74,6 +74,7 @@ def captured(work: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
     """Capture work that has run before; returns the graph and the tensors that each replay fills."""
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
-    with torch.cuda.graph(graph):
+    # Another thread may allocate pinned memory meanwhile (`machine.placement.Fetched`), which a global mode forbids.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         result = work()
     return graph, result
