@@ -88,9 +88,19 @@ def augment(x: torch.Tensor, draw: Augmentation) -> torch.Tensor:
         x = (x - grey) * saturation + grey
         mean = x.mean((1, 2, 3), keepdim=True)
         x = (x - mean) * contrast + mean
-    grid = F.affine_grid(draw.affine, list(x.shape), align_corners=False)
+    grid = _grid(draw.affine, x.shape[-2], x.shape[-1])
     x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return x if draw.cutout is None else x * _kept(draw.cutout, x.shape[-2], x.shape[-1])
+
+
+def _grid(affine: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return where each pixel looks (N, H, W, 2), as `F.affine_grid` does by a product, which GPUs round to TF32."""
+    x, y = (
+        ((2 * torch.arange(length, device=affine.device) + 1) / length - 1).to(affine.dtype)
+        for length in (width, height)
+    )
+    rows = affine[:, :, :, None, None].unbind(2)  # of x, of y, and constant: (N, 2, 1, 1)
+    return (rows[0] * x[None, None, None] + rows[1] * y[None, None, :, None] + rows[2]).movedim(1, -1)
 
 
 def _draw_affine(random: Stream, size: tuple[int, int], geometry: torch.Tensor | int) -> torch.Tensor:

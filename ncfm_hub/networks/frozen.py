@@ -41,8 +41,10 @@ class FrozenNetwork:
             colour: torch.Tensor | None,
             cutout: torch.Tensor | None,
         ) -> torch.Tensor:
+            # In fp32, as is what it is compared with: pixels would otherwise be sampled at rounded places.
             x = augment(normalise(images), Augmentation(affine, colour, cutout))
-            return within(weights, x.contiguous(memory_format=torch.channels_last))[0]
+            with engine.autocast():
+                return within(weights, x.contiguous(memory_format=torch.channels_last))[0]
 
         self._call = call if engine.native and run_natively(network) else engine.compile(call, network)
         # On a GPU augmentation and network are compiled as one; on a CPU, only the network.
@@ -74,8 +76,7 @@ class FrozenNetwork:
         named = self._named(weights)
 
         def forward(images: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:
-            with self.engine.autocast():
-                return self._features(named, images, *augmentation.tensors()).float()
+            return self._features(named, images, *augmentation.tensors()).float()
 
         return forward
 

@@ -123,11 +123,11 @@ class Case:
         )
 
 
-def make_case(geometries: tuple[str, ...] = GEOMETRIES, width: int = WIDTH) -> Case:
-    source = tiny_source(per_class=11, classes=CLASSES, size=SIZE)
+def make_case(geometries: tuple[str, ...] = GEOMETRIES, width: int = WIDTH, real: int = 11) -> Case:
+    source = tiny_source(per_class=real, classes=CLASSES, size=SIZE)
     draws = []
     for c, rows in enumerate(source.class_indices()):
-        some = rows[: 11 - 2 * c]  # classes of unequal size
+        some = rows[: real - 2 * c]  # classes of unequal size
         sides = [
             draw_augmentation(
                 Stream(key_of(side, "case"), torch.arange(count), c),
@@ -215,7 +215,8 @@ def test_calibration_and_discrepancy_add_up(case: Case) -> None:
     double = case.unit(range(CLASSES), calibration=10.0)
     assert torch.equal(pure.ncfd, both.ncfd)
     entropy_part = both.pixel_gradient - pure.pixel_gradient
-    torch.testing.assert_close(double.pixel_gradient - pure.pixel_gradient, 2 * entropy_part, rtol=1e-3, atol=1e-7)
+    error = double.pixel_gradient - pure.pixel_gradient - 2 * entropy_part
+    assert error.norm() <= 1e-6 * double.pixel_gradient.norm()  # each of them is rounded to fp32
 
 
 @pytest.mark.slow
@@ -279,8 +280,11 @@ def test_a_pass_of_the_synthetic_side_holds_no_more_images_than_it_may(case: Cas
 @pytest.mark.parametrize("compile_", ["off", "on"])
 @pytest.mark.parametrize("images_at_once", [5, 24])
 def test_bf16_stays_close_to_the_oracle(compile_: str, images_at_once: int) -> None:
-    """bf16 is of the real side alone: the loss keeps two digits, the gradient its direction to less than a degree."""
-    case = make_case(width=64)
+    """bf16 is of the real side alone: the loss keeps two digits, the gradient its direction to less than a degree.
+
+    Of real batches as large as in use: rounding errors of single images have to average out.
+    """
+    case = make_case(width=64, real=300)
     engine = open_engine("bf16", compile_)
     assert engine.precision == "bf16"
     network = frozen(ConvNet(CLASSES, 3, SIZE, width=64), engine)

@@ -75,7 +75,9 @@ def described(distilled: Distilled, **source: Any) -> dict[str, Any]:
         "preset": "cpu",
         "ipc": distilled.ipc,
         "seed": 0,
-        "recipe": load_pipeline("some/insects", preset="cpu", overrides=changed).recipe.model_dump(),
+        "recipe": load_pipeline("some/insects", preset="cpu", overrides=changed).recipe.model_dump(
+            exclude={"engine": {"device"}}
+        ),
         "source": {
             "dataset": "some/insects",
             "is_local": False,

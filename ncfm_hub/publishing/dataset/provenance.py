@@ -160,7 +160,7 @@ def _source_here(source: dict[str, Any]) -> dict[str, Any]:
 
 def _public_recipe(recipe: Recipe, source: "SourceInfo") -> dict[str, Any]:
     values = recipe.model_dump(exclude={"distillation": {"ipc", "seed"}})  # they stand beside it, said once
-    values["engine"]["device"] = "auto"  # this machine's, which means nothing on another
+    del values["engine"]["device"]  # this machine's, which means nothing on another
     values["pool"]["pretrained"] = public_weights(recipe.pool.pretrained)
     if source.folder:
         values["source"]["dataset"] = source.public_name
