@@ -32,6 +32,18 @@ _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--labels", "labels_file", type=_File, metavar="FILE", help="File of labels, if separate from the images."
 )
+@click.option(
+    "--label-values",
+    type=click.Choice(("probabilities", "logits", "centred")),
+    default="probabilities",
+    help="Content of label rows (default: probabilities).",
+)
+@click.option(
+    "--class-order",
+    metavar="ORDER",
+    help="Order that labels count in: file of names, sorted, ids or mtt.",
+)
+@click.option("--zca", metavar="FILE|fit", help="Undo ZCA whitening by this mean and matrix, or fit them.")
 @click.option("--normalised/--pixels", default=False, help="Value range: (pixel - mean) / std, or [0, 1].")
 @mean_option
 @std_option
@@ -46,21 +58,25 @@ _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) -> None:
     """Convert a released .pt dataset to the Hub layout.
 
-    The result is a folder that you can evaluate, preview and push. Labels in FILE must follow the class order of
-    --source. Only tensors are read from FILE; no code in it runs.
+    The result is a folder that you can evaluate, preview and push. Labels in FILE follow the class order of --source,
+    or --class-order. Only tensors are read from FILE; no code in it runs. What was assumed is printed, and stands in
+    the card and pipeline.yaml.
 
     Supported are files of NCFM's authors (a pair of undecoded images and labels: --factor 2) and files that DC-Bench
-    reads (DC, DSA, DM, MTT: --factor 1 --normalised, usually with --clip).
+    reads (DC, DSA, DM, MTT: --factor 1 --normalised, usually with --clip; --factor 1 --zca fit if whitened).
 
     \b
     Examples:
       ncfm-hub import data_20000.pt --source cifar10 --factor 2 --made-by "Wang et al., NCFM"
       ncfm-hub import res_DM_CIFAR10_ConvNet_10ipc.pt --source cifar10 --factor 1 --normalised --clip
       ncfm-hub import images_best.pt --labels labels_best.pt --source cifar100 --factor 1 --normalised --clip
+      ncfm-hub import images_best.pt --labels labels_best.pt --source cifar10 --factor 1 --zca fit
     """
     from ncfm_hub.publishing.exchange.imports import import_set
 
     made = import_set(file, dataset, factor, **request, overrides=options.overrides(), progress=out)
+    for assumption in made.about.get("assumed", ()):
+        out.note(f"assumed: {assumption}")
     if cut := made.about.get("cut"):
         out.note(f"clipped {cut['share']:.2%} of the values, which ranged from {cut['lowest']:g} to {cut['highest']:g}")
     lines = [f"folder     {made.folder}", f"per class  {counted(made.ipc, 'stored image')}"]

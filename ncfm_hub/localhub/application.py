@@ -32,6 +32,11 @@ class Application:
     def __init__(self, services: Services):
         self._services = services
 
+    @staticmethod
+    def addresses() -> list[tuple[str, str]]:
+        """Return method and pattern of each route."""
+        return [(route.method, route.pattern) for route in _ROUTES]
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from ncfm_hub.utils.mappings import UNFIT_SCALAR
+
 _HEADER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.S | re.M)
 _MOST_BYTES = 1 << 19
 _MOST_VALUES = 200_000
@@ -38,7 +40,12 @@ def parse_header(text: str) -> dict[str, Any] | None:
         plain = _plain({} if loaded is None else loaded, [_MOST_VALUES], _DEEPEST)
     except CardError:
         raise
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date or number
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+        *UNFIT_SCALAR,
+    ) as error:  # ValueError: an invalid date or number
         raise CardError(f"YAML parse error: {error}") from None
     if not isinstance(plain, dict):
         raise CardError("the header must be a mapping")

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ncfm_hub.errors import PipelineError
 from ncfm_hub.recipes.schema import Recipe
+from ncfm_hub.utils.mappings import UNFIT_SCALAR
 
 SECTIONS: dict[str, type[BaseModel]] = {
     name: field.annotation for name, field in Recipe.model_fields.items() if isinstance(field.annotation, type)
@@ -70,7 +71,7 @@ def parse_yaml(text: str, where: str) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         problem = str(error.problem or "not valid YAML").splitlines()[0]
         raise PipelineError(f"{where}{line}: {problem}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, *UNFIT_SCALAR) as error:
         raise PipelineError(f"{where}: not valid YAML ({type(error).__name__})") from error
 
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from ncfm_hub.errors import DistilledError
 
 Kinds = Mapping[str, type]
+# What PyYAML raises, beside its own errors, for a scalar that does not fit its tag: `!!int ''`, `!!bool x`.
+UNFIT_SCALAR = (LookupError, AttributeError)
 _MOST = 1_000_000  # values; a few lines of YAML with references can expand beyond memory
 
 
@@ -40,7 +42,7 @@ def parse_text(text: str, kind: Literal["YAML", "JSON"]) -> Any:
         content = json.loads(text) if kind == "JSON" else yaml.safe_load(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, *UNFIT_SCALAR) as error:
         raise ValueError(str(error)) from error
     _check_size(content)
     return content

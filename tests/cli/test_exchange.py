@@ -36,7 +36,8 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> Calls:
     def import_set(*args: Any, **kwargs: Any) -> Any:
         calls.append((args, kwargs))
         cut = {"share": 0.0312, "lowest": -0.5, "highest": 1.25}
-        return SimpleNamespace(folder=Path("made"), ipc=10, about={"file": "x.pt", "cut": cut})
+        about = {"file": "x.pt", "cut": cut, "assumed": ["label rows are logits"]}
+        return SimpleNamespace(folder=Path("made"), ipc=10, about=about)
 
     monkeypatch.setitem(sys.modules, "ncfm_hub.publishing.exchange.imports", SimpleNamespace(import_set=import_set))
     return calls
@@ -64,6 +65,14 @@ def test_every_benchmark_can_be_chosen():
     assert tuple(choice.choices) == get_args(Benchmark)
 
 
+def test_every_kind_of_label_values_can_be_chosen():
+    from ncfm_hub.publishing.exchange.foreign import LabelValues
+
+    (choice,) = [param.type for param in main.commands["import"].params if param.name == "label_values"]
+    assert isinstance(choice, click.Choice)
+    assert tuple(choice.choices) == get_args(LabelValues)
+
+
 def test_import_hands_on_what_was_typed(invoke, imported, tmp_path):
     file, labels = tmp_path / "x.pt", tmp_path / "labels.pt"
     file.touch()
@@ -71,15 +80,20 @@ def test_import_hands_on_what_was_typed(invoke, imported, tmp_path):
     result = invoke(
         *("import", file, "--source", "cifar10", "--factor", "2", "--labels", labels, "--normalised", "--clip"),
         *("--mean", "0.5,0.5,0.5", "--made-by", "Ada", "--resolution", "64", "--set", "evaluation.updates=7"),
+        *("--label-values", "logits", "--class-order", "sorted", "--zca", "fit"),
     )
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == ["folder     made", "per class  10 stored images"]
+    assert "assumed: label rows are logits" in result.stderr
     assert "clipped 3.12% of the values, which ranged from -0.5 to 1.25" in result.stderr
     ((args, kwargs),) = imported
     assert args == (file, "cifar10", 2)
     assert kwargs.pop("progress") is not None
     assert kwargs == {
         "labels_file": labels,
+        "label_values": "logits",
+        "class_order": "sorted",
+        "zca": "fit",
         "normalised": True,
         "mean": (0.5, 0.5, 0.5),
         "std": None,

@@ -139,3 +139,9 @@ def test_cards_as_written_on_windows_and_without_a_header() -> None:
     assert cards.tags({"tags": ["x"], "license": ["mit"], "language": "en", "task_categories": None}) == [
         *("x", "language:en", "license:mit"),
     ]
+
+
+@pytest.mark.parametrize("value", ["!!int ''", "!!float ''", "!!timestamp x", "!!bool x"])
+def test_a_header_whose_scalars_do_not_fit_their_tags(value: str) -> None:
+    with pytest.raises(cards.CardError, match="YAML parse error"):
+        cards.parse_header(f"---\na: {value}\n---\n")

@@ -210,6 +210,7 @@ def test_what_dataset_may_name(write: Any, tmp_path: Path, monkeypatch: pytest.M
         ("source: !!python/object/apply:os.system [ls]", "could not determine a constructor for the tag"),
         ("source: [", "line 1: "),
         ("[" * 3000, "not valid YAML"),
+        ("description: !!bool x", "not valid YAML"),
         ("a\0b", "not valid YAML"),
     ],
 )

@@ -23,6 +23,8 @@ def origin_of(imported: Mapping[str, Any]) -> list[Ready]:
             "were clipped, so accuracies may differ from those of the file."
         )
     said.append("Pixels were rounded to 8 bits.")
+    if assumed := imported.get("assumed"):
+        said.append(f"Assumed at import: {'; '.join(inline(assumption) for assumption in assumed)}.")
     if not imported["soft_labels"]:
         said.append("The file has no soft labels; those given here are one-hot.")
     said.append("Distillation settings are unknown; the settings below are those of the evaluation.")

@@ -27,6 +27,22 @@ class PixelStatistics:
     std: tuple[float, ...]
     origin: str
 
+    def apply(self, pixels: "torch.Tensor") -> "torch.Tensor":
+        """Return (N, c, H, W) in [0, 1] normalised."""
+        mean, std = self._shaped()
+        return (pixels - mean) / std
+
+    def undo(self, values: "torch.Tensor") -> "torch.Tensor":
+        """Return normalised (N, c, H, W) as pixels in [0, 1]."""
+        mean, std = self._shaped()
+        return values * std + mean
+
+    def _shaped(self) -> "tuple[torch.Tensor, torch.Tensor]":
+        import torch
+
+        mean, std = (torch.tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return mean, std
+
     def as_dict(self) -> dict[str, object]:
         return {"mean": list(self.mean), "std": list(self.std), "origin": self.origin}
 

@@ -13,9 +13,12 @@ from ncfm_hub.publishing.dataset.dataset import Distilled
 from ncfm_hub.publishing.dataset.folders import new_folder
 from ncfm_hub.publishing.dataset.layout import PIPELINE, PREVIEW
 from ncfm_hub.publishing.dataset.names import default_repo_name
+from ncfm_hub.publishing.exchange.assumptions import label_assumptions, pixel_assumptions
+from ncfm_hub.publishing.exchange.class_order import file_labels
 from ncfm_hub.publishing.exchange.conventions import PixelStatistics, choose_figures, convention_of
-from ncfm_hub.publishing.exchange.foreign import arrange, check_images, check_labels, to_stored
-from ncfm_hub.publishing.exchange.torch_files import read_pair, read_tensor
+from ncfm_hub.publishing.exchange.foreign import LabelValues, arrange, check_images, check_labels, to_stored
+from ncfm_hub.publishing.exchange.torch_files import read_labels, read_released
+from ncfm_hub.publishing.exchange.whitening import FIT, Whitening, fit_whitening, read_whitening
 from ncfm_hub.utils.files import sha256_file, write_text
 from ncfm_hub.utils.named import Named, path_of
 from ncfm_hub.utils.progress import Progress, Silent
@@ -42,6 +45,9 @@ def import_set(
     factor: int,
     *,
     labels_file: Named | None = None,
+    label_values: LabelValues = "probabilities",
+    class_order: Named | None = None,
+    zca: Named | None = None,
     normalised: bool = False,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -55,20 +61,23 @@ def import_set(
 ) -> Imported:
     """Convert a released `.pt` dataset to the Hub layout.
 
-    file: written by torch.save, with images float or uint8 (S, c, H, W) and labels (S,) or probabilities (S, C): a
+    file: written by torch.save, with images float or uint8 (S, c, H, W) or (S, H, W, c) and labels (S,) or (S, C): a
         pair, a list of pairs, of which the last counts, or a dict with `data` or `images` (and `labels` or `targets`)
-    dataset: pipeline, Hub id, local folder or pipeline file the images were distilled from; labels count its classes in
-        its order
+    dataset: pipeline, Hub id, local folder or pipeline file the images were distilled from
     factor: stored images are factor x factor tilings; 2 for those of the NCFM authors, 1 for plain images
     labels_file: separate file that holds the labels
-    normalised: images are (pixel - mean) / std, as for DC-Bench
+    label_values: what labels (S, C) are: probabilities, logits (DATM), or centred (one-hot less 1/C: KIP, FRePo, RCIG)
+    class_order: classes in the order of the labels: a file of names, `sorted`, `ids` or `mtt`; default: the source's
+    zca: undo ZCA whitening: a torch file of mean and matrix, or `fit` to fit it to the source's training images with
+        eps 0.1, as MTT and DATM do; values outside [0, 1] are then clipped
+    normalised: images are (pixel - mean) / std, as for DC-Bench; before whitening, if both
     mean, std: per channel; default: DC-Bench's values for this dataset, else the statistics of its training images
     clip: clip values outside [0, 1], which 8 bits cannot represent
     made_by: authors to credit in the card
     output: new or empty folder; default: `<pipeline>-imported-ipc<N>` in the current folder
     preset, overrides: evaluation settings, as for `distill`
     token, progress: as for `distill`
-    Returns the folder, and what pipeline.yaml records about the file.
+    Returns the folder, and what pipeline.yaml records about the file, with the assumptions made.
     Raises DistilledError for a file in another form or one that does not match the dataset.
     """
     from ncfm_hub.recipes.resolve import resolve
@@ -76,13 +85,20 @@ def import_set(
 
     file, labels_file, progress = path_of(file), path_of(labels_file), progress or Silent()
     pipeline = resolve(dataset, preset, overrides)
-    images, labels = _read(file, labels_file)
+    images, labels, read_as = _read(file, labels_file)
     source = load_source(pipeline.recipe.source, token=token, progress=progress, test="if there")
-    check_images(images, source.info.channels, source.info.resolution)
-    hard, soft = check_labels(labels, len(images), source.info.class_names)
+    info = source.info
+    channels_last = check_images(images, info.channels, info.resolution)
+    order = None if class_order is None else file_labels(class_order, info)
+    hard, soft = check_labels(labels, len(images), info.class_names, label_values, order)
     figures = _figures(pipeline.name, source, normalised, mean, std)
-    stored, cut = to_stored(images, figures, clip)
-    distilled = arrange(stored, hard, soft, source.info.class_names, factor)
+    whitening = _whitening(zca, images, source, figures, channels_last)
+    plain = whitening.undo(images) if whitening else images
+    plain = plain.permute(0, 3, 1, 2).contiguous() if channels_last else plain
+    stored, cut = to_stored(plain, figures, clip or whitening is not None)
+    distilled = arrange(stored, hard, soft, info.class_names, factor)
+    about_pixels = pixel_assumptions(images, channels_last, whitening, figures)
+    about_labels = label_assumptions(soft is not None, label_values, class_order, info.class_names)
     about = {
         "file": file.name,
         "sha256": sha256_file(file),
@@ -90,22 +106,48 @@ def import_set(
         **({"made_by": made_by} if made_by else {}),
         "soft_labels": soft is not None,
         **({"normalised_by": figures.as_dict()} if figures else {}),
+        **({"zca": dict(whitening.about)} if whitening else {}),
         **({"cut": cut} if cut else {}),
+        **({"class_order": path_of(class_order).name} if class_order is not None else {}),
+        "assumed": [*read_as, *about_pixels, *about_labels],
     }
     folder = new_folder(path_of(output) or Path(default_repo_name(pipeline.name, distilled.ipc, imported=True)))
     _write(folder, distilled, pipeline, source, about)
     return Imported(folder, distilled.ipc, about)
 
 
-def _read(file: Path, labels_file: Path | None) -> "tuple[torch.Tensor, torch.Tensor]":
-    images, labels = read_pair(file)
+def _read(file: Path, labels_file: Path | None) -> "tuple[torch.Tensor, torch.Tensor, tuple[str, ...]]":
+    """Return images, labels, and what was assumed to find them."""
+    released = read_released(file)
+    labels = released.labels
     if labels_file is not None:
         if labels is not None:
             raise DistilledError(f"{file} holds labels already; leave --labels out")
-        labels = read_tensor(labels_file)
+        labels = read_labels(labels_file)
     if labels is None:
         raise DistilledError(f"{file} holds images and no labels; name the file of the labels by --labels")
-    return images, labels
+    return released.images, labels, released.assumed
+
+
+def _whitening(
+    zca: Named | None,
+    images: "torch.Tensor",
+    source: "Source",
+    figures: PixelStatistics | None,
+    channels_last: bool,
+) -> Whitening | None:
+    """Return the whitening to undo, in the file's order of values; None if there was none."""
+    import torch
+
+    if zca is None:
+        return None
+    if images.dtype == torch.uint8:
+        raise DistilledError("images are uint8, which are no whitened values; leave --zca out")
+    if zca != FIT:
+        return read_whitening(path_of(zca), images[0].numel())
+    pixels = source.train.images.float() / 255
+    pixels = figures.apply(pixels) if figures else pixels
+    return fit_whitening(pixels.permute(0, 2, 3, 1) if channels_last else pixels)
 
 
 def _figures(

@@ -2,6 +2,9 @@
 
 import pickle
 import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,24 @@ if TYPE_CHECKING:
     import torch
 
 _DEEPEST = 4  # nesting of lists and dicts around a pair of tensors
-_LABELS = ("labels", "targets")
+# Names in released files, the first that is there counts: NCFM, DC, DSA, DM; then KIP, FRePo, RCIG.
+_IMAGES = ("data", "images", "image", "image_syn", "images_syn", "syn_images", "x", "coreset_images", "x_proto")
+_LABELS = (
+    *("labels", "targets", "label", "target", "label_syn", "labels_syn", "syn_labels", "y"),
+    *("coreset_labels", "y_proto"),
+)
+
+
+@dataclass(frozen=True)
+class Released:
+    """Tensors of a third-party file; labels are None if it holds images alone.
+
+    assumed: what was taken where the file left a choice
+    """
+
+    images: "torch.Tensor"
+    labels: "torch.Tensor | None"
+    assumed: tuple[str, ...]
 
 
 def save_torch_file(path: Path, value: Any) -> None:
@@ -23,27 +43,26 @@ def save_torch_file(path: Path, value: Any) -> None:
         torch.save(value, handle)
 
 
-def read_pair(path: Path) -> "tuple[torch.Tensor, torch.Tensor | None]":
-    """Return (images, labels) from a `torch.save` file; labels are None if it holds a single tensor.
+def read_released(path: Path) -> Released:
+    """Return images and labels from a `torch.save` file.
 
-    Accepts a tensor, [images, labels], lists of such pairs (the last counts), and dicts with `data` or `images` (and
-    `labels` or `targets`): the structures used by the NCFM authors, and by DC, DSA, DM and MTT, which DC-Bench reads.
+    Accepts a tensor, (images, labels), lists of such pairs (the last counts), and dicts with the usual keys: the
+    structures used by the NCFM authors, by DC, DSA, DM, MTT and DATM, and by exports of RCIG.
     Unpickles with weights_only, so no code in the file runs. Raises DistilledError for anything else.
     """
     import torch
 
     content: Any = _load(path)
+    assumed: list[str] = []
     for _ in range(_DEEPEST):
         if isinstance(content, torch.Tensor):
-            return _plain(content, path), None
+            return Released(_plain(content, path), None, tuple(assumed))
         if isinstance(content, dict):
-            inner = next((content[key] for key in ("data", "images") if key in content), None)
-            labels = next((content[key] for key in _LABELS if key in content), None)
-            content = [inner, labels] if isinstance(inner, torch.Tensor) and labels is not None else inner
+            content = _of_mapping(content, assumed)
         elif isinstance(content, list | tuple) and content:
             if len(content) == 2 and all(isinstance(part, torch.Tensor) for part in content):
-                return _plain(content[0], path), _plain(content[1], path)
-            content = content[-1] if isinstance(content[-1], list | tuple) else None
+                return Released(_plain(content[0], path), _plain(content[1], path), tuple(assumed))
+            content = _of_experiments(content, assumed)
         else:
             break
     raise DistilledError(
@@ -52,14 +71,56 @@ def read_pair(path: Path) -> "tuple[torch.Tensor, torch.Tensor | None]":
     )
 
 
-def read_tensor(path: Path) -> "torch.Tensor":
-    """Return the only tensor in a `torch.save` file. Raises DistilledError for anything else."""
+def _of_mapping(content: Mapping[Any, Any], assumed: list[str]) -> Any:
+    """Return (images, labels), images alone, or what else stands under the images' key; None without such a key."""
+    import torch
+
+    images, labels = (first_key(content, keys) for keys in (_IMAGES, _LABELS))
+    if images is None:
+        return None
+    paired = isinstance(content[images], torch.Tensor) and labels is not None
+    assumed.append(f"images are {images!r} in the file" + (f", labels {labels!r}" if paired else ""))
+    return [content[images], content[labels]] if paired else content[images]
+
+
+def _of_experiments(content: Sequence[Any], assumed: list[str]) -> Any:
+    if not isinstance(content[-1], list | tuple):
+        return None
+    if len(content) > 1:
+        assumed.append(f"of {len(content)} experiments in the file, the last one counts")
+    return content[-1]
+
+
+def first_key(content: Mapping[Any, Any], keys: Sequence[str]) -> str | None:
+    """Return the first of `keys` that a dict has."""
+    return next((key for key in keys if key in content), None)
+
+
+def read_labels(path: Path) -> "torch.Tensor":
+    """Return the labels in a `torch.save` file of their own. Raises DistilledError for anything but a tensor."""
     import torch
 
     content = _load(path)
+    if isinstance(content, dict) and (key := first_key(content, _LABELS)):
+        content = content[key]
     if not isinstance(content, torch.Tensor):
         raise DistilledError(f"{path} holds a {type(content).__name__}; expected one tensor")
     return _plain(content, path)
+
+
+def read_tensors_of(path: Path) -> "dict[str, torch.Tensor]":
+    """Return the tensors of a file that holds a dict, list or tuple of them; those of a list by position.
+
+    Raises DistilledError for anything else.
+    """
+    import torch
+
+    content = _load(path)
+    if isinstance(content, list | tuple):
+        content = dict(enumerate(content))
+    if not isinstance(content, dict):
+        raise DistilledError(f"{path} holds a {type(content).__name__}; expected several tensors, as a dict or a list")
+    return {str(key): _plain(value, path) for key, value in content.items() if isinstance(value, torch.Tensor)}
 
 
 def _load(path: Path) -> Any:
@@ -68,16 +129,30 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise DistilledError(f"{path}: there is no such file")
     try:
+        _refuse_unfolding(path)
         with torch.serialization.safe_globals(_numbers()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"holds {named.group(1)}, which is no tensor" if named else "is no file of torch.save"
         raise DistilledError(f"{path} {what}; only tensors, numbers, text, lists and dicts are read") from error
-    except MemoryError:
+    except (MemoryError, DistilledError):
         raise
     except Exception as error:  # a damaged file can raise anything in the unpickler
         raise DistilledError(f"{path} cannot be read as a file of torch.save ({type(error).__name__})") from error
+
+
+def _refuse_unfolding(path: Path) -> None:
+    """Reject an archive whose records are larger than the file: `torch.save` stores each once, uncompressed."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(record.file_size for record in archive.infolist())
+    if size > path.stat().st_size:
+        raise DistilledError(
+            f"{path} unfolds to {size:,} bytes from {path.stat().st_size:,}; expected a file of torch.save, which is "
+            "not compressed"
+        )
 
 
 def _numbers() -> list[Any]:

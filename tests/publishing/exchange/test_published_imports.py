@@ -68,6 +68,10 @@ def test_a_pair_of_the_authors_is_decoded_and_put_in_class_order(tmp_path):
         "sha256": hashlib.sha256((tmp_path / "released.pt").read_bytes()).hexdigest(),
         "made_by": "Ada | Eve",
         "soft_labels": False,
+        "assumed": [
+            "values are pixels from 0 to 1",
+            "labels count the classes as the source does, 0 = 0 to 9 = 9",
+        ],
     }
     assert found["recipe"]["distillation"] == {"factor": 2}
     assert not {"seed", "pool", "machine", "wall_time_seconds"} & found.keys()
