@@ -100,10 +100,7 @@ def import_set(
     about_pixels = pixel_assumptions(images, channels_last, whitening, figures)
     about_labels = label_assumptions(soft is not None, label_values, class_order, info.class_names)
     about = {
-        "file": file.name,
-        "sha256": sha256_file(file),
-        **({"labels_file": labels_file.name, "labels_sha256": sha256_file(labels_file)} if labels_file else {}),
-        **({"made_by": made_by} if made_by else {}),
+        **_origin(file, labels_file, made_by),
         "soft_labels": soft is not None,
         **({"normalised_by": figures.as_dict()} if figures else {}),
         **({"zca": dict(whitening.about)} if whitening else {}),
@@ -127,6 +124,15 @@ def _read(file: Path, labels_file: Path | None) -> "tuple[torch.Tensor, torch.Te
     if labels is None:
         raise DistilledError(f"{file} holds images and no labels; name the file of the labels by --labels")
     return released.images, labels, released.assumed
+
+
+def _origin(file: Path, labels_file: Path | None, made_by: str | None) -> dict[str, str]:
+    return {
+        "file": file.name,
+        "sha256": sha256_file(file),
+        **({"labels_file": labels_file.name, "labels_sha256": sha256_file(labels_file)} if labels_file else {}),
+        **({"made_by": made_by} if made_by else {}),
+    }
 
 
 def _whitening(
