@@ -20,9 +20,9 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ CHANGING = {
 
 
 class Watch(logging.Handler):
-    """Collects errors that the hub logs, and files outside its root that this process opens or changes."""
+    """Collects errors that the hub logs, and files outside its root that its threads open or change."""
 
     def __init__(self, root: Path):
         super().__init__(logging.WARNING)
@@ -65,7 +65,6 @@ class Watch(logging.Handler):
         self._readable = tuple(
             os.path.realpath(place) for place in (*installed, *mimetypes.knownfiles, os.devnull) if place
         )
-        self._on = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note a logged error, or anything with a traceback."""
@@ -74,7 +73,7 @@ class Watch(logging.Handler):
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Note what the interpreter is about to open or change."""
-        if not self._on:
+        if threading.current_thread() is threading.main_thread():  # the client
             return
         if event == "open":
             path, _, flags = arguments
@@ -90,15 +89,6 @@ class Watch(logging.Handler):
         full = os.path.realpath(os.fsdecode(path))
         if not any(full == place or full.startswith(place + os.sep) for place in (self._root, *also)):
             self.found.append(f"{event} of {full}, outside the root")
-
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch while the block runs."""
-        self._on = True
-        try:
-            yield
-        finally:
-            self._on = False
 
 
 def exchange(host: str, message: Message) -> tuple[int | None, bytes]:
@@ -179,8 +169,7 @@ def fuzz(requests: int, seed: int) -> Counter[str]:
                     seeded(hub, known)
                 message = supply.next()
                 try:
-                    with watch.watching():
-                        status, body = exchange(known.host, message)
+                    status, body = exchange(known.host, message)
                     wrong = fault_of(message, status, body, watch, root)
                 except (TimeoutError, http.client.HTTPException) as error:
                     wrong, status = f"no valid answer: {type(error).__name__} {error}", None

@@ -92,7 +92,7 @@ def import_set(
     order = None if class_order is None else file_labels(class_order, info)
     hard, soft = check_labels(labels, len(images), info.class_names, label_values, order)
     figures = _figures(pipeline.name, source, normalised, mean, std)
-    whitening = _whitening(zca, images, source, figures, channels_last)
+    whitening = _whitening(zca, images, source, figures, channels_last, progress)
     plain = whitening.undo(images) if whitening else images
     plain = plain.permute(0, 3, 1, 2).contiguous() if channels_last else plain
     stored, cut = to_stored(plain, figures, clip or whitening is not None)
@@ -141,6 +141,7 @@ def _whitening(
     source: "Source",
     figures: PixelStatistics | None,
     channels_last: bool,
+    progress: Progress,
 ) -> Whitening | None:
     """Return the whitening to undo, in the file's order of values; None if there was none."""
     import torch
@@ -151,6 +152,7 @@ def _whitening(
         raise DistilledError("images are uint8, which are no whitened values; leave --zca out")
     if zca != FIT:
         return read_whitening(path_of(zca), images[0].numel())
+    progress.note(f"fitting the ZCA whitening to {len(source.train.images):,} training images")
     pixels = source.train.images.float() / 255
     pixels = figures.apply(pixels) if figures else pixels
     return fit_whitening(pixels.permute(0, 2, 3, 1) if channels_last else pixels)
