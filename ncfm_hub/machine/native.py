@@ -57,7 +57,9 @@ def native_library(source: Path) -> ctypes.CDLL | None:
 def is_built(source: Path) -> bool:
     """Return whether `native_library` would find the library in the cache, rather than build it."""
     compiler = cpp_compiler()
-    if compiler is None:
+    if compiler is None or not any(
+        _folder().glob(f"{source.stem}-*.so")
+    ):  # the compiler is asked only where it matters
         return False
     stem = _stem(compiler, source)
     try:
