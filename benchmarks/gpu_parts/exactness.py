@@ -149,4 +149,4 @@ def class_draw(draws: Draws, source: Source, c: int) -> oracle.ClassDraw:
         return oracle.SideDraw(of.affine, of.colour, of.cutout)
 
     real = source.train.images[draws.rows(STEP, [c])]
-    return oracle.ClassDraw(real, side(draws.real(STEP, [c])), side(draws.decoded(STEP, [c])))
+    return oracle.ClassDraw(real, *(side(one) for one in draws.sides(STEP, [c])))

@@ -115,9 +115,7 @@ def draw_alone(distiller: Distiller) -> Callable[[], object]:
 
     def of_units() -> list[object]:
         some = [units.all[unit] for unit in units.mine]
-        return [
-            (units.draws.rows(number, c), units.draws.real(number, c), units.draws.decoded(number, c)) for c in some
-        ]
+        return [(units.draws.rows(number, c), *units.draws.sides(number, c)) for c in some]
 
     repeated = graphs.Repeated(of_units, engine.device, distiller.progress)
     draws = on_device(generator(0, "benchmark"), engine.device)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, draw_augmentation
+from ncfm_hub.matching.augment import DRAWS, GEOMETRIES, Augmentation, draw_augmentation
 from ncfm_hub.matching.philox import Stream, key_of, philox
 from ncfm_hub.sources.types import Source
 
@@ -79,15 +79,19 @@ class Draws:
         """Sample the geometric transform of each class's images, on both sides: places in GEOMETRIES (U,)."""
         return self._geometry(self._unit(classes).labels, number)
 
-    def real(self, number: Number, classes: Sequence[int]) -> Augmentation:
-        """Sample the augmentation of the real images (N,)."""
+    def real(self, number: Number, classes: Sequence[int], geometry: torch.Tensor) -> Augmentation:
+        """Sample the augmentation of the real images (N,); geometry: of each class (U,)."""
         unit = self._unit(classes)
-        return Augmentation(*self._real(unit.labels, unit.classes, unit.places, self.geometry(number, classes), number))
+        return Augmentation(*self._real(unit.labels, unit.classes, unit.places, geometry, number))
 
-    def decoded(self, number: Number, classes: Sequence[int], geometry: torch.Tensor | None = None) -> Augmentation:
-        """Sample the augmentation of the decoded images (U m,); geometry: in place of the one drawn here (U,)."""
-        chosen = self.geometry(number, classes) if geometry is None else geometry
-        return Augmentation(*self._decoded(self._unit(classes).labels, chosen, number))
+    def decoded(self, number: Number, classes: Sequence[int], geometry: torch.Tensor) -> Augmentation:
+        """Sample the augmentation of the decoded images (U m,); geometry: of each class (U,)."""
+        return Augmentation(*self._decoded(self._unit(classes).labels, geometry, number))
+
+    def sides(self, number: Number, classes: Sequence[int]) -> tuple[Augmentation, Augmentation]:
+        """Sample the augmentations of the real and of the decoded images, of one geometric transform a class."""
+        geometry = self.geometry(number, classes)
+        return self.real(number, classes, geometry), self.decoded(number, classes, geometry)
 
     def _unit(self, classes: Sequence[int]) -> "_Unit":
         key = tuple(classes)
@@ -118,14 +122,14 @@ def _real(
     number: Number,
     **sampled: Any,
 ) -> Parameters:
-    random = Stream(key, places, labels[classes], number)
+    random = Stream(key, places, labels[classes], number, DRAWS)
     return draw_augmentation(random, geometry=geometry[classes], **sampled).tensors()
 
 
 def _decoded(
     key: Key, images: int, labels: torch.Tensor, geometry: torch.Tensor, number: Number, **sampled: Any
 ) -> Parameters:
-    random = Stream(key, torch.arange(images, device=labels.device), labels[:, None], number)
+    random = Stream(key, torch.arange(images, device=labels.device), labels[:, None], number, DRAWS)
     return draw_augmentation(random, geometry=geometry[:, None], **sampled).tensors()
 
 

@@ -125,7 +125,7 @@ class Units:
         for c in range(self.all[-1].stop):
             draws = self.bank_draws
             real = self._images.at(draws.rows(entry, [c]))
-            augmentation = draws.real(entry, [c])
+            augmentation = draws.real(entry, [c], draws.geometry(entry, [c]))
             draw = UnitDraw(real, draws.sizes([c]), augmentation, augmentation[:0])
             found.append(real_statistics(draw, frequencies, of_real, self.of_a_step))
         return torch.cat(found)
@@ -151,8 +151,8 @@ class Units:
     def _draw(self, place: int, classes: range, inputs: Inputs) -> UnitDraw:
         draws, number = self.draws, inputs.number
         if inputs.entry is None:
-            real = self._images.of_unit(place, number, inputs.fetched)
-            return UnitDraw(real, draws.sizes(classes), draws.real(number, classes), draws.decoded(number, classes))
+            images = self._images.of_unit(place, number, inputs.fetched)
+            return UnitDraw(images, draws.sizes(classes), *draws.sides(number, classes))
         assert self.bank_draws is not None
         decoded = draws.decoded(number, classes, self.bank_draws.geometry(inputs.entry, classes))
         return UnitDraw(self._images.at(slice(0)), (0,) * len(classes), decoded[:0], decoded)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.machine.placement import fits
-from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, augment, draw_augmentation
+from ncfm_hub.matching.augment import DRAWS, GEOMETRIES, Augmentation, augment, draw_augmentation
 from ncfm_hub.matching.philox import Stream, key_of, permutations
 from ncfm_hub.networks.build import Architecture, normaliser
 from ncfm_hub.networks.trainer import Batch
@@ -181,7 +181,7 @@ def _augmentations(
     geometry = Stream(keys["geometry"], torch.zeros_like(numbers), 0, numbers).integers(len(GEOMETRIES))
     k0, k1 = keys["augmentation"]
     items = torch.arange(plan.batch_size, device=updates.device)
-    random = Stream((k0[:, None], k1[:, None]), items, 0, numbers[..., None])
+    random = Stream((k0[:, None], k1[:, None]), items, 0, numbers[..., None], DRAWS)
     return draw_augmentation(random, size, geometry=geometry[..., None], flip=plan.flip, cutout=False)
 
 

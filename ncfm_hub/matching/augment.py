@@ -26,6 +26,7 @@ SHIFT = 1 / 8
 SCALE = 1.2
 ROTATION_DEGREES = 15.0
 CUTOUT = 0.5
+DRAWS = 8  # of an image, at most
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,12 @@ class Stream:
 
     item, group, number: the counter, three words that broadcast to the shape of the items; for example the place in a
         batch, the class's label and the step
+    at_once: draws computed together, four or a multiple of it; it changes none of them
     """
 
-    def __init__(self, key: tuple[Word, Word], item: Word, group: Word = 0, number: Word = 0):
+    def __init__(self, key: tuple[Word, Word], item: Word, group: Word = 0, number: Word = 0, at_once: int = 4):
         self._key, self._counter = key, (item, group, number)
-        self._block = 0
+        self._block, self._blocks = 0, at_once // 4
         self._waiting: list[torch.Tensor] = []
         shapes = [word.shape for word in (*key, item, group, number) if isinstance(word, torch.Tensor)]
         self.shape = torch.broadcast_shapes(*shapes)
@@ -54,10 +55,19 @@ class Stream:
     def word(self) -> torch.Tensor:
         """Draw integers uniform in 0..2^32-1: int64 of the items' shape."""
         if not self._waiting:
-            item, group, number = self._counter
-            self._waiting = list(philox((item, self._block, group, number), self._key))
-            self._block += 1
+            self._fill()
         return self._waiting.pop(0)
+
+    def _fill(self) -> None:
+        (item, group, number), first = self._counter, self._block
+        self._block += self._blocks
+        if self._blocks == 1:
+            self._waiting = list(philox((item, first, group, number), self._key))
+            return
+        device = next(word.device for word in (*self._key, item, group, number) if isinstance(word, torch.Tensor))
+        blocks = torch.arange(first, self._block, device=device).reshape(-1, *(1 for _ in self.shape))
+        words = philox((item, blocks, group, number), self._key)
+        self._waiting = [word[place] for place in range(self._blocks) for word in words]
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
         """Draw from [low, high): float32."""

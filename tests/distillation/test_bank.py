@@ -46,7 +46,10 @@ def test_an_entry_is_the_real_side_of_a_step_drawn_under_the_bank_s_seed(source:
     member = distiller.pool.members[int(torch.randint(2, (), generator=(shared := distiller.of_entry(entry))))]
     hybrid = distiller.units.network.bind_real(blend(member, float(torch.rand((), generator=shared))))
     t = normal_frequencies(64, distiller.dimension, 1.0, shared)
-    real, augmentation = source.train.images[draws.rows(entry, classes)], draws.real(entry, classes)
+    real, augmentation = (
+        source.train.images[draws.rows(entry, classes)],
+        draws.real(entry, classes, draws.geometry(entry, classes)),
+    )
     draw = UnitDraw(real, draws.sizes(classes), augmentation, augmentation[:0])
     precise = real_statistics(draw, t, hybrid, distiller.units.of_a_step)
     assert rounded.shape == (3, 2 * 64)

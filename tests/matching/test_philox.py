@@ -63,6 +63,13 @@ def test_an_item_s_draws_depend_on_its_own_counter() -> None:
         assert not (other == every[1]).any(0).all()
 
 
+def test_how_many_are_drawn_at_once_changes_nothing() -> None:
+    items, labels = torch.arange(5), torch.tensor([[9], [4]])
+    usual, others = (Stream(key_of(0, "test"), items, labels, 3, at_once) for at_once in (4, 8))
+    for _ in range(13):
+        assert torch.equal(usual.word(), others.word())
+
+
 def test_keys_differ_by_seed_and_purpose() -> None:
     keys = {key_of(seed, purpose) for seed in range(50) for purpose in ("a", "b", "bank a")}
     assert len(keys) == 150

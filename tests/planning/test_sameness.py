@@ -70,7 +70,7 @@ def test_draws_are_keyed_by_the_label_in_the_source(source: Source, relabelled: 
                 geometry=geometry,
                 flip=True,
             )
-            assert torch.equal(draws.decoded(6, [c]).affine, side.affine)
+            assert torch.equal(draws.decoded(6, [c], geometry).affine, side.affine)
             start = rows[torch.randperm(12, generator=generator(3, "start", label))[:8]]
             assert torch.equal(start_rows(some, c, 2, 2, seed=3), start)
             of_class = random.images[random.labels == c]
