@@ -5,6 +5,7 @@ far. The other half is one of these after one to four mutations of its target, h
 """
 
 import base64
+import hashlib
 import json
 import random
 import string
@@ -15,7 +16,8 @@ from typing import Any
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "PROPFIND")
 KINDS = ("models", "datasets", "spaces")
-HASHES = ("ab" * 32, "0" * 64, "AB" * 32, "ab" * 31, "../" * 10)
+CONTENT = b"a large file"
+HASHES = (hashlib.sha256(CONTENT).hexdigest(), "ab" * 32, "0" * 64, "AB" * 32, "ab" * 31, "../" * 10)
 TEXTS = (
     *("", "main", "x", "a.txt", "a/b.bin", "README.md", "../up", "a/../../up", "/etc/passwd", "a\\b", "C:/x"),
     *(".git/config", "nul\0", "new\nline", "é\u202e", "\U0001f4a9", "\ud800", "x" * 300, "x/" * 600, "%2e%2e%2f"),
@@ -62,7 +64,7 @@ class Known:
     spaces: Sequence[str] = ("ada", "bob", "nobody", "..", "a b")
     names: Sequence[str] = ("one", "two", "new", "..", "x.git")
     revisions: Sequence[str] = ("main", "v1", "dev", "refs/heads/main", "0" * 40, "abcdef0", "a b", "..")
-    paths: Sequence[str] = ("README.md", "a.txt", "folder/b.bin", "folder", "none")
+    paths: Sequence[str] = ("README.md", "a.txt", "folder/b.bin", "folder", "", "none")
     lfs_targets: list[str] = field(default_factory=list)  # with tickets
     tickets: list[str] = field(default_factory=list)  # of Xet uploads
 
@@ -106,6 +108,11 @@ class Requests:
             "validate-yaml": lambda: self._json({"content": f"---\n{self._one(YAML)}\n---\n"}),
             "preupload": lambda: self._json({"files": [self._mapping("path", "sample", "size")]}),
             "batch": lambda: self._json({"operation": "upload", "objects": [{"oid": self._one(HASHES), "size": 3}]}),
+            "delete": lambda: self._json({"type": self._one(("dataset", "model")), "name": self._one(("two", "new"))}),
+            "move": lambda: self._json({"fromRepo": "ada/new", "toRepo": "ada/two", **self._mapping("type")}),
+            "grant": lambda: self._json(self._mapping("user") | {"user": "bob"}),
+            "settings": lambda: self._json({"gated": self._one(("auto", "manual", False, None))}),
+            "_lfs": lambda: CONTENT,
             "create": lambda: self._json(
                 {"name": self._one(self._known.names), "type": self._one(("dataset", "model"))}
             ),
@@ -192,18 +199,23 @@ class Requests:
         return b"\n".join(map(self._json, lines))
 
     def _xorb(self) -> bytes:
-        plain = self._draw.randbytes(self._draw.randint(0, 200))
-        packing = self._one((0, 0, 1, 2, 3, 255))
+        usual = self._draw.random() < _USUAL
+        plain = CONTENT if usual else self._draw.randbytes(self._draw.randint(0, 200))
+        packing = 0 if usual else self._one((0, 1, 2, 3, 255))
         return struct.pack("<I", len(plain) << 8) + struct.pack("<I", packing | len(plain) << 8) + plain
 
     def _shard(self) -> bytes:
-        runs = self._draw.randint(0, 3)
-        numbers = [self._one((0, 1, 2, 100, 1 << 15, (1 << 32) - 1)) for _ in range(3 * runs)]
-        parts = b"".join(b"\xab" * 32 + struct.pack("<IIII", 0, *numbers[3 * at : 3 * at + 3]) for at in range(runs))
-        flags = self._one((0, 1 << 30, 3 << 30, (1 << 32) - 1))
-        file = self._draw.randbytes(32) + struct.pack("<IIQ", flags, self._one((runs, runs, 1 << 31)), 0)
         head = b"HFRepoMetaData".ljust(32, b"\0") + struct.pack("<QQ", 2, 0)
-        return head + file + parts + b"\xab" * 48 + b"\xff" * 32 + bytes(16)
+        block = _swapped(HASHES[0])
+        if self._draw.random() < _USUAL:
+            count, flags, numbers = 1, 1 << 30, [len(CONTENT), 0, 1]
+        else:
+            count = self._draw.randint(0, 3)
+            flags = self._one((0, 1 << 30, 3 << 30, (1 << 32) - 1))
+            numbers = [self._one((0, 1, 2, 100, 1 << 15, (1 << 32) - 1)) for _ in range(3 * count)]
+        runs = b"".join(block + struct.pack("<IIII", 0, *numbers[3 * at : 3 * at + 3]) for at in range(count))
+        file = self._draw.randbytes(32) + struct.pack("<IIQ", flags, self._one((count, count, count, 1 << 31)), 0)
+        return head + file + runs + block + bytes(16) + b"\xff" * 32 + bytes(16)
 
     def _retarget(self, message: Message) -> Message:
         parts = message.target.split("/")
@@ -276,3 +288,8 @@ class Requests:
         if change == 1:
             return replace(message, chunked=True)
         return replace(message, cut=self._draw.random())
+
+
+def _swapped(digest: str) -> bytes:
+    """Return a hash as Xet stores it: four little-endian numbers of 64 bits."""
+    return b"".join(bytes.fromhex(digest[at : at + 16])[::-1] for at in range(0, 64, 16))
