@@ -14,9 +14,10 @@ import torch
 
 from ncfm_hub.errors import Diverged
 from ncfm_hub.evaluation import batches as batches_module
-from ncfm_hub.evaluation.batches import TrainingSet, cutmix, draw_cutmix, one_hot
+from ncfm_hub.evaluation.batches import TrainingSet, one_hot
 from ncfm_hub.evaluation.protocol import Row, measure
 from ncfm_hub.evaluation.students import StudentPlan, StudentResult, Students
+from ncfm_hub.matching.cutmix import cutmix, draw_cutmix
 from ncfm_hub.matching.philox import key_of
 from ncfm_hub.networks.build import Architecture, channel_statistics, normalise
 from ncfm_hub.networks.stacked import TogetherTrainer

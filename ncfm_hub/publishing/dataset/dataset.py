@@ -4,11 +4,12 @@ Shapes: C classes, S = C * ipc stored images, M = S * factor**2 decoded images, 
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.dataset.augmentation import TrainingAugmentation
 from ncfm_hub.publishing.dataset.layout import Config
 from ncfm_hub.utils.counting import counted
 
@@ -32,6 +33,7 @@ class Distilled:
     soft_labels: float32 (M, C), probabilities
     stored_index: int32 (M,), the stored image that a training image is cut from
     tile: int8 (M,), its position there, row by row
+    augmentation: how training images are augmented, as recorded with the accuracies
     Raises DistilledError if shapes, types or ranges are inconsistent.
     """
 
@@ -44,6 +46,7 @@ class Distilled:
     tile: "torch.Tensor"
     class_names: tuple[str, ...]
     factor: int
+    augmentation: TrainingAugmentation = field(default_factory=TrainingAugmentation)
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -66,15 +69,31 @@ class Distilled:
         """Digest that identifies the training images and labels; see `images_digest`."""
         return images_digest(self.images, self.labels)
 
-    def to_torch(self, config: Config = "default") -> "TorchDataset":
+    def to_torch(
+        self, config: Config = "default", *, soft_labels: bool = False, augment: bool = False
+    ) -> "TorchDataset":
         """Return a torch dataset of (image, label) pairs, with `.targets` as a list of ints.
 
         config: "default" for training images, "stored" for stored images
-        Returns images as float (c, H, W) in [0, 1] and labels as int.
+        soft_labels: labels are probabilities (C,) instead of ints
+        augment: augment by DSA and CutMix, as the accuracies were measured; labels are probabilities, one-hot unless
+            `soft_labels`. Normalise by the dataset's `mean` and `std`, then train
+        Returns images as float (c, H, W) in [0, 1], unless augmented.
+        Raises DistilledError for soft labels of stored images, which have none.
         """
         from ncfm_hub.publishing.dataset.torch_dataset import TorchDataset
 
-        return TorchDataset(*self._of(config))
+        images, labels = self._of(config)
+        if soft_labels and config == "stored":
+            raise DistilledError("stored images have no soft labels; those of config 'default' are of decoded images")
+        if not augment:
+            return TorchDataset(images, labels, self.soft_labels if soft_labels else None)
+        from torch.nn.functional import one_hot
+
+        from ncfm_hub.publishing.dataset.augmented_dataset import AugmentedDataset
+
+        targets = self.soft_labels if soft_labels else one_hot(labels, len(self.class_names)).float()
+        return AugmentedDataset(images, labels, targets, self.augmentation)
 
     def as_array(self, config: Config = "default") -> "tuple[np.ndarray, np.ndarray]":
         """Return images as uint8 (N, H, W, c) and labels as int64 (N,).

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.dataset.augmentation import read_augmentation
 from ncfm_hub.publishing.dataset.dataset import Distilled
 from ncfm_hub.publishing.dataset.layout import FORMAT_VERSION, SHARD_PATTERN, TENSORS
 from ncfm_hub.publishing.dataset.png import decode_png
@@ -30,7 +31,14 @@ def read_data(folder: Path) -> Distilled:
         raise DistilledError(f"{folder / TENSORS}: images have shape {tuple(stored.shape)}; expected (S, 1 or 3, H, W)")
     columns = _columns(folder / "default", table, shape)
     try:
-        found = Distilled(stored=stored, stored_labels=tensors["labels"], class_names=names, factor=factor, **columns)
+        found = Distilled(
+            stored=stored,
+            stored_labels=tensors["labels"],
+            class_names=names,
+            factor=factor,
+            augmentation=read_augmentation(folder),
+            **columns,
+        )
     except DistilledError as error:
         raise DistilledError(f"{folder}: {error}") from error
     if not torch.equal(found.soft_labels.double(), tensors["soft_labels"].double()):
@@ -96,7 +104,7 @@ def _read_config(folder: Path) -> "pa.Table":
         raise DistilledError(f"{folder} cannot be read as parquet: {error}") from error
 
 
-def _columns(folder: Path, table: "pa.Table", shape: tuple[int, ...]) -> "dict[str, torch.Tensor]":
+def _columns(folder: Path, table: "pa.Table", shape: tuple[int, ...]) -> dict[str, Any]:
     import torch
 
     pictures, numbers = _values(folder, table, ("label", "soft_label", "stored_index", "tile"))
