@@ -11,6 +11,7 @@ from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.sources.listing import local_files
 from ncfm_hub.sources.lookup import NotAvailable, account_of, current_token, hub_errors, pin, quiet_clients
 from ncfm_hub.utils.files import sha256_file
+from ncfm_hub.utils.mappings import UNFIT_SCALAR
 from ncfm_hub.utils.places import LOCAL_SOURCE
 
 _USER = "{user}"
@@ -179,5 +180,5 @@ def _header(readme: Path, dataset: str) -> dict[str, Any]:
     try:
         with quiet_clients():  # a README need not have a header
             return DatasetCard(readme.read_text(encoding="utf-8"), ignore_metadata_errors=False).data.to_dict()
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError, *UNFIT_SCALAR) as error:
         raise SourceError(f"{dataset}: the YAML header of its README.md cannot be read") from error

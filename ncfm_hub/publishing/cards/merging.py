@@ -16,6 +16,7 @@ from typing import Any
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.cards.header import LICENSE_KEYS
 from ncfm_hub.utils.files import write_text
+from ncfm_hub.utils.mappings import UNFIT_SCALAR
 
 _HEADER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(?:(.*?)\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _BLOCK = re.compile(r"<!-- ncfm-hub:begin ([^>]*?)-->\n?(.*?)\n?<!-- ncfm-hub:end -->", re.DOTALL)
@@ -67,7 +68,7 @@ def parse_card(text: str, what: str = "README.md") -> Card:
     if found:
         try:
             header = _load(found.group(1) or "") or {}
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError, *UNFIT_SCALAR) as error:
             line = " ".join(str(error).split())[:200]
             raise DistilledError(f"the header of {what} cannot be read ({line}); mend or remove it") from error
         if not isinstance(header, dict):

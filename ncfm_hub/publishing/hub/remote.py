@@ -17,6 +17,7 @@ from ncfm_hub.publishing.hub.held import Held, held_by_card, held_pool, held_set
 from ncfm_hub.utils.files import sha256_file
 from ncfm_hub.utils.hub_client import RepoType
 from ncfm_hub.utils.hub_errors import is_missing
+from ncfm_hub.utils.mappings import UNFIT_SCALAR
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -167,7 +168,7 @@ def _described(text: str) -> Mapping[str, Any] | None:
 
     try:
         content = yaml.safe_load(text)  # also reads pool.json, since JSON is YAML
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, ValueError, RecursionError, *UNFIT_SCALAR):
         return None
     return content if isinstance(content, dict) else None
 

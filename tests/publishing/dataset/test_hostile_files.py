@@ -19,6 +19,7 @@ from ncfm_hub.publishing.cards.pool_card import write_pool_card
 from ncfm_hub.publishing.dataset.png import decode_png, encode_png
 from ncfm_hub.publishing.dataset.records import read_pipeline, read_results
 from ncfm_hub.publishing.exchange.exports import export_set
+from ncfm_hub.publishing.hub import remote
 from ncfm_hub.recipes.schema import SourceRecipe
 from ncfm_hub.reporting import write_report
 from ncfm_hub.sources import load_source
@@ -141,3 +142,17 @@ def test_a_readme_whose_header_is_too_deep_is_named(parquet: Write) -> None:
     (made / "README.md").write_text(f"---\n{DEEP_YAML}\n---\n")
     with pytest.raises(SourceError, match=r"the YAML header of its README\.md cannot be read"):
         load_source(SourceRecipe(dataset=str(made), resolution=8))
+
+
+@pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "!!float ''", "!!timestamp x"])
+def test_a_header_whose_value_does_not_fit_its_tag_is_named(folder: Path, parquet: Write, value: str) -> None:
+    """In a card of ours, in that of a source, and in a file of a repository."""
+    header = f"---\nlicense: {value}\n---\n"
+    (folder / "README.md").write_text(header)
+    with pytest.raises(DistilledError, match=r"the header of .*README\.md cannot be read"):
+        write_card(folder)
+    made = parquet(train=[6], test=[4])
+    (made / "README.md").write_text(header)
+    with pytest.raises(SourceError, match=r"the YAML header of its README\.md cannot be read"):
+        load_source(SourceRecipe(dataset=str(made), resolution=8))
+    assert remote._described(f"name: {value}") is None
