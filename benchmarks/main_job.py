@@ -98,8 +98,8 @@ def main() -> None:
         dataset = pipeline_over(asked.dataset, asked.pipeline, Path(scratch)) if asked.pipeline else asked.dataset
         output = asked.output or Path(scratch) / "distilled"
         cost = run(dataset, asked.ipc, asked.preset, asked.seed, asked.steps, output)
-        described = yaml.safe_load((output / "pipeline.yaml").read_text())
-        results = json.loads((output / "results.json").read_text())
+        described = yaml.safe_load((output / f"ipc{asked.ipc}" / "pipeline.yaml").read_text())
+        results = json.loads((output / f"ipc{asked.ipc}" / "results.json").read_text())
     result = {
         "name": name,
         "ipc": asked.ipc,

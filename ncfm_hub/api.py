@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ncfm_hub.errors import PublishError, ReplaceNeeded
 from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.planning.announcing import announce_pool
 from ncfm_hub.planning.plan import Plan, coming
@@ -28,14 +29,21 @@ if TYPE_CHECKING:
 class Run:
     """A finished distillation.
 
-    folder: the distilled dataset
+    folder: as `datasets.load_dataset` reads it, with a directory for each distilled dataset
+    name: directory and configuration of the one made by this run
     results: the content of results.json
     pushed: repository and commit; None if not pushed
     """
 
     folder: Path
+    name: str
     results: dict[str, Any] = field(repr=False)
     pushed: "Pushed | None" = None
+
+    @property
+    def set_folder(self) -> Path:
+        """The folder with the files of the dataset made by this run."""
+        return self.folder / self.name
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ def distill(
     overrides: Mapping[str, Any] | None = None,
     seed: int | None = None,
     output: Named | None = None,
+    name: str | None = None,
+    default: str | None = None,
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
@@ -83,12 +93,15 @@ def distill(
     preset: "gpu", "cpu" or "paper"; default: chosen by device
     overrides: settings by dotted key, for example {"distillation.steps": 100}
     seed: random seed (the setting `distillation.seed`); default: the pipeline file's, else 0, or that of `append`
-    output: folder to write; default: `<pipeline>-ncfm-ipc<N>` in the current folder
-    push: publish the folder as a dataset repository
+    output: folder to write; default: `<pipeline>-ncfm` in the current folder. Other distilled datasets of the same
+        source in it stay, and share its card
+    name: directory and configuration of the distilled dataset there; default: `ipc<N>`
+    default: the distilled dataset that is loaded where none is named; default: the first
+    push: publish it in a dataset repository, beside those that are there
     repo_id: repository to push to; default: made from the pipeline's name
     private: create the repository as private
-    replace: replace a dataset of another source or IPC in the repository; without it such a push is refused before any
-        work starts
+    replace: replace what is there under the same name, in the folder and in the repository; without it the run is
+        refused before any work starts
     token: Hub token; default: the one you are logged in with
     pool: folder or Hub repository of a pretrained extractor pool, which may cover more classes; default: taken from the
         cache, or trained
@@ -109,6 +122,8 @@ def distill(
         overrides=overrides,
         seed=seed,
         output=output,
+        name=name,
+        default=default,
         push=push,
         repo_id=repo_id,
         private=private,
@@ -128,9 +143,13 @@ def carry_out(
     token: str | None = None,
     resume: bool = False,
     restart: bool = False,
+    replace: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Run a plan: the second half of `distill`, for callers who inspect the plan first."""
+    """Run a plan: the second half of `distill`, for callers who inspect the plan first.
+
+    replace: set aside a finished dataset of the same name in the folder, as if the plan said so
+    """
     from ncfm_hub import stages
     from ncfm_hub.evaluation.protocol import student_journal
     from ncfm_hub.evaluation.subjects import own_subject
@@ -143,10 +162,10 @@ def carry_out(
     pipeline, addition = settled.pipeline, settled.addition
     asked = pipeline.recipe.engine
     engine = open_engine(asked.precision, asked.compile, progress, device=asked.device)
-    folder = settled.output
+    folder = settled.place.folder
     work, main = folder / WORK_FOLDER, engine.accelerator.is_main_process
     if main:
-        claim(folder, resume, restart, progress)
+        claim(settled.place, resume, restart, progress, replace=replace or settled.replace)
     watch = Stopwatch(work / "times.json" if main else None, progress)
     progress, peaks = Ticking(progress, watch), Peaks(engine.device)
     with watch.measure("source"):
@@ -168,9 +187,9 @@ def carry_out(
         seconds = watch.seconds | {"total": sum(watch.seconds.values())}
         stages.write_description(settled, source, extractors, engine, distilled, results, seconds)
         if settled.repo_id:
-            pushed = _push(folder, settled.repo_id, settled.private, settled.replace, token, progress)
+            pushed = _push_run(settled, token, progress)
     engine.accelerator.wait_for_everyone()
-    return Run(folder, results, pushed)
+    return Run(settled.output, settled.name, results, pushed)
 
 
 @reproducible()
@@ -289,31 +308,43 @@ def push(
     repo_id: str | None = None,
     private: bool = False,
     replace: bool = False,
+    default: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
 ) -> "Pushed":
-    """Publish a distilled dataset or an extractor pool in one commit, and verify the upload by reading it back.
+    """Publish distilled datasets or an extractor pool in one commit, and verify the upload by reading it back.
 
-    folder: written by `distill`, `pretrain` or `import_set`
-    repo_id: name or owner/name; default: made from the pipeline's name
+    folder: written by `distill`, `pretrain` or `import_set`: with all of its datasets, or `folder/ipc10` for one
+    repo_id: name or owner/name; default: made from the pipeline's name. Other datasets in it stay
     private: create the repository as private
-    replace: replace a different dataset or pool in the repository; without it such a push is refused
+    replace: replace what the repository holds under the same name; without it such a push is refused
+    default: the distilled dataset that is loaded where none is named; default: that of the repository, else the first
     token, progress: as for `distill`
     Returns the repository, its address and the commit.
-    Raises PublishError.
+    Raises PublishError; ReplaceNeeded if another version is there.
     """
     from ncfm_hub.extractors.pool import POOL_FILE
     from ncfm_hub.publishing import check_can_push, push_command
-    from ncfm_hub.stages import default_name
+    from ncfm_hub.stages import default_repository
 
     folder = path_of(folder)
     is_pool = (folder / POOL_FILE).is_file()
-    name = f"{folder.resolve().name}-pool" if is_pool else default_name(folder)
+    name = f"{folder.resolve().name}-pool" if is_pool else default_repository(folder)
     repo_type: Literal["dataset", "model"] = "model" if is_pool else "dataset"
-    command = push_command(folder, repo_id, private=private, replace=replace)
+    command = push_command(folder, repo_id, private=private, replace=replace, default=default)
     again = f"push it again with: {command}"
     target = check_can_push(repo_id, token=token, default_name=name, repo_type=repo_type, private=private, again=again)
-    return _push(folder, target, private, replace, token, progress or Silent(), repo_type)
+    return _push(folder, target, private, replace, token, progress or Silent(), repo_type, default)
+
+
+def _push_run(settled: Plan, token: str | None, progress: Progress) -> "Pushed":
+    assert settled.repo_id is not None
+    folder, default = settled.place.folder, settled.default
+    try:
+        return _push(folder, settled.repo_id, settled.private, settled.replace, token, progress, default=default)
+    except ReplaceNeeded as error:
+        # Pushed by others since the run began. A caller who asks and calls again must not distill again.
+        raise PublishError(str(error), again=False) from error
 
 
 def _push(
@@ -324,11 +355,19 @@ def _push(
     token: str | None,
     progress: Progress,
     repo_type: Literal["dataset", "model"] = "dataset",
+    default: str | None = None,
 ) -> "Pushed":
     from ncfm_hub.publishing import push_folder
 
     return push_folder(
-        folder, repo_id, private=private, replace=replace, token=token, repo_type=repo_type, progress=progress
+        folder,
+        repo_id,
+        private=private,
+        replace=replace,
+        default=default,
+        token=token,
+        repo_type=repo_type,
+        progress=progress,
     )
 
 

@@ -56,6 +56,13 @@ class PublishError(NcfmHubError):
         self.again = again
 
 
+class ReplaceNeeded(PublishError):
+    """A distilled dataset or pool of the same name is there, and would be replaced; ask, or pass `replace`."""
+
+    def __init__(self, message: str):
+        super().__init__(message, again=False)
+
+
 class HubUnavailable(NcfmHubError):
     """A Hub could not be reached, or kept failing until the retries ran out."""
 

@@ -17,9 +17,11 @@ from ncfm_hub.machine.engine import Engine
 from ncfm_hub.planning.appending import Addition
 from ncfm_hub.planning.plan import Plan
 from ncfm_hub.planning.sameness import differences
-from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, load_distilled, to_pixels, write_data
-from ncfm_hub.publishing.dataset.layout import CARD
+from ncfm_hub.publishing import Distilled, contact_sheet, decode_stored, to_pixels, write_data
+from ncfm_hub.publishing.dataset.layout import CARD, PIPELINE, PREVIEW, RESULTS
+from ncfm_hub.publishing.dataset.place import find_set
 from ncfm_hub.publishing.dataset.provenance import describe_run, remember_places
+from ncfm_hub.publishing.dataset.reading import read_data
 from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import Source, TestSplit, cut_validation, load_source, too_small_notes
@@ -116,7 +118,7 @@ def write_images(
     if engine.accelerator.is_main_process:
         write_data(folder, distilled)
     engine.accelerator.wait_for_everyone()
-    read = load_distilled(folder)
+    read = read_data(folder)
     if not (torch.equal(read.images, images) and torch.equal(read.soft_labels, distilled.soft_labels)):
         raise DistilledError(f"{folder}: the files read back differ from what was written; is the disk sound?")
     return read
@@ -182,27 +184,28 @@ def write_description(
     """
     from ncfm_hub.publishing.cards.dataset_card import write_card
 
-    pipeline, folder, addition = settled.pipeline, settled.output, settled.addition
+    pipeline, place, addition = settled.pipeline, settled.place, settled.addition
+    folder, card = place.folder, place.root / CARD
     notes = (*source.notes, *too_small_notes(source, settled.ipc * pipeline.recipe.distillation.factor**2))
     described = describe_run(pipeline, source, pool, engine, notes=notes, seconds=seconds)
     remember_places(pipeline.recipe, source.info, pool)
     if addition is not None:
         described |= addition.entries(described, differences(addition, described, source.info))
-        if (addition.folder / CARD).is_file() and not (folder / CARD).exists():
-            with whole_file(folder / CARD) as temporary:
-                shutil.copyfile(addition.folder / CARD, temporary)
-    write_text(folder / "pipeline.yaml", yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110))
-    write_json(folder / "results.json", results)
-    contact_sheet(distilled.stored, distilled.stored_labels, distilled.class_names, folder / "preview.png")
-    write_card(folder, repo_id=settled.repo_id)
+        if (addition.place.root / CARD).is_file() and not card.exists():
+            with whole_file(card) as temporary:
+                shutil.copyfile(addition.place.root / CARD, temporary)
+    write_json(folder / RESULTS, results)
+    contact_sheet(distilled.stored, distilled.stored_labels, distilled.class_names, folder / PREVIEW)
+    # Last, since it marks a finished dataset for other runs that write the card of this folder.
+    write_text(folder / PIPELINE, yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110))
+    write_card(place.root, repo_id=settled.repo_id, default=settled.default)
 
 
-def default_name(folder: Path) -> str:
-    """Return the default repository name of a distilled dataset."""
+def default_repository(folder: Path) -> str:
+    """Return the default repository name of distilled datasets: of all in `folder`, or of one."""
     from ncfm_hub.publishing.dataset.names import default_repo_name
 
-    described = read_pipeline(folder)
-    try:
-        return default_repo_name(str(described["name"]), int(described["ipc"]), imported="imported" in described)
-    except (KeyError, TypeError, ValueError):
-        raise DistilledError(f"{folder}/pipeline.yaml names no pipeline and ipc; give --repo-id") from None
+    described = read_pipeline(find_set(folder).folder)
+    if "name" not in described:
+        raise DistilledError(f"{folder}/{PIPELINE} names no pipeline; give --repo-id")
+    return default_repo_name(str(described["name"]), imported="imported" in described)

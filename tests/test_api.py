@@ -14,7 +14,7 @@ import yaml
 
 from ncfm_hub import api as run
 from ncfm_hub.distillation.start import make_start
-from ncfm_hub.errors import CheckpointError, DistilledError, NcfmHubError, PipelineError, PoolError
+from ncfm_hub.errors import CheckpointError, DistilledError, NcfmHubError, PipelineError, PoolError, ReplaceNeeded
 from ncfm_hub.evaluation import table
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.batches import one_hot
@@ -71,7 +71,7 @@ def finished(distill: Distill, home: Path) -> run.Run:
 
 
 def test_the_folder_says_what_was_done(finished: run.Run) -> None:
-    folder = finished.folder
+    folder = finished.set_folder
     described = yaml.safe_load((folder / "pipeline.yaml").read_text())
     assert (described["name"], described["preset"], described["ipc"], described["seed"]) == ("digits", "cpu", 2, 0)
     recipe = Recipe.model_validate(described["recipe"])
@@ -84,7 +84,9 @@ def test_the_folder_says_what_was_done(finished: run.Run) -> None:
     assert described["machine"]["compile"] is False
     assert described["pool"]["origin"] == "trained here"
     assert set(described["wall_time_seconds"]) == {"source", "pool", "distill", "labels", "evaluate", "total"}
-    for name in ("README.md", "results.json", "preview.png", "distilled.safetensors"):
+    assert (finished.folder, finished.name) == (folder.parent, "ipc2")
+    assert (finished.folder / "README.md").stat().st_size > 0
+    for name in ("results.json", "preview.png", "distilled.safetensors"):
         assert (folder / name).stat().st_size > 0
     assert json.loads((folder / "results.json").read_text()) == finished.results
     assert finished.pushed is None
@@ -126,7 +128,7 @@ def test_rows_are_what_their_names_say(finished: run.Run, home: Path, monkeypatc
 
     monkeypatch.setattr(table, "measure", listen)
     run.evaluate(finished.folder, overrides={"evaluation.baselines": ["whole", "start", "random"]})
-    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((finished.set_folder / "pipeline.yaml").read_text())
     source = load_source(Recipe.model_validate(described["recipe"]).source)
     distilled = load_distilled(finished.folder)
     start = decode_stored((make_start(source, 2, 2, 0) * 255).round().to(torch.uint8), 2)
@@ -157,7 +159,7 @@ def test_what_is_on_disk_is_decoded_labelled_and_rounded_once(finished: run.Run,
     assert distilled.labels.tolist() == [label for label in range(4) for _ in range(8)]
     assert distilled.stored_index.tolist() == [number for number in range(8) for _ in range(4)]
     assert distilled.tile.tolist() == [0, 1, 2, 3] * 8
-    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((finished.set_folder / "pipeline.yaml").read_text())
     pool = find_pool(str(home / "cache" / "pools" / described["pool"]["key"]))
     assert torch.equal(distilled.soft_labels, soft_labels(distilled.images, pool, open_engine("fp32", "off")))
 
@@ -170,10 +172,10 @@ def test_a_run_stopped_and_resumed_ends_alike(
     once = SMALL | {"evaluation.students": 1}
     with pytest.raises(Stopped):
         distill(tmp_path / "run", once, progress=StopIn(stage, units))
-    assert not (tmp_path / "run" / "results.json").exists()
+    assert not (tmp_path / "run" / "ipc2" / "results.json").exists()
     made = distill(tmp_path / "run", once, resume=True)
-    for name in ("distilled.safetensors", "default/train-00000-of-00001.parquet"):
-        assert (made.folder / name).read_bytes() == (finished.folder / name).read_bytes()
+    for name in ("distilled.safetensors", "data/train-00000-of-00001.parquet"):
+        assert (made.set_folder / name).read_bytes() == (finished.set_folder / name).read_bytes()
     for row, expected in zip(made.results["rows"], finished.results["rows"], strict=True):
         assert row["accuracy"]["values"] == expected["accuracy"]["values"][:1]
     assert made.results["distillation"]["curve"] == finished.results["distillation"]["curve"]
@@ -185,7 +187,7 @@ def test_times_of_a_resumed_run_cover_what_was_done_before(distill: Distill, tmp
     seconds = [one.results["distillation"]["seconds_per_step"] for one in (first, again)]
     assert seconds[0] > 0
     assert seconds[1] == pytest.approx(seconds[0], rel=0.2)
-    wall_time = yaml.safe_load((tmp_path / "run" / "pipeline.yaml").read_text())["wall_time_seconds"]
+    wall_time = yaml.safe_load((tmp_path / "run" / "ipc2" / "pipeline.yaml").read_text())["wall_time_seconds"]
     assert wall_time["total"] >= wall_time["distill"] > 0
 
 
@@ -195,7 +197,7 @@ def test_a_resumed_run_of_other_settings_stops(distill: Distill, finished: run.R
         distill(tmp_path / "run", resume=True, seed=1)
     with pytest.raises(CheckpointError, match=r"distillation\.alpha"):
         distill(tmp_path / "run", {"distillation.alpha": 0.25}, resume=True)
-    with pytest.raises(DistilledError, match=r"is not empty; .*--resume"):
+    with pytest.raises(ReplaceNeeded, match=r"run' holds ipc2 already; .*--name.*--output.*--replace"):
         distill(tmp_path / "run")
 
 
@@ -241,7 +243,7 @@ def test_seed_and_ipc_use_the_pool_of_the_cache(
 
     monkeypatch.setattr("ncfm_hub.extractors.members.train_members", refuse)
     other = distill(tmp_path / "seed", seed=1)
-    described = yaml.safe_load((other.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((other.set_folder / "pipeline.yaml").read_text())
     assert described["pool"]["origin"] == "cache"
     assert described["seed"] == 1
     first = load_distilled(finished.folder)
@@ -254,8 +256,8 @@ def test_seed_and_ipc_use_the_pool_of_the_cache(
 def test_validation_never_reads_the_test_split(distill: Distill, finished: run.Run, tmp_path: Path) -> None:
     made = distill(tmp_path / "run", {"evaluation.students": 1, "evaluation.soft_labels": False}, validation=True)
     assert made.results["protocol"]["split"] == "validation part of train"
-    described = yaml.safe_load((made.folder / "pipeline.yaml").read_text())
-    whole = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())["source"]["train_count"]
+    described = yaml.safe_load((made.set_folder / "pipeline.yaml").read_text())
+    whole = yaml.safe_load((finished.set_folder / "pipeline.yaml").read_text())["source"]["train_count"]
     assert made.results["protocol"]["test_images"] == round(0.1 * whole)
     assert described["source"]["train_count"] == whole - round(0.1 * whole)
     assert described["pool"]["origin"] == "trained here"  # on fewer images than the pool of whole runs
@@ -273,9 +275,9 @@ def test_a_published_set_is_measured_anew_with_the_same_numbers(finished: run.Ru
 def altered(finished: run.Run, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     """A copy of a result whose pipeline.yaml says something else."""
     shutil.copytree(finished.folder, folder)
-    described = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((folder / "ipc2" / "pipeline.yaml").read_text())
     change(described)
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    (folder / "ipc2" / "pipeline.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
     return folder
 
 
@@ -303,7 +305,7 @@ def test_a_set_that_does_not_fit_its_source_is_not_measured(
 def test_the_floor_is_that_of_the_images_there_are(distill: Distill, finished: run.Run, tmp_path: Path) -> None:
     """A batch of 1,000 asked for; classes of some 145."""
     made = distill(tmp_path / "run", {"distillation.real_batch": 1000, "distillation.steps": 1})
-    described = yaml.safe_load((made.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((made.set_folder / "pipeline.yaml").read_text())
     typical = described["source"]["train_count"] / 4
     expected = 300 * 0.886227 * ((1 / typical + 1 / 8) / 2) ** 0.5
     assert made.results["distillation"]["floor"] == pytest.approx(expected, abs=0.05)
@@ -314,10 +316,10 @@ def test_the_floor_is_that_of_the_images_there_are(distill: Distill, finished: r
 
 
 def test_a_pool_given_by_place_must_fit(distill: Distill, finished: run.Run, home: Path, tmp_path: Path) -> None:
-    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((finished.set_folder / "pipeline.yaml").read_text())
     place = str(home / "cache" / "pools" / described["pool"]["key"])
     made = distill(tmp_path / "run", pool=place)
-    assert yaml.safe_load((made.folder / "pipeline.yaml").read_text())["pool"]["origin"] == Path(place).name
+    assert yaml.safe_load((made.set_folder / "pipeline.yaml").read_text())["pool"]["origin"] == Path(place).name
     assert torch.equal(load_distilled(made.folder).stored, load_distilled(finished.folder).stored)
     with pytest.raises(PoolError, match="other classes"):
         distill(tmp_path / "other", {"source.classes": [1, 4]}, pool=place)
@@ -365,7 +367,7 @@ def test_ipc_and_seed_are_settings_like_others(home: Path, tmp_path: Path) -> No
     )
     options: dict[str, Any] = {"preset": "cpu", "overrides": {}}
     planned = run.plan(file, **options)
-    assert (planned.as_dict()["ipc"], planned.as_dict()["seed"], planned.output) == (3, 5, Path("mine-ncfm-ipc3"))
+    assert (planned.as_dict()["ipc"], planned.as_dict()["seed"], planned.output) == (3, 5, Path("mine-ncfm"))
     options["overrides"] = {"distillation.ipc": 2, "distillation.seed": 6}
     planned = run.plan(file, **options)
     assert (planned.as_dict()["ipc"], planned.as_dict()["seed"]) == (2, 6)
@@ -380,9 +382,9 @@ def test_a_run_without_an_ipc_is_told_where_to_give_one(home: Path) -> None:
 
 def test_pipeline_yaml_says_ipc_and_seed_once(finished: run.Run) -> None:
     """Beside the recipe, where earlier versions look for them, and not in it, where they know no such key."""
-    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((finished.set_folder / "pipeline.yaml").read_text())
     assert not {"ipc", "seed"} & set(described["recipe"]["distillation"])
-    recipe = recipe_of(described, finished.folder)
+    recipe = recipe_of(described, finished.set_folder)
     assert (recipe.distillation.ipc, recipe.distillation.seed) == (2, 0)
 
 
@@ -399,7 +401,7 @@ def test_rounding_to_eight_bits_is_to_the_nearest() -> None:
 
 
 def test_pretrain_gives_the_pool_that_distill_uses(finished: run.Run, tmp_path: Path) -> None:
-    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((finished.set_folder / "pipeline.yaml").read_text())
     made = run.pretrain("digits", preset="cpu", overrides=SMALL, output=tmp_path / "pool")
     assert made.key == described["pool"]["key"]
     assert made.members == 1
@@ -410,7 +412,7 @@ def test_pretrain_gives_the_pool_that_distill_uses(finished: run.Run, tmp_path: 
 
 
 def test_a_finished_set_is_measured_by_another_preset_but_never_remade(finished: run.Run) -> None:
-    described = yaml.safe_load((finished.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((finished.set_folder / "pipeline.yaml").read_text())
     recipe = Recipe.model_validate(described["recipe"])
     changed = change_evaluation(recipe, "paper", {"evaluation.students": 7})
     assert (changed.evaluation.epochs, changed.evaluation.updates, changed.evaluation.students) == (2000, None, 7)

@@ -66,14 +66,15 @@ def distill(folder: Path, **options: Any) -> float:
 
 def test_stages_of_a_run_stopped_thrice_add_up(home: Path, tmp_path: Path) -> None:
     """Stopped while the pool is trained, while images are distilled and while students are trained."""
-    folder, slow = tmp_path / "out", ("pretraining", "distilling", "evaluating")
-    spent = distill(folder, progress=Late(slow, "pretraining", 5))
+    out, slow = tmp_path / "out", ("pretraining", "distilling", "evaluating")
+    folder = out / "ipc1"
+    spent = distill(out, progress=Late(slow, "pretraining", 5))
     after_pool = json.loads((folder / ".ncfm" / "times.json").read_text())
     assert after_pool["pool"] > 5 * 0.1
-    spent += distill(folder, progress=Late(slow, "distilling", 2), resume=True)
-    spent += distill(folder, progress=Late(slow, "evaluating", 0), resume=True)
+    spent += distill(out, progress=Late(slow, "distilling", 2), resume=True)
+    spent += distill(out, progress=Late(slow, "evaluating", 0), resume=True)
     assert not (folder / "pipeline.yaml").exists()
-    spent += distill(folder, progress=Late(slow), resume=True)
+    spent += distill(out, progress=Late(slow), resume=True)
     times = yaml.safe_load((folder / "pipeline.yaml").read_text())["wall_time_seconds"]
     assert list(times) == ["source", "pool", "distill", "labels", "evaluate", "total"]
     assert times["pool"] >= max(8 * 0.1, after_pool["pool"])  # 2 members of 2 epochs of 2 batches
@@ -81,7 +82,7 @@ def test_stages_of_a_run_stopped_thrice_add_up(home: Path, tmp_path: Path) -> No
     assert times["evaluate"] >= 2 * 0.1
     assert times["total"] == pytest.approx(sum(times.values()) - times["total"], abs=0.3)
     assert times["total"] <= spent
-    assert f"| time: pool | {times['pool']:.1f} s |" in (folder / "README.md").read_text()
+    assert f"| time: pool | {times['pool']:.1f} s |" in (out / "README.md").read_text()
     results = json.loads((folder / "results.json").read_text())["distillation"]
     assert results["seconds_per_step"] == pytest.approx(times["distill"] / 3, rel=0.1)
 

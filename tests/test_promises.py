@@ -73,7 +73,7 @@ def test_a_file_where_a_page_should_be_stays_and_both_ways_out_work(folder: Path
 
 
 def test_a_study_of_other_classes_moved_away_lets_the_page_be_written(folder: Path, tmp_path: Path) -> None:
-    study = folder / "continual.json"
+    study = folder / "ipc2" / "continual.json"
     study.write_text(json.dumps(continual("ant", "bee", "dog")))
     with pytest.raises(DistilledError, match="about other classes than the dataset in that folder; move it away"):
         write_report(folder, tmp_path / "page.html", start=False)

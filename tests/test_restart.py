@@ -41,16 +41,16 @@ def distill(home: Path) -> Distill:
 
 @pytest.fixture(scope="module")
 def undisturbed(distill: Distill, home: Path) -> bytes:
-    return images(distill(home / "undisturbed").folder)
+    return images(distill(home / "undisturbed").set_folder)
 
 
 @pytest.fixture
 def stopped(distill: Distill, undisturbed: bytes, tmp_path: Path) -> Path:
-    """The folder of a run that was stopped after two of four steps; what the user put there is in it, too."""
+    """What a run left that was stopped after two of four steps; what the user put there is in it, too."""
     with pytest.raises(Stopped):
         distill(tmp_path / "out", progress=StopIn("distilling", 2))
-    (tmp_path / "out" / "notes.txt").write_text("mine")
-    return tmp_path / "out"
+    (tmp_path / "out" / "ipc1" / "notes.txt").write_text("mine")
+    return tmp_path / "out" / "ipc1"
 
 
 def images(folder: Path) -> bytes:
@@ -80,46 +80,49 @@ def refusal(call: Callable[[], object], kind: type[Exception], *named: str) -> s
 
 
 def test_an_unfinished_run_is_gone_on_with_or_set_aside(distill: Distill, stopped: Path, undisturbed: bytes) -> None:
-    before = contents(stopped)
-    refusal(lambda: distill(stopped), DistilledError, str(stopped), "--resume", "--restart", "--output")
+    root, before = stopped.parent, contents(stopped)
+    refusal(lambda: distill(root), DistilledError, str(stopped), "--resume", "--restart", "--output")
     assert contents(stopped) == before
     heard = StopIn("", 0)
-    assert images(distill(stopped, {"distillation.lr": 0.05}, restart=True, progress=heard).folder) != undisturbed
-    aside = stopped.with_name("out-1")
+    made = distill(root, {"distillation.lr": 0.05}, restart=True, progress=heard)
+    assert images(made.set_folder) != undisturbed
+    aside = root.with_name("out-ipc1-1")
     assert contents(aside) == before, "renamed, and nothing of it is lost"
     assert f"what was in {str(stopped)!r} is in {str(aside)!r} now" in heard.notes
     assert not (stopped / "notes.txt").exists()
-    assert images(distill(aside, resume=True).folder) == undisturbed, "what was set aside can be gone on with"
+    aside.rename(root / "again")
+    assert images(distill(root, resume=True, name="again").set_folder) == undisturbed, "what was set aside goes on"
 
 
 def test_a_damaged_checkpoint_leaves_three_ways(distill: Distill, stopped: Path, undisturbed: bytes) -> None:
+    root = stopped.parent
     damage(stopped)
     said = refusal(
-        lambda: distill(stopped, resume=True), CheckpointError, str(stopped / CHECKPOINT), "--restart", "--output"
+        lambda: distill(root, resume=True), CheckpointError, str(stopped / CHECKPOINT), "--restart", "--output"
     )
-    assert images(distill(stopped.with_name("elsewhere")).folder) == undisturbed
+    assert images(distill(root.with_name("elsewhere")).set_folder) == undisturbed
     assert "remove it to distill from the first step" in said
     (stopped / CHECKPOINT).unlink()
-    assert images(distill(stopped, resume=True).folder) == undisturbed
+    assert images(distill(root, resume=True).set_folder) == undisturbed
     damage(stopped)
-    assert images(distill(stopped, restart=True).folder) == undisturbed
-    assert (stopped.with_name("out-1") / "notes.txt").read_text() == "mine"
+    assert images(distill(root, restart=True).set_folder) == undisturbed
+    assert (root.with_name("out-ipc1-1") / "notes.txt").read_text() == "mine"
 
 
 def test_changed_settings_leave_three_ways(distill: Distill, stopped: Path, undisturbed: bytes) -> None:
-    changes = {"distillation.lr": 0.05}
+    root, changes = stopped.parent, {"distillation.lr": 0.05}
     said = refusal(
-        lambda: distill(stopped, changes, resume=True), CheckpointError, "lr = 0.02", "0.05", "--restart", "--output"
+        lambda: distill(root, changes, resume=True), CheckpointError, "lr = 0.02", "0.05", "--restart", "--output"
     )
     assert "give the same settings" in said
-    other = images(distill(stopped.with_name("elsewhere"), changes).folder)
+    other = images(distill(root.with_name("elsewhere"), changes).set_folder)
     assert other != undisturbed
     assert len(load_file(stopped / CHECKPOINT)["curve"]) == 2, "still there to go on from"
-    assert images(distill(stopped, resume=True).folder) == undisturbed
-    assert images(distill(stopped, changes, restart=True).folder) == other
-    assert images(stopped.with_name("out-1")) == undisturbed, "a finished set is set aside as well"
-    assert images(distill(stopped, restart=True).folder) == undisturbed
-    assert images(stopped.with_name("out-2")) == other
+    assert images(distill(root, resume=True).set_folder) == undisturbed
+    assert images(distill(root, changes, restart=True).set_folder) == other
+    assert images(root.with_name("out-ipc1-1")) == undisturbed, "a finished set is set aside as well"
+    assert images(distill(root, replace=True).set_folder) == undisturbed
+    assert images(root.with_name("out-ipc1-2")) == other
 
 
 def test_so_do_classes_that_are_added(distill: Distill, undisturbed: bytes, tmp_path: Path) -> None:
@@ -131,12 +134,12 @@ def test_so_do_classes_that_are_added(distill: Distill, undisturbed: bytes, tmp_
 
     with pytest.raises(Stopped):
         append(progress=StopIn("distilling", 2))
-    damage(tmp_path / "out")
+    damage(tmp_path / "out" / "ipc1")
     refusal(lambda: append(resume=True), CheckpointError, "--restart", "--output")
     made = append(restart=True)
-    damage(tmp_path / "out-1")
+    damage(tmp_path / "out-ipc1-1")
     assert made.results["distillation"]["classes"] == ["5"]
-    assert (made.folder / "distilled.safetensors").is_file()
+    assert (made.set_folder / "distilled.safetensors").is_file()
 
 
 # --- what is never touched ---------------------------------------------------------------------------------------
@@ -153,17 +156,26 @@ def test_a_folder_in_which_no_run_was_begun_is_never_renamed(distill: Distill, t
     assert not (tmp_path / "new").exists()
 
 
+def test_nor_is_a_directory_of_the_user_beside_a_set(distill: Distill, stopped: Path) -> None:
+    (stopped.parent / "ipc2").mkdir()
+    (stopped.parent / "ipc2" / "thesis.tex").write_text("x")
+    for options in ({}, {"resume": True}, {"restart": True}, {"replace": True}):
+        with pytest.raises(DistilledError, match="holds no unfinished run; name another"):
+            run.distill("digits", 2, preset="cpu", overrides=SMALL, output=stopped.parent, **options)
+    assert [path.name for path in (stopped.parent / "ipc2").iterdir()] == ["thesis.tex"]
+
+
 @pytest.mark.parametrize("way", ["resume", "restart"])
 def test_where_there_is_nothing_both_begin(distill: Distill, undisturbed: bytes, tmp_path: Path, way: str) -> None:
     """As for a command that was stopped before its folder was made."""
-    assert images(distill(tmp_path / "new", **{way: True}).folder) == undisturbed
+    assert images(distill(tmp_path / "new", **{way: True}).set_folder) == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_the_current_folder_is_not_renamed(distill: Distill, stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(stopped)
     before = contents(stopped)
-    refusal(lambda: distill(Path(), restart=True), DistilledError, "the current folder lies in it", "--output")
+    refusal(lambda: distill(stopped.parent, restart=True), DistilledError, "the current folder lies in it", "--output")
     assert contents(stopped) == before
 
 

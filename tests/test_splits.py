@@ -57,7 +57,7 @@ def unmeasured(train_only: Path, home: Path) -> run.Run:
 
 
 def test_nothing_is_measured_of_a_set_without_a_test_split(unmeasured: run.Run, train_only: Path, home: Path) -> None:
-    described = read_pipeline(unmeasured.folder)
+    described = read_pipeline(unmeasured.set_folder)
     assert (described["source"]["test_split"], described["source"]["test_count"]) == (None, None)
     assert described["source"]["train_count"] == 60
     assert unmeasured.results["rows"] == []
@@ -96,7 +96,7 @@ def test_classes_are_added_without_a_test_split(unmeasured: run.Run, train_only:
         more: dict[str, Any] = {"append": str(append)} if append else {"preset": "cpu"}
         return run.distill(
             str(train_only), 1, overrides=overrides, output=tmp_path / name, pool=str(pool), **more
-        ).folder
+        ).set_folder
 
     grown = distill("grown", ["dog"], append=distill("first", ["cat", "fox"]))
     described = read_pipeline(grown)
@@ -211,10 +211,10 @@ def test_a_run_on_slices_says_so(build: Build, home: Path, tmp_path: Path) -> No
     folder = build(ROWS, ROWS[:2], names=["ant", "bee"])
     slices = {"source.train_split": "train[:80%]", "source.test_split": "train[80%:]"}
     made = run.distill(str(folder), 1, preset="cpu", overrides=SMALL | slices, output=tmp_path / "sliced")
-    described = yaml.safe_load((made.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((made.set_folder / "pipeline.yaml").read_text())
     assert described["source"]["train_split"] == "train[:80%]"
     assert described["source"]["test_split"] == "train[80%:]"
     assert (described["source"]["train_count"], described["source"]["test_count"]) == (16, 4)
-    assert json.loads((made.folder / "results.json").read_text())["protocol"]["split"] == "train[80%:]"
+    assert json.loads((made.set_folder / "results.json").read_text())["protocol"]["split"] == "train[80%:]"
     assert "80%:" in (made.folder / "README.md").read_text()
     assert run.evaluate(made.folder)["rows"] == made.results["rows"]

@@ -274,7 +274,11 @@ distillation_options = _stack(
         help="Learn the frequency distribution, or keep it normal.",
     ),
 )
-replace_option = click.option("--replace", is_flag=True, help="Replace what the repository holds now.")
+name_option = click.option("--name", metavar="NAME", help="Configuration and directory (default: ipcN).")
+default_option = click.option(
+    "--default", metavar="NAME", help="Configuration to load where none is named (default: the first)."
+)
+replace_option = click.option("--replace", is_flag=True, help="Replace what has the same name.")
 repo_id_option = click.option(
     "--repo-id", metavar="ID", help="Repository: name or owner/name (default: by pipeline name)."
 )
@@ -306,8 +310,8 @@ def output_option(command: Command) -> Command:
     return with_output
 
 
-def check_publishing(push: bool, repo_id: str | None, replace: bool) -> None:
-    """Raise a usage error for --repo-id or --replace without a push."""
+def check_publishing(push: bool, repo_id: str | None, replace: bool = False) -> None:
+    """Raise a usage error for --repo-id, or a --replace that is about the repository only, without a push."""
     for flag, given in (("--repo-id", repo_id is not None), ("--replace", replace)):
         if given and not push:
             raise click.UsageError(f"{flag} has no effect without --push")

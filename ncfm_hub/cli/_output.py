@@ -65,6 +65,12 @@ class Output:
         if self.live and self.alone and sys.stdin.isatty():
             click.confirm(question, default=True, abort=True, err=True)
 
+    def allows(self, question: str) -> bool:
+        """Return whether the user says yes; False without a terminal to answer on."""
+        if not (self.live and self.alone and sys.stdin.isatty()):
+            return False
+        return click.confirm(question, default=False, err=True)
+
     @contextmanager
     def bar(self, total: int, what: str, done: int = 0) -> Iterator[Bar]:
         """Open a bar with rate, time left and the latest figures; prints plain lines without a terminal."""

@@ -35,7 +35,8 @@ def run_data(run: "Run") -> dict[str, Any]:
     """Return a finished run as a JSON object."""
     return {
         "folder": str(run.folder),
-        "preview": str(run.folder / "preview.png"),
+        "name": run.name,
+        "preview": str(run.set_folder / "preview.png"),
         "repo": repo_data(run.pushed),
         "results": run.results,
     }
@@ -47,6 +48,7 @@ def run_lines(data: dict[str, Any]) -> list[str]:
         *accuracy_lines(data["results"]),
         "",
         f"folder         {data['folder']}",
+        f"configuration  {data['name']}",
         f"contact sheet  {data['preview']}",
         *([f"repository     {data['repo']['url']}"] if data["repo"] else []),
     ]

@@ -66,7 +66,7 @@ def continual(out: Output, target: str, **request: Any) -> None:
     \b
     Examples:
       ncfm-hub continual runs/cifar10 --output runs/cifar10
-      ncfm-hub continual owner/cifar100-ncfm-ipc10 --steps 10 --orders 10
+      ncfm-hub continual owner/cifar100-ncfm/ipc10 --steps 10 --orders 10
       ncfm-hub continual runs/cifar10 --memories distilled,random --labels soft --set evaluation.updates=300
     """
     options.refuse(_INSTEAD)

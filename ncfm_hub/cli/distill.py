@@ -7,6 +7,7 @@ import click
 from ncfm_hub.cli import _options as options
 from ncfm_hub.cli import _reports as reports
 from ncfm_hub.cli._output import Output
+from ncfm_hub.cli._replacing import replacing
 from ncfm_hub.cli._stopping import lasts
 
 
@@ -24,7 +25,9 @@ from ncfm_hub.cli._stopping import lasts
 @options.seed_option
 @options.device_option
 @options.set_option
-@options.output_folder("./PIPELINE-ncfm-ipcN")
+@options.output_folder("./PIPELINE-ncfm")
+@options.name_option
+@options.default_option
 @click.option("--resume", is_flag=True, help="Resume from the last checkpoint of the same run.")
 @click.option("--restart", is_flag=True, help="Rename the folder of an unfinished run and start over.")
 @click.option("--validation", is_flag=True, help="Test on images held out from the training split.")
@@ -36,7 +39,11 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
     """Distill a dataset to N images per class, evaluate the result and publish it.
 
     Writes a folder with images, soft labels, test accuracies and a dataset card that `datasets.load_dataset` reads.
-    --push publishes it. With --append, the default output folder is ./PIPELINE-ncfm-ipcN-M-classes.
+    --push publishes it. With --append, the default output folder is ./PIPELINE-ncfm-M-classes.
+
+    A folder and its repository hold one directory and configuration per distilled dataset: another IPC or --name is
+    added. In the folder the same name again renames what was there, in the repository it replaces it, after a
+    question that -y answers; without a terminal, pass --replace.
 
     \b
     Examples:
@@ -46,7 +53,7 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
       ncfm-hub distill --dataset ./my-images --ipc 1 --classes cat,dog --set distillation.lr=0.02
       ncfm-hub distill --dataset cifar10 --ipc 10 --classes bird --pool me/cifar10-ncfm-pool --append me/pets --push
     """
-    options.check_publishing(request["push"], request["repo_id"], request["replace"])
+    options.check_publishing(request["push"], request["repo_id"])
     options.refuse_with_pool(request["pool"])
     if request["validation"] and "source.test_split" in options.overrides():
         raise click.UsageError(
@@ -58,11 +65,14 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
     from ncfm_hub import api as run
 
     request["overrides"] = options.overrides()
-    plan = run.plan(**request)
+    given = request.pop("replace")
+    plan = replacing(lambda agreed: run.plan(**request, replace=agreed), out, replace=given, yes=yes or dry_run)
     if dry_run:
         out.result(plan.as_dict(), plan.lines())
         return
     reports.announce_cost(plan.as_dict(), out, yes)
-    finished = run.carry_out(plan, token=request["token"], resume=resume, restart=restart, progress=out)
+
+    further = {"token": request["token"], "resume": resume, "restart": restart, "progress": out}
+    finished = replacing(lambda agreed: run.carry_out(plan, **further, replace=agreed), out, replace=given, yes=yes)
     data = reports.run_data(finished)
     out.result(data, reports.run_lines(data), quiet=str(finished.folder))

@@ -44,7 +44,7 @@ def evaluate(out: Output, **request: Any) -> None:
     \b
     Examples:
       ncfm-hub evaluate runs/cifar10
-      ncfm-hub evaluate owner/cifar10-ncfm-ipc10 --students 10 --format json
+      ncfm-hub evaluate owner/cifar10-ncfm/ipc10 --students 10 --format json
       ncfm-hub evaluate runs/cifar10 --baselines random,herding,k-center,el2n,start,dm,whole --update
       ncfm-hub evaluate runs/cifar10 --architectures alexnet,vgg11,resnet18
       ncfm-hub evaluate runs/mine owner/theirs --source cifar10 --ranking

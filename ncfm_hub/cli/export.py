@@ -30,7 +30,7 @@ def export(out: Output, target: str, benchmark: Any, output: Path | None, **requ
     \b
     Examples:
       ncfm-hub export runs/cifar10 --to dd-ranking
-      ncfm-hub export owner/cifar10-ncfm-ipc10 --to dc-bench --output dc-bench/cifar10
+      ncfm-hub export owner/cifar10-ncfm/ipc10 --to dc-bench --output dc-bench/cifar10
     """
     from ncfm_hub.publishing.exchange.exports import ABOUT, export_set
 

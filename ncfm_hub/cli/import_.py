@@ -49,7 +49,8 @@ _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @std_option
 @click.option("--clip", is_flag=True, help="Clip values to the range of 8-bit pixels.")
 @click.option("--made-by", metavar="TEXT", help="Authors to credit in the dataset card.")
-@options.output_folder("./PIPELINE-imported-ipcN")
+@options.output_folder("./PIPELINE-imported")
+@options.name_option
 @options.preset_option
 @options.source_options
 @options.set_option
@@ -68,7 +69,7 @@ def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) 
     \b
     Examples:
       ncfm-hub import data_20000.pt --source cifar10 --factor 2 --made-by "Wang et al., NCFM"
-      ncfm-hub import res_DM_CIFAR10_ConvNet_10ipc.pt --source cifar10 --factor 1 --normalised --clip
+      ncfm-hub import res_DM_CIFAR10_ConvNet_10ipc.pt --source cifar10 --factor 1 --normalised --clip --name dm
       ncfm-hub import images_best.pt --labels labels_best.pt --source cifar100 --factor 1 --normalised --clip
       ncfm-hub import images_best.pt --labels labels_best.pt --source cifar10 --factor 1 --zca fit
     """
@@ -79,5 +80,9 @@ def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) 
         out.note(f"assumed: {assumption}")
     if cut := made.about.get("cut"):
         out.note(f"clipped {cut['share']:.2%} of the values, which ranged from {cut['lowest']:g} to {cut['highest']:g}")
-    lines = [f"folder     {made.folder}", f"per class  {counted(made.ipc, 'stored image')}"]
-    out.result({"folder": str(made.folder), "ipc": made.ipc, "imported": made.about}, lines, quiet=str(made.folder))
+    lines = [f"folder     {made.folder / made.name}", f"per class  {counted(made.ipc, 'stored image')}"]
+    out.result(
+        {"folder": str(made.folder), "name": made.name, "ipc": made.ipc, "imported": made.about},
+        lines,
+        quiet=str(made.folder),
+    )

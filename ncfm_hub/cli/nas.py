@@ -74,7 +74,7 @@ def nas(
     \b
     Examples:
       ncfm-hub nas runs/cifar10 --sample 20 --output runs/cifar10
-      ncfm-hub nas owner/cifar10-ncfm-ipc10 --sample 50 --proxy-updates 300 --students 3
+      ncfm-hub nas owner/cifar10-ncfm/ipc10 --sample 50 --proxy-updates 300 --students 3
       ncfm-hub nas runs/cifar10 --architectures convnet3,alexnet,vgg11,resnet18,mobilenetv3_small_050
       ncfm-hub nas runs/cifar10 --architectures convnet-d2-w64-batch-relu-max,convnet-d3-w128-instance-relu-avg
     """
@@ -85,12 +85,12 @@ def nas(
     from ncfm_hub.evaluation.search import candidates
     from ncfm_hub.evaluation.search import report as search_report
     from ncfm_hub.evaluation.search import study as search
-    from ncfm_hub.publishing.dataset.folders import check_study_output
+    from ncfm_hub.publishing.dataset.folders import study_folder
 
     budget = candidates.Budget(**{name: request.pop(name) for name in ("proxy_updates", "whole_updates", "students")})
     request["random_baseline"] = request.pop("baseline") == "random"
     folder = output or Path(f"{Path(target).resolve().name}-nas")
-    check_study_output(folder, target, revision=request["revision"], token=request["token"])
+    folder = study_folder(folder, target, revision=request["revision"], token=request["token"])
     found = search.search_architectures(
         target, architectures=architectures, budget=budget, **request, overrides=options.overrides(), progress=out
     )

@@ -23,17 +23,21 @@ from ncfm_hub.cli._output import Output
 def preview(out: Output, target: str, file: Path | None, revision: str | None, token: str | None) -> None:
     """Draw a contact sheet of a distilled dataset.
 
-    One row per class of the stored images of TARGET (a folder or a Hub repository). The default file is preview.png in
-    that folder, or in the current folder for a repository.
+    One row per class of the stored images of TARGET (a folder or a Hub repository). TARGET/NAME is
+    one of several. The default file is preview.png beside the images, or in the current folder for a repository.
 
     \b
     Examples:
       ncfm-hub preview runs/cifar10
-      ncfm-hub preview owner/cifar10-ncfm-ipc10 --out sheet.png
+      ncfm-hub preview owner/cifar10-ncfm/ipc10 --out sheet.png
     """
-    from ncfm_hub.publishing import contact_sheet, load_distilled
+    from ncfm_hub.publishing import contact_sheet
+    from ncfm_hub.publishing.dataset.layout import PREVIEW
+    from ncfm_hub.publishing.dataset.loading import find
+    from ncfm_hub.publishing.dataset.reading import read_data
 
-    made = load_distilled(target, revision=revision, token=token)
-    path = file or (Path(target) if Path(target).is_dir() else Path()) / "preview.png"
+    place = find(target, revision=revision, token=token)
+    made = read_data(place.folder)
+    path = file or (place.folder if Path(target).is_dir() else Path()) / PREVIEW
     contact_sheet(made.stored, made.stored_labels, made.class_names, path)
     out.result({"preview": str(path)}, [str(path)], quiet=str(path))

@@ -34,7 +34,7 @@ def report(out: Output, targets: tuple[str, ...], **request: Any) -> None:
     \b
     Examples:
       ncfm-hub report runs/cifar10
-      ncfm-hub report owner/cifar10-ncfm-ipc10 --output cifar10.html --no-start
+      ncfm-hub report owner/cifar10-ncfm/ipc10 --output cifar10.html --no-start
       ncfm-hub report runs/ipc1 runs/ipc10 --source ./cifar10
     """
     from ncfm_hub.reporting import write_report

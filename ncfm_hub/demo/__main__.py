@@ -11,7 +11,7 @@ from pathlib import Path
 FOLDER = Path("demo-run")
 _MARK = ".ncfm-hub-demo"
 _CONSUMER = Path(__file__).with_name("consumer.py")
-_RESULT = "digits-ncfm-ipc1"
+_RESULT, _NAME = "digits-ncfm", "ipc1"
 _SHORTENED = ["pool.size=1", "distillation.real_batch=32", "evaluation.updates=60", "evaluation.soft_labels=false"]
 _COMMAND = [
     *("distill", "--dataset", "digits", "--ipc", "1", "--preset", "cpu", "--steps", "40"),
@@ -53,7 +53,7 @@ def main() -> int:
             status = subprocess.run(_consumer(f"demo/{_RESULT}"), cwd=folder, env=stranger).returncode
     if status == 0:
         _say(f"Done in {time.monotonic() - start:.0f} s")
-        print(f"Contact sheet, one row per class: {folder / _RESULT / 'preview.png'}")
+        print(f"Contact sheet, one row per class: {folder / _RESULT / _NAME / 'preview.png'}")
         print(f"Load the result:\n\n{_loading(folder / _RESULT)}", flush=True)
     return status
 
@@ -62,7 +62,7 @@ def _consumer(repo_id: str) -> list[str]:
     """Return the command that prints a distilled dataset; rows are called as on its card, which it cannot import."""
     from ncfm_hub.publishing.cards.statements import NAMES
 
-    return [sys.executable, "-I", str(_CONSUMER), repo_id, json.dumps(NAMES)]
+    return [sys.executable, "-I", str(_CONSUMER), repo_id, _NAME, json.dumps(NAMES)]
 
 
 def _loading(result: Path) -> str:

@@ -5,21 +5,24 @@ import sys
 from collections import Counter
 
 
-def print_results(repo_id: str, titles: dict[str, str]) -> None:
+def print_results(repo_id: str, name: str, titles: dict[str, str]) -> None:
     """Load both configs of a distilled dataset and print what they hold and what was measured.
 
+    name: its configuration
     titles: what the table calls each of the sets in results.json
     """
     from datasets import load_dataset
     from huggingface_hub import hf_hub_download
 
-    default = load_dataset(repo_id, split="train")
-    stored = load_dataset(repo_id, "stored", split="train")
+    default = load_dataset(repo_id, name, split="train")
+    stored = load_dataset(repo_id, f"{name}_stored", split="train")
     names, size = default.features["label"].names, default[0]["image"].size
-    print(f"load_dataset({repo_id!r}): {len(default)} images of {size} px, {len(names)} classes")
-    print(f"load_dataset({repo_id!r}, 'stored'): {len(stored)} images, {_per_class(stored['label'])} of each class")
+    print(f"load_dataset({repo_id!r}, {name!r}): {len(default)} images of {size} px, {len(names)} classes")
+    print(
+        f"load_dataset({repo_id!r}, '{name}_stored'): {len(stored)} images, {_per_class(stored['label'])} of each class"
+    )
     print(f"columns: {', '.join(default.column_names)}; a soft label sums to {sum(default[0]['soft_label']):.4f}")
-    with open(hf_hub_download(repo_id, "results.json", repo_type="dataset"), encoding="utf-8") as handle:
+    with open(hf_hub_download(repo_id, f"{name}/results.json", repo_type="dataset"), encoding="utf-8") as handle:
         results = json.load(handle)
     print(f"\n{'trained on':27} {'labels':6} {'stored images':>13}  test accuracy")
     for row in results["rows"]:
@@ -36,4 +39,4 @@ def _per_class(labels: list[int]) -> str:
 
 if __name__ == "__main__":
     sys.modules["ncfm_hub"] = None  # type: ignore[assignment]  # every import of it fails, as on a machine without it
-    print_results(sys.argv[1], json.loads(sys.argv[2]))
+    print_results(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))

@@ -13,7 +13,9 @@ from ncfm_hub.evaluation.table import SETS_IN_ORDER, evaluate_subject
 from ncfm_hub.networks.build import check_network
 from ncfm_hub.planning.announcing import announce_evaluation
 from ncfm_hub.publishing.cards.dataset_card import write_card
-from ncfm_hub.publishing.dataset.layout import PIPELINE, RESULTS
+from ncfm_hub.publishing.dataset.conversion import place_to_write
+from ncfm_hub.publishing.dataset.layout import RESULTS
+from ncfm_hub.publishing.dataset.place import find_set
 from ncfm_hub.publishing.dataset.records import read_pipeline, read_results
 from ncfm_hub.utils.files import write_json, write_study
 from ncfm_hub.utils.progress import Progress
@@ -94,7 +96,7 @@ def _check(subject: Subject, with_ranking: bool, update: bool) -> None:
 
 def _check_folders(targets: Sequence[str]) -> None:
     for target in targets:
-        if not (Path(target).expanduser() / PIPELINE).is_file():
+        if not find_set(Path(target).expanduser()).finished:
             raise DistilledError(f"{target} is not a distilled dataset folder, so it has no card to update")
 
 
@@ -103,6 +105,8 @@ def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
 
     Earlier results under the same protocol are kept; those under another protocol are stored beside them.
     """
+    place = place_to_write(find_set(folder), progress)
+    folder = place.folder
     before = read_results(folder)
     if before.get("protocol") == result["protocol"]:
         for table in ("rows", "cross_architecture"):
@@ -115,7 +119,7 @@ def _update(folder: Path, result: dict[str, Any], progress: Progress) -> None:
         before = {key: value for key, value in before.items() if key not in ("cross_architecture", "ranking")}
         earlier = write_study(folder, (RESULTS,), before | result)
         progress.note(f"earlier results have another protocol; they are now in {earlier}")
-    write_card(folder)
+    write_card(place.root)
 
 
 def _merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

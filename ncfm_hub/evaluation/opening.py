@@ -12,8 +12,9 @@ from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.publishing.dataset.dataset import Distilled
 from ncfm_hub.publishing.dataset.layout import OWN_POOLS, PIPELINE, TENSORS
-from ncfm_hub.publishing.dataset.loading import load_distilled, locate
+from ncfm_hub.publishing.dataset.loading import locate
 from ncfm_hub.publishing.dataset.provenance import is_hub_pool, recipe_of
+from ncfm_hub.publishing.dataset.reading import read_data
 from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.recipes.resolve import change_evaluation, resolve
 from ncfm_hub.recipes.schema import Recipe, SourceRecipe
@@ -63,7 +64,7 @@ def open_subject(target: Named, options: SubjectOptions = _AS_MADE, progress: Pr
     folder = _ours(target, options.revision, token)
     if folder is None:
         return _open_foreign(target, options, progress)
-    described, distilled = read_pipeline(folder), load_distilled(folder)
+    described, distilled = read_pipeline(folder), read_data(folder)
     recipe = recipe_of(described, folder)
     if source is not None:
         recipe = recipe.model_copy(update={"source": _other_copy(recipe.source, resolve(source, None, None).recipe)})

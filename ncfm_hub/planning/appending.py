@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError, PipelineError
-from ncfm_hub.publishing.dataset.loading import load_distilled, locate
+from ncfm_hub.publishing.dataset.loading import find, split_target
+from ncfm_hub.publishing.dataset.place import SetPlace
 from ncfm_hub.publishing.dataset.provenance import recipe_of
+from ncfm_hub.publishing.dataset.reading import read_data
 from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.recipes.resolve import ResolvedPipeline, change_recipe
 from ncfm_hub.recipes.schema import Recipe, SourceRecipe
@@ -36,7 +38,7 @@ class Addition:
 
     target: the dataset they are added to, a folder or a repository with its commit
     repo_id: that repository; None for a folder
-    folder: where its files are
+    place: where it lies
     described: content of its pipeline.yaml
     recipe: the recipe it was made with
     there: its content
@@ -47,7 +49,7 @@ class Addition:
 
     target: str
     repo_id: str | None
-    folder: Path
+    place: SetPlace
     described: dict[str, Any]
     recipe: Recipe
     there: "Distilled"
@@ -86,25 +88,27 @@ class Addition:
 def plan_addition(
     target: str,
     output: Path | None,
+    name: str | None,
     asked: ResolvedPipeline,
     overrides: Mapping[str, Any] | None,
     token: str | None,
 ) -> Addition:
     """Plan which classes to append to the dataset at `target`, a folder or Hub repository; reads no source images.
 
-    output: as given by the user, else None
+    output, name: as given by the user, else None
     asked: the user's pipeline, of which only source and classes are used; all other settings are those of the existing
         dataset, changed by `overrides`
     Raises DistilledError if the existing dataset and the request are incompatible.
     """
-    folder = locate(target, token=token)
-    described, there = read_pipeline(folder), load_distilled(folder)
-    repo_id = None if Path(target).expanduser().is_dir() else target
+    place = find(target, token=token)
+    folder = place.folder
+    described, there = read_pipeline(folder), read_data(folder)
+    repo_id = None if Path(target).expanduser().is_dir() else split_target(target)[0]
     if repo_id:
-        target = f"{target}@{folder.name}"  # a snapshot's folder is named after its commit
+        target = f"{repo_id}@{place.root.name}"  # a snapshot's folder is named after its commit
     recipe = recipe_of(described, folder)
     _check_can_grow(target, described)
-    if output is not None and output.resolve() == folder.resolve():
+    if output is not None and output.resolve() == place.root.resolve() and name in (None, place.name):
         raise DistilledError(f"{target} stays as it is; name another folder for the larger dataset with --output")
     changed = change_recipe(recipe, {key: value for key, value in (overrides or {}).items() if key != "source.classes"})
     _check_alike(target, "ipc", there.ipc, changed.distillation.ipc)
@@ -126,7 +130,7 @@ def plan_addition(
         changed.model_copy(update={"source": source}),
         (f"{target}/pipeline.yaml", *(["command line"] if overrides else [])),
     )
-    return Addition(target, repo_id, folder, described, recipe, there, pipeline, new, source_changed)
+    return Addition(target, repo_id, place, described, recipe, there, pipeline, new, source_changed)
 
 
 def refuse_with_append(preset: str | None, validation: bool) -> None:

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ncfm_hub.errors import PipelineError
+from ncfm_hub.errors import DistilledError, PipelineError
 from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.planning.announcing import UNTRAINED, extractors_of, student_network
 from ncfm_hub.planning.appending import Addition, plan_addition, refuse_with_append
-from ncfm_hub.publishing.dataset.names import default_repo_name
+from ncfm_hub.publishing.dataset.folders import check_beside
+from ncfm_hub.publishing.dataset.names import check_name, default_name, default_repo_name
+from ncfm_hub.publishing.dataset.place import SetPlace
 from ncfm_hub.publishing.hub.held import Held
 from ncfm_hub.recipes.resolve import ResolvedPipeline, resolve
 from ncfm_hub.recipes.schema import Recipe
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 class Plan:
     """A planned run, as `plan` returns it.
 
-    output: folder that will hold the result
+    output: folder that will hold the result, in a directory named `name`
+    name: directory and configuration of the distilled dataset
+    default: the distilled dataset that is loaded where none is named; None for the first
     repo_id: repository to push to; None if not pushed
     private: create that repository as private
-    replace: replace a different dataset there
+    replace: replace what is there under that name
     pool: architecture, members, cached, origin
     cost: estimated minutes by stage; None if unknown
     no_cost: why the cost is unknown; None if it is known
@@ -41,6 +45,8 @@ class Plan:
     pipeline: ResolvedPipeline
     source: SourceInfo
     output: Path
+    name: str
+    default: str | None
     repo_id: str | None
     private: bool
     replace: bool
@@ -57,6 +63,11 @@ class Plan:
         """Stored images per class."""
         assert self.pipeline.recipe.distillation.ipc is not None
         return self.pipeline.recipe.distillation.ipc
+
+    @property
+    def place(self) -> SetPlace:
+        """Where the distilled dataset will lie."""
+        return SetPlace(self.output, self.name)
 
     @property
     def test(self) -> TestSplit:
@@ -76,6 +87,7 @@ class Plan:
             "seed": self.pipeline.recipe.distillation.seed,
             "pool": self.pool,
             "output": str(self.output),
+            "name": self.name,
             "repo_id": self.repo_id,
             "device": self.device,
             "cost": self.cost,
@@ -100,7 +112,7 @@ class Plan:
             f"steps      {self.pipeline.recipe.distillation.steps}",
             f"device     {self.device}",
             f"estimate   {self._estimate()}",
-            f"folder     {self.output}",
+            f"folder     {self.place.folder}",
             f"push to    {self.repo_id or 'nowhere (no --push)'}",
         ]
 
@@ -123,6 +135,8 @@ def plan(
     overrides: Mapping[str, Any] | None = None,
     seed: int | None = None,
     output: Named | None = None,
+    name: str | None = None,
+    default: str | None = None,
     push: bool = False,
     repo_id: str | None = None,
     private: bool = False,
@@ -148,7 +162,7 @@ def plan(
     addition = None
     if append is not None:
         refuse_with_append(preset, validation)
-        addition = plan_addition(append, output, pipeline, overrides, token)
+        addition = plan_addition(append, output, name, pipeline, overrides, token)
         pipeline = addition.pipeline
     ipc = _checked(pipeline.recipe)
     needed = test_split_needed(pipeline.recipe.evaluation.students, validation)
@@ -156,7 +170,12 @@ def plan(
     pipeline = _at_revision(pipeline, source.revision)
     if validation:
         source = planned_validation(source)
-    name = default_repo_name(pipeline.name, ipc)
+    repo_name = default_repo_name(pipeline.name)
+    name = check_name(name or (addition and addition.place.name) or default_name(ipc))
+    output = output or Path(f"{repo_name}-{len(source.class_names)}-classes" if addition else repo_name)
+    check_beside(SetPlace(output, name), source.public_name)
+    if default not in (None, name) and not push and not SetPlace(output, default).finished:
+        raise DistilledError(f"--default {default!r} is neither {name} nor in {str(output)!r}; name one that is there")
     target = None
     if push:
         from ncfm_hub.publishing import check_can_push
@@ -165,9 +184,10 @@ def plan(
         target = check_can_push(
             wanted,
             token=token,
-            default_name=name,
+            default_name=repo_name,
             private=private,
             coming=coming(source, ipc=ipc, added_to=addition.repo_id if addition else None),
+            name=name,
             replace=replace,
         )
     asked = pipeline.recipe.engine
@@ -177,10 +197,24 @@ def plan(
     ready = described["origin"] != UNTRAINED
     estimated = _cost(pipeline.recipe, source, extractor, ready, engine, addition)
     place = None if pool is None else described["origin"]  # includes the commit if the pool is on a Hub
-    output = output or Path(f"{name}-{len(source.class_names)}-classes" if addition else name)
     device = describe_placement(_image_bytes(source), engine)
+    minutes, no_cost = estimated
     return Plan(
-        pipeline, source, output, target, private, replace, described, *estimated, place, validation, device, addition
+        pipeline=pipeline,
+        source=source,
+        output=output,
+        name=name,
+        default=default,
+        repo_id=target,
+        private=private,
+        replace=replace,
+        pool=described,
+        cost=minutes,
+        no_cost=no_cost,
+        extractors=place,
+        validation=validation,
+        device=device,
+        addition=addition,
     )
 
 

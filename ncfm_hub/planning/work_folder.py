@@ -1,36 +1,49 @@
-"""The output folder of a run: which folders may be used or resumed, and how unfinished work is set aside."""
+"""The output folder of a run: which may be used or resumed, and how earlier work is set aside."""
 
 import itertools
 import os
 from pathlib import Path
 
-from ncfm_hub.errors import DistilledError
-from ncfm_hub.publishing.dataset.folders import new_folder
+from ncfm_hub.errors import DistilledError, ReplaceNeeded
+from ncfm_hub.publishing.dataset.conversion import convert
+from ncfm_hub.publishing.dataset.folders import check_root, new_folder
+from ncfm_hub.publishing.dataset.place import WORK_FOLDER as WORK_FOLDER
+from ncfm_hub.publishing.dataset.place import SetPlace
 from ncfm_hub.utils.progress import Progress
 
-# Unfinished work is kept in the output folder, under a hidden name, which is never pushed.
-WORK_FOLDER = ".ncfm"
 _COPYING = ".ncfm-copying"  # marks an unfinished copy of a pool
 
 
-def claim(folder: Path, resume: bool, restart: bool, progress: Progress) -> None:
-    """Prepare the output folder of a run: an empty folder, or with `resume` the folder of a run that was started.
+def claim(place: SetPlace, resume: bool, restart: bool, progress: Progress, *, replace: bool = False) -> None:
+    """Prepare the folder of a run's distilled dataset: a new one, or with `resume` that of a run that was started.
 
-    restart: rename the folder of a started run and use an empty one in its place
-    Raises DistilledError for any other folder: files of the user are never overwritten.
+    A folder of the former layout is converted. Other distilled datasets in `place.root` stay as they are.
+    restart: set an earlier run's folder aside, and use an empty one in its place
+    replace: the same if that run is finished
+    Raises DistilledError for any other folder: files of the user are never overwritten. ReplaceNeeded if a finished
+    dataset of that name is there.
     """
     if resume and restart:
         raise DistilledError("a run is resumed or restarted, not both")
+    check_root(place.root)
+    convert(place.root, progress, place.name)
+    folder = place.folder
     if folder.is_dir() and any(folder.iterdir()):
-        what = f"folder {str(folder)!r} is not empty"
-        if not (folder / WORK_FOLDER).is_dir():
-            raise DistilledError(f"{what}, and holds no unfinished run; name another with --output")
-        if restart:
-            progress.note(f"what was in {str(folder)!r} is in {str(_set_aside(folder))!r} now")
+        if not (folder / WORK_FOLDER).is_dir() and (resume or not place.finished):
+            raise DistilledError(
+                f"folder {str(folder)!r} is not empty, and holds no unfinished run; name another with --output"
+            )
+        if restart or (replace and place.finished and not resume):
+            progress.note(f"what was in {str(folder)!r} is in {str(_set_aside(place))!r} now")
+        elif not resume and place.finished:
+            raise ReplaceNeeded(
+                f"{str(place.root)!r} holds {place.name} already; name this one otherwise by --name, name another "
+                "folder by --output, or set that one aside by --replace"
+            )
         elif not resume:
             raise DistilledError(
-                f"{what}; resume its run with --resume, rename it and start over with --restart, or name another with "
-                "--output"
+                f"folder {str(folder)!r} is not empty; resume its run with --resume, rename it and start over with "
+                "--restart, or name another with --output"
             )
     (folder / WORK_FOLDER).mkdir(parents=True, exist_ok=True)
 
@@ -47,15 +60,18 @@ def copied(folder: Path) -> None:
     (folder / _COPYING).unlink()
 
 
-def _set_aside(folder: Path) -> Path:
-    """Rename a folder to `NAME-1` or the next free number; returns the new path."""
-    whole = folder.resolve()
-    aside = next(path for n in itertools.count(1) if not os.path.lexists(path := whole.with_name(f"{whole.name}-{n}")))
+def _set_aside(place: SetPlace) -> Path:
+    """Rename a dataset's folder to `ROOT-NAME-1` beside its root, or the next free number; returns the new path."""
+    whole, root = place.folder.resolve(), place.root.resolve()
+    stem = f"{root.name}-{place.name}"
+    aside = next(path for n in itertools.count(1) if not os.path.lexists(path := root.with_name(f"{stem}-{n}")))
     try:
         if Path.cwd().is_relative_to(whole):
             raise OSError("the current folder lies in it")
         whole.rename(aside)
     except OSError as error:
         reason = error.strerror or error
-        raise DistilledError(f"{str(folder)!r} cannot be set aside ({reason}); name another by --output") from None
-    return folder.with_name(aside.name)
+        raise DistilledError(
+            f"{str(place.folder)!r} cannot be set aside ({reason}); name another by --output"
+        ) from None
+    return place.root.with_name(aside.name) if place.root.name == root.name else aside

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.publishing.dataset.dataset import Distilled, to_pixels
-from ncfm_hub.publishing.dataset.loading import load_distilled, locate
+from ncfm_hub.publishing.dataset.loading import locate
+from ncfm_hub.publishing.dataset.reading import read_data
 from ncfm_hub.publishing.dataset.records import read_pipeline
 from ncfm_hub.reporting.measurements import Measurements, read_measurements
 from ncfm_hub.reporting.studies import Continual, Search, read_continual, read_search
@@ -48,7 +49,7 @@ def gather(
     Raises DistilledError if it is not a dataset of ncfm-hub or is damaged.
     """
     folder = locate(target, revision=revision, token=token)
-    described, distilled = read_pipeline(folder), load_distilled(folder)
+    described, distilled = read_pipeline(folder), read_data(folder)
     measured = read_measurements(folder, len(distilled.class_names))
     continual, search = read_continual(folder, distilled, progress), read_search(folder, distilled, progress)
     here = Path(target).expanduser().is_dir()
@@ -57,7 +58,7 @@ def gather(
         note = _NOT_SHOWN.format("the source is a local folder on another machine")
     elif with_start:
         start, note = _draw_start(folder, described, distilled, source, token, progress)
-    name = folder.resolve().name if here else target
+    name = Path(target).expanduser().resolve().name if here else target
     return Gathered(name, described, distilled, measured, start, note, continual, search)
 
 

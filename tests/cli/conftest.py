@@ -42,7 +42,9 @@ class FakeLibrary(types.ModuleType):
         )
 
     def carry_out(self, plan: Any, **kwargs: Any) -> Any:
-        finished = SimpleNamespace(folder=self.folder, results=RESULTS, pushed=plan.pushed)
+        finished = SimpleNamespace(
+            folder=self.folder, name="ipc10", set_folder=self.folder / "ipc10", results=RESULTS, pushed=plan.pushed
+        )
         return self._finish("carry_out", (plan,), kwargs, finished)
 
     def pretrain(self, *args: Any, **kwargs: Any) -> Any:

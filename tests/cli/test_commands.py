@@ -2,13 +2,13 @@
 
 import json
 import re
-import sys
-from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from ncfm_hub.publishing.dataset.place import SetPlace
 from ncfm_hub.recipes.resolve import load_pipeline, pipeline_names
+from tests.publishing.noise_sets import noise_set, write_folder
 
 
 def test_pretrain(invoke, library):
@@ -46,18 +46,15 @@ def test_push(invoke, library, tmp_path):
 
 
 def test_preview_draws_into_the_folder_or_where_told(invoke, monkeypatch, tmp_path):
-    drawn = []
-    made = SimpleNamespace(stored="pixels", stored_labels="labels", class_names=("a", "b"))
-    publishing = SimpleNamespace(
-        load_distilled=lambda target, **_: made, contact_sheet=lambda *arguments: drawn.append(arguments)
-    )
-    monkeypatch.setitem(sys.modules, "ncfm_hub.publishing", publishing)
-    assert invoke("preview", tmp_path).stdout == f"{tmp_path / 'preview.png'}\n"
+    folder = write_folder(tmp_path / "set", noise_set())
+    own = folder / "ipc2" / "preview.png"
+    expected = own.read_bytes()
+    own.unlink()
+    for named in (folder, folder / "ipc2"):
+        assert invoke("preview", named).stdout == f"{own}\n"
+    monkeypatch.setattr("ncfm_hub.publishing.dataset.loading.find", lambda *_, **__: SetPlace(folder, "ipc2"))
     assert invoke("preview", "ada/x", "--out", tmp_path / "sheet.png").exit_code == 0
-    assert drawn == [
-        ("pixels", "labels", ("a", "b"), tmp_path / "preview.png"),
-        ("pixels", "labels", ("a", "b"), tmp_path / "sheet.png"),
-    ]
+    assert own.read_bytes() == (tmp_path / "sheet.png").read_bytes() == expected
 
 
 def test_pipelines_list_has_all_with_their_descriptions(invoke):

@@ -16,11 +16,11 @@ from tests.publishing.noise_sets import noise_set, write_folder
 
 README = """---
 configs:
-- config_name: default
+- config_name: ipc1
   default: true
-  data_files: default/train-*.parquet
-- config_name: stored
-  data_files: stored/train-*.parquet
+  data_files: ipc1/data/train-*.parquet
+- config_name: ipc1_stored
+  data_files: ipc1/stored/train-*.parquet
 ---
 """
 
@@ -41,7 +41,7 @@ def published(hub, tmp_path):
         factor=2,
     )
     folder = tmp_path / "made"
-    write_data(folder, distilled)
+    write_data(folder / "ipc1", distilled)
     (folder / "README.md").write_text(README)
     accuracy = {"n": 3, "mean": 91.25, "std": 0.44, "values": []}
     kept = {"random": 2, "start": 2, "distilled": 2, "whole": 900}
@@ -49,7 +49,7 @@ def published(hub, tmp_path):
         {"set": name, "labels": "hard", "images": 8, "stored_images": count, "accuracy": accuracy}
         for name, count in kept.items()
     ]
-    (folder / "results.json").write_text(json.dumps({"rows": rows}))
+    (folder / "ipc1" / "results.json").write_text(json.dumps({"rows": rows}))
     hub.api().create_repo("ada/made", repo_type="dataset")
     hub.api().upload_folder(repo_id="ada/made", repo_type="dataset", folder_path=folder)
     return hub.env
@@ -61,7 +61,7 @@ def test_a_process_without_ncfm_hub_loads_both_configs_and_the_figures(published
     found = subprocess.run(demo._consumer("ada/made"), capture_output=True, text=True, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert "8 images of (4, 4) px, 2 classes" in found.stdout
-    assert "'stored'): 2 images, 1 of each class" in found.stdout
+    assert "'ipc1_stored'): 2 images, 1 of each class" in found.stdout
     assert "91.2 ± 0.4 % (n=3)" in found.stdout
     *_, random, start, distilled, whole, caption = found.stdout.splitlines()
     table = (
@@ -84,7 +84,7 @@ def test_the_command_shown_makes_the_folder_and_the_rows_that_the_demo_ends_with
     found = CliRunner().invoke(main, [*command, "--dry-run", "--format", "json"])
     assert found.exit_code == 0, found.output
     shown = json.loads(found.stdout)
-    assert shown["output"] == demo._RESULT
+    assert (shown["output"], shown["name"]) == (demo._RESULT, demo._NAME)
     assert shown["recipe"]["evaluation"]["baselines"] == ["random", "start", "whole"]
 
 

@@ -5,7 +5,7 @@ import json
 import click
 import pytest
 
-from ncfm_hub.errors import PublishError, SourceError
+from ncfm_hub.errors import PublishError, ReplaceNeeded, SourceError
 
 BASE = ("distill", "--dataset", "cifar10", "--ipc", "10")
 OF_BASE = {"distillation.ipc": 10}
@@ -51,12 +51,14 @@ def test_the_bare_command_overrides_nothing_and_carries_out_what_it_planned(invo
     assert invoke(*BASE).exit_code == 0
     done = library.call("carry_out")
     assert done.pop("progress") is not None
-    assert done == {"token": None, "resume": False, "restart": False}
+    assert done == {"token": None, "resume": False, "restart": False, "replace": False}
     assert library.call("plan") == {
         "dataset": "cifar10",
         "preset": None,
         "overrides": OF_BASE,
         "output": None,
+        "name": None,
+        "default": None,
         "push": False,
         "repo_id": None,
         "private": False,
@@ -80,14 +82,14 @@ def test_the_result_for_people_is_table_and_places(invoke, library):
     out = invoke(*BASE, "--push").stdout
     assert "63.4 ± 0.3 (n=2)" in out
     assert "39.6 (n=1)" in out  # no deviation of one student
-    assert f"contact sheet  {library.folder / 'preview.png'}" in out
+    assert f"contact sheet  {library.folder / 'ipc10' / 'preview.png'}" in out
     assert "repository     http://hub/datasets/ada/x" in out
 
 
 def test_the_result_for_scripts_is_one_json_object_or_the_folder(invoke, library):
     result = invoke(*BASE, "--push", "--format", "json")
     data = json.loads(result.stdout)
-    assert data["folder"] == str(library.folder)
+    assert (data["folder"], data["name"]) == (str(library.folder), "ipc10")
     assert data["repo"] == {"repo_id": "ada/x", "url": "http://hub/datasets/ada/x", "revision": "f" * 40}
     assert data["results"]["rows"][1]["accuracy"]["mean"] == 63.44
     quiet = invoke(*BASE, "-q")
@@ -117,6 +119,29 @@ def test_a_person_may_decline_a_long_run(invoke, library, monkeypatch):
     assert [name for name, _, _ in library.calls] == ["plan"]
     assert invoke(*BASE, "-y").exit_code == 0
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("step", ["plan", "carry_out"])
+def test_what_would_be_replaced_is_asked_and_yes_answers(invoke, library, monkeypatch, step):
+    """The repository is looked at before the work, the folder as it begins."""
+    given, go_on = [], getattr(library, step)
+
+    def refuse(*args, **kwargs):
+        given.append(kwargs["replace"])
+        if not kwargs["replace"]:
+            raise ReplaceNeeded("'out' holds ipc10 already")
+        return go_on(*args, **kwargs)
+
+    monkeypatch.setattr(library, step, refuse)
+    refused = invoke(*BASE)
+    assert (refused.exit_code, refused.stderr.splitlines()[-1]) == (1, "Error: 'out' holds ipc10 already")
+    agreed = invoke(*BASE, "-y")
+    assert agreed.exit_code == 0
+    assert "'out' holds ipc10 already" in agreed.stderr
+    assert invoke(*BASE, "--replace").exit_code == 0
+    assert given == [False, False, True, True]
+    monkeypatch.setattr("ncfm_hub.cli._output.Output.allows", lambda out, question: "Replace it?" in question)
+    assert invoke(*BASE).exit_code == 0
 
 
 @pytest.mark.parametrize(

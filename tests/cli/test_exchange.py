@@ -37,7 +37,7 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> Calls:
         calls.append((args, kwargs))
         cut = {"share": 0.0312, "lowest": -0.5, "highest": 1.25}
         about = {"file": "x.pt", "cut": cut, "assumed": ["label rows are logits"]}
-        return SimpleNamespace(folder=Path("made"), ipc=10, about=about)
+        return SimpleNamespace(folder=Path("made"), name="ipc10", ipc=10, about=about)
 
     monkeypatch.setitem(sys.modules, "ncfm_hub.publishing.exchange.imports", SimpleNamespace(import_set=import_set))
     return calls
@@ -83,7 +83,7 @@ def test_import_hands_on_what_was_typed(invoke, imported, tmp_path):
         *("--label-values", "logits", "--class-order", "sorted", "--zca", "fit"),
     )
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines() == ["folder     made", "per class  10 stored images"]
+    assert result.stdout.splitlines() == ["folder     made/ipc10", "per class  10 stored images"]
     assert "assumed: label rows are logits" in result.stderr
     assert "clipped 3.12% of the values, which ranged from -0.5 to 1.25" in result.stderr
     ((args, kwargs),) = imported
@@ -100,12 +100,13 @@ def test_import_hands_on_what_was_typed(invoke, imported, tmp_path):
         "clip": True,
         "made_by": "Ada",
         "output": None,
+        "name": None,
         "preset": None,
         "overrides": {"source.resolution": 64, "evaluation.updates": 7},
         "token": None,
     }
     found = json.loads(invoke("import", file, "--source", "x", "--factor", "1", "--format", "json").stdout)
-    assert (found["folder"], found["ipc"], found["imported"]["file"]) == ("made", 10, "x.pt")
+    assert (found["folder"], found["name"], found["imported"]["file"]) == ("made", "ipc10", "x.pt")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_what_is_no_set_or_damaged_is_one_line(invoke, tmp_path, results, said):
     folder.mkdir()
     if results:
         write_folder(folder, noise_set())
-        (folder / "results.json").write_text(results)
+        (folder / "ipc2" / "results.json").write_text(results)
     result = invoke("report", folder, "--no-start", "--output", tmp_path / "p.html")
     assert (result.exit_code, result.stdout) == (1, "")
     (line,) = result.stderr.splitlines()

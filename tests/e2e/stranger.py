@@ -56,10 +56,10 @@ def decoded(stored: np.ndarray) -> np.ndarray:
     return enlarged(tiles.astype(np.float32))  # multiples of 1/16 below 256
 
 
-def main(repo_id: str) -> dict[str, Any]:
-    default = load_dataset(repo_id, split="train")
-    stored = load_dataset(repo_id, "stored", split="train")
-    tensors = load_file(hf_hub_download(repo_id, "distilled.safetensors", repo_type="dataset"))
+def main(repo_id: str, name: str) -> dict[str, Any]:
+    default = load_dataset(repo_id, name, split="train")
+    stored = load_dataset(repo_id, f"{name}_stored", split="train")
+    tensors = load_file(hf_hub_download(repo_id, f"{name}/distilled.safetensors", repo_type="dataset"))
     soft = np.asarray(default.with_format("numpy")["soft_label"][:], dtype=np.float32)
     found = {"default": config(default), "stored": config(stored)}
     found["default"] |= {name: list(default[name]) for name in ("stored_index", "tile")}
@@ -76,4 +76,4 @@ def main(repo_id: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(main(sys.argv[1]), sys.stdout)
+    json.dump(main(sys.argv[1], sys.argv[2]), sys.stdout)

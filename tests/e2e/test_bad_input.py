@@ -113,7 +113,7 @@ CASES = {
     "folder of something else, to be resumed": Case(
         "ada/good",
         ["--output", "results", "--resume", *SHORT],
-        says=["'results'", "holds no unfinished run", "--output"],
+        says=["'results'", "holds no distilled dataset", "--output"],
         files={"results/thesis.txt": "mine"},
     ),
 }

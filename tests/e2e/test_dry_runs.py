@@ -150,7 +150,7 @@ def test_pool_cost_and_target_are_settled(dry_runs: DryRuns, name: str) -> None:
     stages = [plan["cost"][f"{stage}_minutes"] for stage in ("pool", "distill", "evaluate")]
     assert min(stages) > 0
     assert plan["cost"]["total_minutes"] == pytest.approx(sum(stages))
-    assert (plan["ipc"], plan["repo_id"], plan["output"]) == (10, f"ada/{name}-ncfm-ipc10", f"{name}-ncfm-ipc10")
+    assert (plan["ipc"], plan["repo_id"], plan["output"]) == (10, f"ada/{name}-ncfm", f"{name}-ncfm")
 
 
 def test_people_see_the_plan_of_their_own_digits(dry_runs: DryRuns) -> None:
@@ -163,8 +163,8 @@ def test_people_see_the_plan_of_their_own_digits(dry_runs: DryRuns) -> None:
     assert shown["images"] == "1 x 16 x 16 px, 10 stored per class"
     assert shown["pool"] == "2 x ncfm_convnet3, to be trained"
     assert re.match(r"\d+\.\d min \(pool \d", shown["estimate"])
-    assert shown["folder"] == "digits-ncfm-ipc10"
-    assert shown["push"] == "to    ada/digits-ncfm-ipc10"
+    assert shown["folder"] == "digits-ncfm/ipc10"
+    assert shown["push"] == "to    ada/digits-ncfm"
 
 
 def test_a_missing_repository_is_one_line_and_exit_1(dry_runs: DryRuns, town: LiveHub) -> None:

@@ -69,11 +69,11 @@ def _run_alone(person: Person) -> Person:
 
 def _run_by_two(person: Person) -> Person:
     """Stopped by a signal to the launcher, which hands it on, and gone on with."""
-    checkpoint = f"{person.folder.name}/out/.ncfm/distillation.safetensors"
+    checkpoint = f"{person.folder.name}/out/ipc1/.ncfm/distillation.safetensors"
     stopped = _stop_when(checkpoint, person, signal.SIGTERM, [*_LAUNCH, *RUN])
     assert stopped.returncode != 0
     assert stopped.stderr.count("Error: stopped by SIGTERM; ") == 1, "only one of them speaks"
-    assert not (person.folder / "out" / "distilled.safetensors").exists(), "stopped too late to prove anything"
+    assert not (person.folder / "out" / "ipc1" / "distilled.safetensors").exists(), "stopped too late to prove anything"
     ended = person.run([*_LAUNCH, *_command_to_type(stopped.stderr)])
     assert ended.returncode == 0, ended.stderr
     assert _steps_done_before(ended.stderr) in range(3, STEPS + 1)
@@ -133,14 +133,14 @@ def _kill_in_pretraining(person: Person) -> None:
 
 
 def _kill_in_distillation(person: Person) -> None:
-    checkpoint = f"{person.folder.name}/out/.ncfm/distillation.safetensors"
+    checkpoint = f"{person.folder.name}/out/ipc1/.ncfm/distillation.safetensors"
     ended = _stop_when(checkpoint, person, signal.SIGKILL, ncfm(*RUN, "--resume"))
     assert ended.returncode == -signal.SIGKILL
-    assert not (person.folder / "out" / "distilled.safetensors").exists()
+    assert not (person.folder / "out" / "ipc1" / "distilled.safetensors").exists()
 
 
 def _interrupt(person: Person) -> list[str]:
-    checkpoint = f"{person.folder.name}/out/.ncfm/distillation.safetensors"
+    checkpoint = f"{person.folder.name}/out/ipc1/.ncfm/distillation.safetensors"
     ended = _stop_when(checkpoint, person, signal.SIGINT, ncfm(*RUN, "--resume"))
     assert ended.returncode == 130
     assert _steps_done_before(ended.stderr) in range(3, STEPS)
@@ -150,7 +150,7 @@ def _interrupt(person: Person) -> list[str]:
 
 def _fill_the_disk(person: Person, again: list[str]) -> list[str]:
     """The disk holds what is there, and half a checkpoint more."""
-    folder, after = person.folder / "out", person.folder / "after"
+    folder, after = person.folder / "out" / "ipc1", person.folder / "after"
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     half = (folder / ".ncfm" / "distillation.safetensors").stat().st_size // 2
     pages = sum(len(content) // 4096 + 2 for content in before.values())
@@ -196,7 +196,7 @@ def test_killed_interrupted_and_out_of_disk_a_run_ends_with_the_same_bytes(
 
 
 def _seconds(person: Person) -> dict[str, float]:
-    described = yaml.safe_load((person.folder / "out" / "pipeline.yaml").read_text())
+    described = yaml.safe_load((person.folder / "out" / "ipc1" / "pipeline.yaml").read_text())
     return dict(described["wall_time_seconds"])
 
 
@@ -205,7 +205,7 @@ def test_two_processes_give_the_bytes_of_one(undisturbed: Undisturbed) -> None:
 
 
 def _distilled(person: Person) -> bytes:
-    return (person.folder / "out" / "distilled.safetensors").read_bytes()
+    return (person.folder / "out" / "ipc1" / "distilled.safetensors").read_bytes()
 
 
 def _contents(folder: Path, pattern: str) -> dict[str, bytes]:

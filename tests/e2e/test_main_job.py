@@ -32,8 +32,8 @@ class Job:
     def __init__(self, user: Person, stranger: Person, hub: LiveHub, data: Path):
         self.revision = upload_folder(data / "cifar100-subset", "uoft-cs/cifar100", hub)
         self.ended = user.done(*ARGV)
-        self.folder = user.folder / "cifar100-ncfm-ipc50"
-        seen = stranger.run([sys.executable, "-I", STRANGER, "ada/cifar100-ncfm-ipc50"])
+        self.folder = user.folder / "cifar100-ncfm"
+        seen = stranger.run([sys.executable, "-I", STRANGER, "ada/cifar100-ncfm", "ipc50"])
         assert seen.returncode == 0, seen.stderr
         self.seen: dict[str, Any] = json.loads(seen.stdout)
 
@@ -48,21 +48,21 @@ def test_the_command_says_what_came_of_it(job: Job, town: LiveHub) -> None:
     out = job.ended.stdout
     for text in ("random real images", "initialisation (real tiles)", "distilled", str(job.folder.name), "preview.png"):
         assert text in out
-    assert f"{town.hub.url}/datasets/ada/cifar100-ncfm-ipc50" in out
+    assert f"{town.hub.url}/datasets/ada/cifar100-ncfm" in out
     assert "fewer training images than the 200 needed, the smallest 100: sampled with replacement" in job.ended.stderr
     assert len(job.ended.stderr.splitlines()) < 30, "a line for each of a hundred classes would help nobody"
 
 
 def test_the_folder_is_whole_and_nothing_is_left_over(job: Job) -> None:
     shown = {path.relative_to(job.folder).as_posix() for path in job.folder.rglob("*") if path.is_file()}
-    assert {name for name in shown if not name.startswith(".")} == {
+    assert {name for name in shown if not name.startswith("ipc50/.ncfm/")} == {
         "README.md",
-        "default/train-00000-of-00001.parquet",
-        "distilled.safetensors",
-        "pipeline.yaml",
-        "preview.png",
-        "results.json",
-        "stored/train-00000-of-00001.parquet",
+        "ipc50/data/train-00000-of-00001.parquet",
+        "ipc50/distilled.safetensors",
+        "ipc50/pipeline.yaml",
+        "ipc50/preview.png",
+        "ipc50/results.json",
+        "ipc50/stored/train-00000-of-00001.parquet",
     }
     assert not [name for name in shown if name.endswith(".part")]
 
@@ -110,7 +110,7 @@ def test_pixels_are_those_of_the_tensors(job: Job) -> None:
 
 
 def test_images_were_distilled_not_merely_drawn(job: Job) -> None:
-    results = json.loads((job.folder / "results.json").read_text())
+    results = json.loads((job.folder / "ipc50" / "results.json").read_text())
     assert results["distillation"]["steps"] == 1
     assert [(row["set"], row["labels"], row["images"], row["stored_images"]) for row in results["rows"]] == [
         ("random", "hard", 5000, 5000),
@@ -125,18 +125,18 @@ def test_the_card_keeps_what_makes_the_dataset_load(job: Job) -> None:
     card = job.seen["card"]
     assert card == (job.folder / "README.md").read_text(), "the folder's card is the repository's"
     header = yaml.safe_load(card.split("---\n")[1])
-    assert {config["config_name"] for config in header["configs"]} == {"default", "stored"}
+    assert {config["config_name"] for config in header["configs"]} == {"ipc50", "ipc50_stored"}
     counts = {
         info["config_name"]: {split["name"]: split["num_examples"] for split in info["splits"]}
         for info in header["dataset_info"]
     }
-    assert counts == {"default": {"train": 20000}, "stored": {"train": 5000}}
+    assert counts == {"ipc50": {"train": 20000}, "ipc50_stored": {"train": 5000}}
     assert "uoft-cs/cifar100" in str(header["source_datasets"])
     assert header["license"] in ("unknown", ["unknown"]), "the source's own"
 
 
 def test_provenance_is_pinned(job: Job) -> None:
-    described = yaml.safe_load((job.folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((job.folder / "ipc50" / "pipeline.yaml").read_text())
     source = described["source"]
     assert (source["dataset"], source["config"], source["revision"]) == ("uoft-cs/cifar100", "cifar100", job.revision)
     assert (source["image_column"], source["label_column"]) == ("img", "fine_label")

@@ -17,7 +17,7 @@ from tests.e2e.conftest import READING, WRITING
 from tests.e2e.people import MakePerson, Person, error_line
 from tests.e2e.seeding import upload_folder
 
-POOL, SET, UNLUCKY = "ada/digits-ncfm-pool", "ada/digits-ncfm-ipc1", "ada/digits-ncfm-ipc2"
+POOL, SET, UNLUCKY = "ada/digits-ncfm-pool", "ada/digits-ncfm", "ada/unlucky"
 TIMM_USER = Path(__file__).with_name("timm_user.py")
 DEFAULTS = """
 pool: {size: 2, epochs: 1}
@@ -50,7 +50,9 @@ class Story:
 
     def _cache_and_bad_luck(self) -> None:
         self.hub.hub.inject("POST", f"/api/datasets/{UNLUCKY}/commit", 501)  # will not pass: it is not tried again
-        unlucky = self._type("unlucky", self.ada, *_DIGITS, "--ipc", "2", "--seed", "1", "--push", "--private")
+        unlucky = self._type(
+            "unlucky", self.ada, *_DIGITS, "--ipc", "2", "--seed", "1", "--push", "--private", "--repo-id", UNLUCKY
+        )
         _, _, printed = unlucky.stderr.partition("push it again with: ")
         program, *arguments = shlex.split(printed)
         assert program == "ncfm-hub"
@@ -111,7 +113,7 @@ def test_another_ipc_and_seed_take_the_pool_from_the_cache(story: Story) -> None
     stderr = story.said["unlucky"].stderr
     assert "distilling: 2/2" in stderr
     assert "pretraining" not in stderr
-    described = yaml.safe_load((story.ada.folder / "digits-ncfm-ipc2" / "pipeline.yaml").read_text())
+    described = yaml.safe_load((story.ada.folder / "digits-ncfm" / "ipc2" / "pipeline.yaml").read_text())
     assert (described["ipc"], described["seed"]) == (2, 1)
     assert described["pool"]["origin"] == "cache"
     assert described["pool"]["key"] == story.json("pretrain")["key"]
@@ -123,7 +125,7 @@ def test_a_pool_of_the_hub_is_used_as_it_is(story: Story) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "pretraining" not in ended.stderr
     assert not (story.guest.cache / "pools").exists()
-    described = yaml.safe_load((story.guest.folder / "digits-ncfm-ipc1" / "pipeline.yaml").read_text())
+    described = yaml.safe_load((story.guest.folder / "digits-ncfm" / "ipc1" / "pipeline.yaml").read_text())
     assert described["pool"] == {
         "key": story.json("pretrain")["key"],
         "digest": read_pool(Path(story.json("pretrain")["folder"]), "the cache").digest,
@@ -140,7 +142,7 @@ def test_a_busy_hub_and_a_dropped_connection_are_tried_again(story: Story) -> No
     stderr = story.said["distill"].stderr
     assert stderr.count("trying again in") == 2
     assert "503" in stderr
-    assert {"README.md", "distilled.safetensors", "results.json"} < story.repo_files(SET)
+    assert {"README.md", "ipc1/distilled.safetensors", "ipc1/results.json"} < story.repo_files(SET)
 
 
 def test_a_failed_push_leaves_the_result_and_says_how_to_push_it(story: Story) -> None:
@@ -152,18 +154,18 @@ def test_a_failed_push_leaves_the_result_and_says_how_to_push_it(story: Story) -
     assert story.files_after_bad_luck == set(), "one commit, or nothing"
     again = story.said["pushed again"]
     assert again.returncode == 0, again.stderr
-    folder = story.ada.folder / "digits-ncfm-ipc2"
+    folder = story.ada.folder / "digits-ncfm"
     assert story.repo_files(UNLUCKY) == {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
     assert story.hub.api().dataset_info(UNLUCKY).private is True
 
 
 def test_evaluate_measures_a_repository_anew(story: Story) -> None:
     results = story.json("evaluate")
-    published = json.loads((story.guest.folder / "digits-ncfm-ipc1" / "results.json").read_text())
+    published = json.loads((story.guest.folder / "digits-ncfm" / "ipc1" / "results.json").read_text())
     assert [(row["set"], row["labels"], row["images"]) for row in results["rows"]] == [
         ("random", "hard", 10),
         ("random", "soft", 10),
@@ -186,7 +188,7 @@ def test_preview_draws_a_repository(story: Story) -> None:
     assert ended.returncode == 0, ended.stderr
     drawn = story.reader.folder / "preview.png"
     assert ended.stdout == "preview.png\n"
-    assert drawn.read_bytes() == (story.guest.folder / "digits-ncfm-ipc1" / "preview.png").read_bytes()
+    assert drawn.read_bytes() == (story.guest.folder / "digits-ncfm" / "ipc1" / "preview.png").read_bytes()
     assert "prefer HF_TOKEN" in ended.stderr
 
 

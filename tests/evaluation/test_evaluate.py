@@ -66,7 +66,7 @@ def pipeline(home: Path) -> str:
 def theirs(ours: Path, home: Path) -> Path:
     """Our images as a third party would publish them: a split of images, labels and soft labels."""
     folder = home / "theirs"
-    shutil.copytree(ours / "default", folder / "data")
+    shutil.copytree(ours / "ipc2" / "data", folder / "data")
     return folder
 
 
@@ -102,9 +102,9 @@ def test_a_set_of_others_needs_its_source(theirs: Path) -> None:
 def test_several_sets_make_one_table_under_the_recipe_of_the_first(ours: Path, theirs: Path, home: Path) -> None:
     folder = home / "other recipe"
     shutil.copytree(ours, folder)
-    described = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((folder / "ipc2" / "pipeline.yaml").read_text())
     described["recipe"]["evaluation"] |= {"updates": None, "epochs": 7, "lr": 1e-5}
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    (folder / "ipc2" / "pipeline.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
     found = run.evaluate([ours, folder])["targets"]
     assert [one["target"] for one in found] == [str(ours), str(folder)]
     assert found[0]["protocol"] == found[1]["protocol"]
@@ -143,40 +143,40 @@ def test_sets_of_other_sources_do_not_share_a_table(ours: Path, home: Path) -> N
 def test_what_is_measured_goes_into_the_folder_only_when_asked(ours: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     shutil.copytree(ours, folder)
-    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    before = {path.name: path.read_bytes() for path in (folder / "ipc2").iterdir() if path.is_file()}
     changes = {
         "evaluation.baselines": ["random", "herding"],
         "evaluation.architectures": ["convnet-d2-w32-instance-relu-avg"],
     }
     run.evaluate(folder, overrides=changes)
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert {path.name: path.read_bytes() for path in (folder / "ipc2").iterdir() if path.is_file()} == before
     run.evaluate(folder, overrides=changes, update=True)
-    results = json.loads((folder / "results.json").read_text())
+    results = json.loads((folder / "ipc2" / "results.json").read_text())
     assert ("herding", "hard") in [(row["set"], row["labels"]) for row in results["rows"]]
     assert results["distillation"] == json.loads(before["results.json"])["distillation"]
     card = (folder / "README.md").read_text()
     assert "| herding |" in card
     assert "`convnet-d2-w32-instance-relu-avg`" in card
     run.evaluate(folder, overrides={"evaluation.baselines": ["k-center"]}, update=True)
-    found = [row["set"] for row in json.loads((folder / "results.json").read_text())["rows"]]
+    found = [row["set"] for row in json.loads((folder / "ipc2" / "results.json").read_text())["rows"]]
     assert found == ["random", "random", "herding", "k-center", "distilled", "distilled"]
     wider = {"evaluation.architectures": ["convnet-d1-w32-instance-relu-avg"]}
     run.evaluate(folder, overrides=wider, update=True)  # what others found under the same protocol stays
-    same_protocol = json.loads((folder / "results.json").read_text())
+    same_protocol = json.loads((folder / "ipc2" / "results.json").read_text())
     students = list(dict.fromkeys(row["student"] for row in same_protocol["cross_architecture"]))
     names = ["ncfm_convnet3", "convnet-d2-w32-instance-relu-avg", "convnet-d1-w32-instance-relu-avg"]
     assert students == names
     other = {"evaluation.updates": 3, "evaluation.lr": 0.0125}
     listening = Notes()
     run.evaluate(folder, overrides=other, update=True, progress=listening)
-    assert f"have another protocol; they are now in {folder / 'results-1.json'}" in "".join(listening.said)
+    assert f"have another protocol; they are now in {folder / 'ipc2' / 'results-1.json'}" in "".join(listening.said)
     assert "| evaluation | lr | 0.0125 |" in (folder / "README.md").read_text()
-    now = json.loads((folder / "results.json").read_text())
+    now = json.loads((folder / "ipc2" / "results.json").read_text())
     assert "cross_architecture" not in now
     assert now["distillation"] == results["distillation"]
-    assert json.loads((folder / "results-1.json").read_text()) == same_protocol
+    assert json.loads((folder / "ipc2" / "results-1.json").read_text()) == same_protocol
     for name in ("distilled.safetensors", "pipeline.yaml"):
-        assert (folder / name).read_bytes() == before[name]
+        assert (folder / "ipc2" / name).read_bytes() == before[name]
 
 
 def test_only_a_folder_of_ours_can_be_updated(theirs: Path, pipeline: str) -> None:
@@ -187,9 +187,9 @@ def test_only_a_folder_of_ours_can_be_updated(theirs: Path, pipeline: str) -> No
 def test_a_card_is_not_about_other_images(ours: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     shutil.copytree(ours, folder)
-    described = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    described = yaml.safe_load((folder / "ipc2" / "pipeline.yaml").read_text())
     described["source"]["fingerprint"] = "another"
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    (folder / "ipc2" / "pipeline.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
     with pytest.raises(DistilledError, match="measure it without --update"):
         run.evaluate(folder, update=True)
 

@@ -41,7 +41,7 @@ SMALL = {
     "engine.precision": "fp32",
     "engine.compile": "off",
 }
-FILES = ("distilled.safetensors", "default/train-00000-of-00001.parquet", "stored/train-00000-of-00001.parquet")
+FILES = ("distilled.safetensors", "data/train-00000-of-00001.parquet", "stored/train-00000-of-00001.parquet")
 Distill = Callable[..., run.Run]
 
 
@@ -87,8 +87,8 @@ def append(home: Path, pool: str, old: Path) -> Distill:
     return append
 
 
-def described(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((folder / "pipeline.yaml").read_text())
+def described(folder: Path, name: str = "ipc2") -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((folder / name / "pipeline.yaml").read_text())
     return content
 
 
@@ -97,7 +97,7 @@ def altered(folder: Path, copy: Path, change: Callable[[dict[str, Any]], object]
     shutil.copytree(folder, copy)
     content = described(copy)
     change(content)
-    (copy / "pipeline.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (copy / "ipc2" / "pipeline.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return str(copy)
 
 
@@ -114,7 +114,7 @@ def test_a_set_that_classes_were_added_to_is_that_of_all_at_once(
     before, heard = files_of(old), Heard()
     grown = append(tmp_path / "grown", progress=heard).folder
     for name in FILES:
-        assert (grown / name).read_bytes() == (at_once / name).read_bytes(), name
+        assert (grown / "ipc2" / name).read_bytes() == (at_once / "ipc2" / name).read_bytes(), name
     assert "the images equal those of one distillation of all 4 classes, bit for bit" in heard.notes
     assert files_of(old) == before
     content, expected = described(grown), described(at_once)
@@ -123,7 +123,7 @@ def test_a_set_that_classes_were_added_to_is_that_of_all_at_once(
         assert content[key] == expected[key], key
     assert content["recipe"]["distillation"] == expected["recipe"]["distillation"]
     assert [part["classes"] for part in content["parts"]] == [["0", "2"], ["1", "3"]]
-    assert "&id" not in (grown / "pipeline.yaml").read_text()
+    assert "&id" not in (grown / "ipc2" / "pipeline.yaml").read_text()
     assert [part["created"] for part in content["parts"]] == [described(old)["created"], content["created"]]
     assert content["added_to"] == old.name
     card = (grown / "README.md").read_text()
@@ -139,7 +139,7 @@ def test_classes_may_come_one_by_one(append: Distill, at_once: Path, tmp_path: P
     (three / "README.md").write_text((three / "README.md").read_text() + "\nWritten by hand.\n")
     four = append(tmp_path / "four", {"source.classes": ["1"]}, append=str(three)).folder
     for name in FILES:
-        assert (four / name).read_bytes() == (at_once / name).read_bytes(), name
+        assert (four / "ipc2" / name).read_bytes() == (at_once / "ipc2" / name).read_bytes(), name
     assert [part["classes"] for part in described(four)["parts"]] == [["0", "2"], ["3"], ["1"]]
     assert described(four)["differs_from_all_at_once"] == []
     assert "Written by hand." in (four / "README.md").read_text()
@@ -182,7 +182,7 @@ def test_stopped_and_resumed_it_ends_alike(append: Distill, at_once: Path, tmp_p
     (tmp_path / "grown" / "README.md").write_text("---\n{}\n---\nMine.\n")
     again = append(tmp_path / "grown", resume=True).folder
     for name in FILES:
-        assert (again / name).read_bytes() == (at_once / name).read_bytes(), name
+        assert (again / "ipc2" / name).read_bytes() == (at_once / "ipc2" / name).read_bytes(), name
     assert "Mine." in (again / "README.md").read_text()
 
 
@@ -220,16 +220,20 @@ def test_a_repository_gets_the_larger_set_in_one_commit(hub: LiveHub, home: Path
     seen = json.loads(ended.stdout)
     assert (seen["repo"], seen["commits"]) == ("ada/some-digits", 1)
     assert "mine.txt" in seen["files"]
-    content = described(tmp_path / "grown")
+    content = described(tmp_path / "grown", "ipc1")
     assert content["added_to"] == f"ada/some-digits@{seen['head_before']}"
     assert content["source"]["revision"] == revision
     assert content["differs_from_all_at_once"] == []
     there = load_distilled(tmp_path / "grown")
     assert there.class_names == ("0", "1", "2")
     published = hub.api().hf_hub_download(
-        "ada/some-digits", "distilled.safetensors", repo_type="dataset", revision=seen["revision"], local_dir=tmp_path
+        "ada/some-digits",
+        "ipc1/distilled.safetensors",
+        repo_type="dataset",
+        revision=seen["revision"],
+        local_dir=tmp_path,
     )
-    assert Path(published).read_bytes() == (tmp_path / "grown" / "distilled.safetensors").read_bytes()
+    assert Path(published).read_bytes() == (tmp_path / "grown" / "ipc1" / "distilled.safetensors").read_bytes()
 
 
 # --- what makes the difference -----------------------------------------------------------------------------------
@@ -373,7 +377,7 @@ def test_sets_that_nothing_can_be_added_to(
 def test_a_class_that_the_source_has_no_more_is_named(append: Distill, old: Path, tmp_path: Path) -> None:
     """'02' is not a name among the digits, and read as a number it would be another class."""
     target = altered(old, tmp_path / "altered", lambda content: content["source"].update(class_names=["0", "02"]))
-    write_data(Path(target), replace(load_distilled(old), class_names=("0", "02")))
+    write_data(Path(target) / "ipc2", replace(load_distilled(old), class_names=("0", "02")))
     with pytest.raises(DistilledError, match=r"has the class '02', which digits .* has not"):
         append(tmp_path / "grown", append=target)
 
@@ -392,7 +396,7 @@ def test_a_plan_says_what_is_added_where(old: Path, pool: str) -> None:
     assert plan.as_dict()["append"] == {"to": str(old), "new": ["1", "3"]}
     assert f"adding     1, 3 to {old}" in plan.lines()
     assert "classes    4: 0, 1, 2, 3" in plan.lines()
-    assert plan.output == Path("digits-ncfm-ipc2-4-classes")
+    assert plan.output == Path("digits-ncfm-4-classes")
     assert plan.pipeline.recipe.distillation.steps == 3
     whole = run.plan("digits", 2, preset="cpu", overrides=SMALL | {"source.classes": ALL}, pool=pool)
     assert whole.cost["distill_minutes"] is not None

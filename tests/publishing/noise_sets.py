@@ -26,6 +26,85 @@ NASTY = (
 )
 
 
+# The card of noise_set() as it was written for the former layout, shortened where nothing is read from it.
+FORMER_CARD = """\
+---
+pretty_name: insects distilled by NCFM, 2 images per class
+license: cc-by-4.0
+task_categories:
+- image-classification
+size_categories:
+- n<1K
+source_datasets:
+- some/insects
+tags:
+- dataset-distillation
+- dataset-condensation
+- ncfm
+- synthetic
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: default/train-*
+- config_name: stored
+  data_files:
+  - split: train
+    path: stored/train-*
+dataset_info:
+- config_name: default
+  features:
+  - name: image
+    dtype: image
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': ant
+          '1': bee
+          '2': cat
+  - name: soft_label
+    list: float32
+    length: 3
+  - name: stored_index
+    dtype: int32
+  - name: tile
+    dtype: int8
+  splits:
+  - name: train
+    num_bytes: 7875
+    num_examples: 24
+  download_size: 9516
+  dataset_size: 7875
+- config_name: stored
+  features:
+  - name: image
+    dtype: image
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': ant
+          '1': bee
+          '2': cat
+  - name: index
+    dtype: int32
+  splits:
+  - name: train
+    num_bytes: 2473
+    num_examples: 6
+  download_size: 4209
+  dataset_size: 2473
+---
+
+<!-- ncfm-hub:begin text=65074b94ea5a pretty_name=419232a22e2e license=c625c943466c task_categories=7dde2d939d4f \
+size_categories=9d2de95faef5 source_datasets=2a067cc5ea26 tags=55b58a13c212; what stands between these marks is \
+rewritten, so write above or below them -->
+# insects distilled by NCFM, 2 images per class
+<!-- ncfm-hub:end -->
+"""
+
+
 def tiles(stored: torch.Tensor, factor: int) -> torch.Tensor:
     """The tiles of each image resized to full size, cut out one by one with plain slices, before rounding."""
     size = stored.shape[-1] // factor
@@ -124,14 +203,30 @@ def measured(*rows: tuple[str, str, float], n: int = 5) -> dict[str, Any]:
     }
 
 
-def write_folder(folder: Path, distilled: Distilled, results: dict[str, Any] | None = None, **source: Any) -> Path:
-    """A whole folder, as a run leaves it."""
+def write_set(folder: Path, distilled: Distilled, results: dict[str, Any] | None = None, **source: Any) -> Path:
+    """The files of a distilled dataset in a folder, without a card."""
     write_data(folder, distilled)
     contact_sheet(distilled.stored, distilled.stored_labels, distilled.class_names, folder / "preview.png")
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(described(distilled, **source), sort_keys=False))
     (folder / "results.json").write_text(json.dumps(results or measured(("distilled", "hard", 60.0))))
-    write_card(folder)
     return folder
+
+
+def write_folder(
+    root: Path, distilled: Distilled, results: dict[str, Any] | None = None, name: str | None = None, **source: Any
+) -> Path:
+    """A whole folder, as a run leaves it; the distilled dataset lies in `root/ipc<N>`, or `root/name`."""
+    write_set(root / (name or f"ipc{distilled.ipc}"), distilled, results, **source)
+    write_card(root)
+    return root
+
+
+def write_former(root: Path, distilled: Distilled, results: dict[str, Any] | None = None, **source: Any) -> Path:
+    """A whole folder in the former layout: one distilled dataset at the root, and a card as it was written then."""
+    write_set(root, distilled, results, **source)
+    (root / "data").rename(root / "default")
+    (root / "README.md").write_text(FORMER_CARD + "\nWritten by a person.\n")
+    return root
 
 
 def write_pool(folder: Path, members: int = 2, classes: int = 3) -> Path:

@@ -58,7 +58,7 @@ def test_everything_that_was_measured_is_there(tmp_path):
 
 def test_what_was_not_measured_is_left_out(tmp_path):
     folder = write_folder(tmp_path / "set", noise_set())
-    (folder / "results.json").unlink()
+    (folder / "ipc2" / "results.json").unlink()
     page = page_of(folder)
     assert page.headings() == ["Images", "How it was made"]
     assert "%" not in page.text()
@@ -104,10 +104,10 @@ def hostile_folder(folder: Path) -> Path:
     source = described(noise_set(HOSTILE))["source"]
     bad = {"dataset": text, "revision": text, "license": text, "license_name": text, "notes": [text]}
     link = "https://h/?a=1&b=<script>" + '"onclick="alert(1)'
-    edit(folder / "pipeline.yaml", name=text, preset=text, created=text, versions={text: text})
+    edit(folder / "ipc2" / "pipeline.yaml", name=text, preset=text, created=text, versions={text: text})
     parts = [{"classes": [name], "created": text, "versions": {"ncfm_hub": text}} for name in HOSTILE]
-    edit(folder / "pipeline.yaml", parts=parts, differs_from_all_at_once=[*HOSTILE])
-    edit(folder / "pipeline.yaml", source=source | bad | {"license_link": link}, machine={"device": text})
+    edit(folder / "ipc2" / "pipeline.yaml", parts=parts, differs_from_all_at_once=[*HOSTILE])
+    edit(folder / "ipc2" / "pipeline.yaml", source=source | bad | {"license_link": link}, machine={"device": text})
     return folder
 
 
@@ -167,7 +167,7 @@ def test_the_recipe_is_that_of_the_figures_beside_it(tmp_path):
     folder = write_folder(tmp_path / "set", noise_set(), results)
     recipe = described(noise_set())["recipe"]
     recipe["evaluation"] = {"students": 5, "updates": None, "epochs": 20, "lr": 0.001, "batch_size": 128}
-    edit(folder / "pipeline.yaml", recipe=recipe, pool={"origin": "cache"})
+    edit(folder / "ipc2" / "pipeline.yaml", recipe=recipe, pool={"origin": "cache"})
     found = settings_on(page_of(folder))
     of_evaluation = {name: value for name, value in found.items() if name.startswith("evaluation.")}
     assert of_evaluation == {
@@ -177,7 +177,7 @@ def test_the_recipe_is_that_of_the_figures_beside_it(tmp_path):
         "evaluation.batch_size": "100",
     }
     assert (found["source.dataset"], found["pool.size"], found["distillation.steps"]) == ("some/insects", "3", "500")
-    edit(folder / "pipeline.yaml", pool={"origin": "ada/pool"})
+    edit(folder / "ipc2" / "pipeline.yaml", pool={"origin": "ada/pool"})
     given = settings_on(page_of(folder))
     assert given == {name: value for name, value in found.items() if not name.startswith("pool.")}
 
@@ -191,8 +191,8 @@ def test_a_grown_set_is_said_to_be_one(tmp_path):
     made = {"versions": {"ncfm_hub": "0.1.0"}, "created": "2030-01-02T03:04:05Z"}
     parts = [{"classes": ["ant", "<cat>"], **made}, {"classes": ["bee"]}]
     reasons = ["the extractor pool is not the one the dataset was made with", "*steps* were 3 and are 2"]
-    (folder / "results.json").write_text(json.dumps(results))
-    edit(folder / "pipeline.yaml", parts=parts, differs_from_all_at_once=reasons)
+    (folder / "ipc2" / "results.json").write_text(json.dumps(results))
+    edit(folder / "ipc2" / "pipeline.yaml", parts=parts, differs_from_all_at_once=reasons)
     page = page_of(folder)
     text = page.text()
     assert "Loss Loss over the classes added last, bee: loss" in text
@@ -201,7 +201,7 @@ def test_a_grown_set_is_said_to_be_one(tmp_path):
     assert "The images may differ from those of one distillation of all classes" in page.inside("strong")
     assert f": {'; '.join(reasons)}." in page.inside("li")
     assert "versions given here are those of the last part; pipeline.yaml has those of each" in text
-    edit(folder / "pipeline.yaml", differs_from_all_at_once=[])
+    edit(folder / "ipc2" / "pipeline.yaml", differs_from_all_at_once=[])
     assert "The images are bit-identical to one distillation of all classes." in page_of(folder).text()
     assert "added last" not in whole
     assert "one distillation of all" not in whole
@@ -245,7 +245,7 @@ DAMAGED = {
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
 def test_damaged_results_are_one_line(tmp_path, content):
     folder = write_folder(tmp_path / "set", noise_set())
-    (folder / "results.json").write_text(content)
+    (folder / "ipc2" / "results.json").write_text(content)
     with pytest.raises(DistilledError, match=r"results\.json") as caught:
         page_of(folder)
     assert "\n" not in str(caught.value)
@@ -254,9 +254,9 @@ def test_damaged_results_are_one_line(tmp_path, content):
 
 def test_a_pipeline_file_that_lacks_what_a_page_needs_is_one_line(tmp_path):
     folder = write_folder(tmp_path / "set", noise_set())
-    content = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    content = yaml.safe_load((folder / "ipc2" / "pipeline.yaml").read_text())
     del content["source"]["dataset"]
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(content))
+    (folder / "ipc2" / "pipeline.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(DistilledError, match=r"set: pipeline\.yaml or results\.json is not as documented.*dataset"):
         page_of(folder)
 
@@ -293,7 +293,7 @@ def test_what_is_no_ordinary_file_is_not_opened(tmp_path):
 def test_a_page_of_ours_is_replaced(tmp_path):
     folder = write_folder(tmp_path / "set", noise_set(), everything(3))
     path = write_report([folder, folder], tmp_path / "page.html", start=False)
-    (folder / "results.json").unlink()
+    (folder / "ipc2" / "results.json").unlink()
     shorter = write_report(folder, path, start=False).read_text("utf-8")
     assert Page(shorter).headings() == ["Images", "How it was made"]
 

@@ -34,7 +34,7 @@ def digits_folder(folder: Path, source: Source, **changes: object) -> Path:
     write_folder(folder, made)
     about = described(made, dataset=source.info.dataset, is_local=True, fingerprint=source.fingerprint)
     about |= {"seed": SEED, "recipe": RECIPE.model_dump(), **changes}
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(about, sort_keys=False))
+    (folder / f"ipc{IPC}" / "pipeline.yaml").write_text(yaml.safe_dump(about, sort_keys=False))
     return folder
 
 
@@ -58,8 +58,8 @@ def test_the_start_is_the_one_that_the_run_drew(digits, tmp_path):
 
 def test_a_source_that_is_another_is_said(digits, tmp_path):
     folder = digits_folder(tmp_path / "set", digits)
-    folder.joinpath("pipeline.yaml").write_text(
-        folder.joinpath("pipeline.yaml").read_text().replace(digits.fingerprint, "f00d")
+    folder.joinpath(f"ipc{IPC}", "pipeline.yaml").write_text(
+        folder.joinpath(f"ipc{IPC}", "pipeline.yaml").read_text().replace(digits.fingerprint, "f00d")
     )
     assert "The initialisation may differ" in page_of(folder).text()
 
@@ -67,8 +67,9 @@ def test_a_source_that_is_another_is_said(digits, tmp_path):
 @pytest.mark.parametrize(("options", "reason"), [({}, "the source could not be read"), ({"start": False}, None)])
 def test_without_its_source_a_page_has_no_start(digits, tmp_path, options, reason):
     folder = digits_folder(tmp_path / "set", digits)
-    text = folder.joinpath("pipeline.yaml").read_text()
-    folder.joinpath("pipeline.yaml").write_text(text.replace(f"dataset: {digits.info.dataset}", "dataset: gone"))
+    file = folder / f"ipc{IPC}" / "pipeline.yaml"
+    text = file.read_text()
+    file.write_text(text.replace(f"dataset: {digits.info.dataset}", "dataset: gone"))
     page = page_of(folder, **options)
     assert len(page.pictures()) == 10
     assert (f"is not shown: {reason}." in page.text()) == bool(reason)
@@ -91,7 +92,7 @@ def test_of_a_set_that_others_made_no_start_is_known(digits, tmp_path):
 
 def test_a_folder_that_a_set_from_a_hub_names_is_not_opened(digits, tmp_path, monkeypatch):
     folder = digits_folder(tmp_path / "set", digits)
-    monkeypatch.setattr("ncfm_hub.reporting.gather.locate", lambda *_, **__: folder)
+    monkeypatch.setattr("ncfm_hub.reporting.gather.locate", lambda *_, **__: folder / f"ipc{IPC}")
 
     def found(source: str | None):
         return gather("ada/x", source=source, with_start=True, revision=None, token=None, progress=Silent())

@@ -52,8 +52,8 @@ def page_of(folder, progress=None) -> Page:
 
 def test_studies_beside_the_set_are_drawn(tmp_path):
     folder = write_folder(tmp_path / "set", noise_set())
-    (folder / "continual.json").write_text(json.dumps(continual("ant", "bee", "cat")))
-    (folder / "nas.json").write_text(json.dumps(search()))
+    (folder / "ipc2" / "continual.json").write_text(json.dumps(continual("ant", "bee", "cat")))
+    (folder / "ipc2" / "nas.json").write_text(json.dumps(search()))
     page = page_of(folder)
     assert page.headings() == ["Images", "Accuracy", "Continual learning", "Architecture search", "How it was made"]
     assert "distilled, hard labels: from 80.0 to 60.0 percent; random, hard labels: from 70.0 to 40.0 percent" in (
@@ -82,10 +82,10 @@ def test_a_study_of_other_images_is_left_out_with_a_line(tmp_path, stated, said)
     folder = write_folder(tmp_path / "set", noise_set())
     for name, study in {"continual.json": continual("ant", "bee", "cat"), "nas.json": search()}.items():
         del study["images_sha256"]
-        (folder / name).write_text(json.dumps(study | stated))
+        (folder / "ipc2" / name).write_text(json.dumps(study | stated))
     notes = Notes()
     assert page_of(folder, notes).headings() == ["Images", "Accuracy", "How it was made"]
-    assert notes.lines == [f"{folder / name} is left out: {said}" for name in ("continual.json", "nas.json")]
+    assert notes.lines == [f"{folder / 'ipc2' / name} is left out: {said}" for name in ("continual.json", "nas.json")]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,6 @@ def test_a_study_of_other_images_is_left_out_with_a_line(tmp_path, stated, said)
 )
 def test_a_damaged_study_is_one_line(tmp_path, file, content, said):
     folder = write_folder(tmp_path / "set", noise_set())
-    (folder / file).write_text(content)
+    (folder / "ipc2" / file).write_text(content)
     with pytest.raises(DistilledError, match=f"{file}.*{said}"):
         page_of(folder)

@@ -43,9 +43,10 @@ def test_a_card_and_a_page_of_one_of_everything_say_one(tmp_path: Path) -> None:
     results = measured(("distilled", "hard", 60.0), n=1)
     results["protocol"] |= {"test_images": 1, "updates": 1, "batch_size": 1}
     folder = write_folder(tmp_path / "set", noise_set(names=("ant",), ipc=1), results)
-    pipeline = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    file = folder / "ipc1" / "pipeline.yaml"
+    pipeline = yaml.safe_load(file.read_text())
     pipeline |= {"pool": {"architecture": "convnet3", "members": 1}, "machine": {"device": "cpu", "threads": 1}}
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    file.write_text(yaml.safe_dump(pipeline, sort_keys=False))
     write_card(folder)
     card = (folder / "README.md").read_text()
     page = write_report(folder, tmp_path / "page.html", start=False).read_text()

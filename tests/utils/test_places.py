@@ -63,7 +63,7 @@ class Made:
         self.from_weights = {"pool.pretrained": f"local-dir:{self.weights}"}
         self.pool = self.pretrain("pool", self.from_weights)
         smaller = self.distill("smaller", ["ant", "bee"], preset="cpu")
-        self.set = self.distill("set", ["cat"], append=str(smaller))
+        self.set = self.distill("set", ["cat"], append=str(smaller)) / "ipc1"
 
     def pretrain(self, name: str, changes: dict[str, Any]) -> Path:
         place = self.root / "private" / name
@@ -93,7 +93,7 @@ def test_no_published_file_holds_a_path(made: Made) -> None:
         str(made.set), architectures=["convnet-d3-w32-instance-relu-avg"], budget=Budget(1, 1)
     )
     write_search(made.set, search)
-    files = [*published(made.set), *published(made.pool), *published(made.root / "cache" / "pools")]
+    files = [*published(made.set.parent), *published(made.pool), *published(made.root / "cache" / "pools")]
     assert {"README.md", "pipeline.yaml", "results.json", "continual.json", "nas.json", "pool.json"} <= {
         path.name for path in files
     }
@@ -119,7 +119,7 @@ def test_a_name_and_a_digest_stand_for_it(made: Made) -> None:
         weights,
         weights,
     )
-    assert "`insects` (a local folder)" in (made.set / "README.md").read_text()
+    assert "`insects` (a local folder)" in (made.set.parent / "README.md").read_text()
 
 
 def test_on_this_machine_it_is_found_again(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.networks.build import Architecture
 from ncfm_hub.planning.announcing import announce
 from ncfm_hub.planning.cost import evaluate_minutes
-from ncfm_hub.publishing.dataset.folders import check_study_output
+from ncfm_hub.publishing.dataset.folders import study_folder
 from ncfm_hub.publishing.dataset.names import slug
 from ncfm_hub.sources.types import ImageSet
 from ncfm_hub.utils.files import write_study
@@ -90,7 +90,7 @@ def continual(
     """
     progress = progress or Silent()
     folder = path_of(output) or Path(f"{slug(Path(target).resolve().name)}-continual")
-    check_study_output(folder, target, revision=revision, token=token)
+    folder = study_folder(folder, target, revision=revision, token=token)
     subject = open_subject(target, SubjectOptions(source, preset, overrides, pool, revision, token), progress)
     results = class_incremental(subject, steps, orders, memories, labels, seed, student_journal(), progress)
     if subject.engine.accelerator.is_main_process:

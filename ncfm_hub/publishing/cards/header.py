@@ -1,13 +1,22 @@
 """The YAML header of a card: metadata for the Hub, and features for `datasets`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ncfm_hub.publishing.cards.card_set import CardSet
 from ncfm_hub.publishing.cards.escaping import web_address
-from ncfm_hub.publishing.dataset.layout import CONFIGS, SHARD_PATTERN, Config
+from ncfm_hub.publishing.dataset.layout import (
+    CONFIGS,
+    FORMER_DIRECTORIES,
+    SHARD_PATTERN,
+    Config,
+    config_of,
+    data_path,
+)
 
-TAGS = ("dataset-distillation", "dataset-condensation", "ncfm", "synthetic")
+TAGS = ("dataset-distillation", "dataset-condensation", "synthetic")
+TAGS_OF_NCFM = ("ncfm", "arxiv:2502.20653")
 
 # Identifiers known to the Hub; any other licence is `other` with a name.
 _LICENSES = (
@@ -52,40 +61,83 @@ def size_category(rows: int) -> str:
     return next((name for bound, name in bounds if rows < bound), "1M<n<10M")
 
 
-def dataset_header(
-    *,
-    title: str,
-    class_names: list[str],
-    rows: Mapping[Config, int],
-    sizes: Mapping[Config, tuple[int, int]] | None,
-    source: str | None,
-    license_terms: Mapping[str, str],
-) -> dict[str, Any]:
-    """Return the header of a distilled dataset.
+def dataset_header(title: str, sets: Sequence[CardSet], default: str) -> dict[str, Any]:
+    """Return the header of a card.
 
-    rows: images in each config
-    sizes: (bytes in memory, bytes on disk) of each config, None before files exist
-    source: Hub id of the source, None for a local folder
-    license_terms: arguments of `license_fields`
+    default: the distilled dataset that is loaded where none is named
     """
+    sources = [one.pipeline["source"] for one in sets]
+    terms = [license_fields(*(source.get(key) for key in LICENSE_KEYS)) for source in sources]
+    named = dict.fromkeys(source["dataset"] for source in sources if not source.get("is_local", True))
+    sizes = dict.fromkeys(size_category(one.rows["default"]) for one in sorted(sets, key=lambda one: one.images))
+    ours = any("imported" not in one.pipeline for one in sets)
+    parts = [(one, config) for one in sets for config in CONFIGS]
     return {
         "pretty_name": title,
-        **license_terms,
+        **(terms[0] if all(term == terms[0] for term in terms) else {"license": "other"}),
         "task_categories": ["image-classification"],
-        "size_categories": [size_category(rows["default"])],
-        **({"source_datasets": [source]} if source else {}),
-        "tags": list(TAGS),
-        "configs": [
-            {"config_name": config, "data_files": [{"split": "train", "path": f"{config}/{SHARD_PATTERN}"}]}
-            for config in CONFIGS
-        ],
-        "dataset_info": [
-            _info(config, class_names, rows[config], sizes[config] if sizes else None) for config in CONFIGS
-        ],
+        "size_categories": list(sizes),
+        **({"source_datasets": list(named)} if named else {}),
+        "library_name": "datasets",
+        "tags": [*TAGS, *(TAGS_OF_NCFM if ours else ())],
+        "configs": [_config(one.name, config, default) for one, config in parts],
+        "dataset_info": [_info(one, config) for one, config in parts],
     }
 
 
-def _info(config: Config, class_names: list[str], rows: int, size: tuple[int, int] | None) -> dict[str, Any]:
+def generated_configs(header: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the configs in a header that a card of ncfm-hub lists, with the distilled dataset that each is of.
+
+    Those of the former layout, `default` and `stored`, are of None.
+    """
+    found: dict[str, str | None] = {}
+    for entry in _entries(header):
+        name = entry.get("config_name")
+        if not isinstance(name, str):
+            continue
+        for config in CONFIGS:
+            of = name.removesuffix(config_of("", config))
+            if _path(entry) == data_path(of, config) and config_of(of, config) == name:
+                found[name] = of
+            elif name == config and _path(entry) == f"{FORMER_DIRECTORIES[config]}/{SHARD_PATTERN}":
+                found[name] = None
+    return found
+
+
+def default_of(header: Mapping[str, Any]) -> str | None:
+    """Return the distilled dataset that a card marks as default; None if it marks none."""
+    ours = generated_configs(header)
+    marked = [entry["config_name"] for entry in _entries(header) if entry.get("default") and _is_in(entry, ours)]
+    return ours[marked[0]] if marked else None
+
+
+def _entries(header: Mapping[str, Any]) -> list[dict[str, Any]]:
+    listed = header.get("configs")
+    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+
+
+def _is_in(entry: Mapping[str, Any], names: Mapping[str, Any]) -> bool:
+    return isinstance(entry.get("config_name"), str) and entry["config_name"] in names
+
+
+def _path(entry: Mapping[str, Any]) -> str | None:
+    files = entry.get("data_files")
+    only = files[0] if isinstance(files, list) and len(files) == 1 else None
+    path = only.get("path") if isinstance(only, dict) else None
+    return path if isinstance(path, str) else None
+
+
+def _config(name: str, config: Config, default: str) -> dict[str, Any]:
+    marked = {"default": True} if config == "default" and name == default else {}
+    return {
+        "config_name": config_of(name, config),
+        "data_files": [{"split": "train", "path": data_path(name, config)}],
+        **marked,
+    }
+
+
+def _info(one: CardSet, config: Config) -> dict[str, Any]:
+    class_names = one.class_names
     names = {str(number): name for number, name in enumerate(class_names)}
     features: list[dict[str, Any]] = [
         {"name": "image", "dtype": "image"},
@@ -96,9 +148,9 @@ def _info(config: Config, class_names: list[str], rows: int, size: tuple[int, in
         features += [{"name": "stored_index", "dtype": "int32"}, {"name": "tile", "dtype": "int8"}]
     else:
         features.append({"name": "index", "dtype": "int32"})
-    info: dict[str, Any] = {"config_name": config, "features": features}
-    if size:
-        in_memory, on_disk = size
-        info["splits"] = [{"name": "train", "num_bytes": in_memory, "num_examples": rows}]
+    info: dict[str, Any] = {"config_name": config_of(one.name, config), "features": features}
+    if one.sizes:
+        in_memory, on_disk = one.sizes[config]
+        info["splits"] = [{"name": "train", "num_bytes": in_memory, "num_examples": one.rows[config]}]
         info |= {"download_size": on_disk, "dataset_size": in_memory}
     return info

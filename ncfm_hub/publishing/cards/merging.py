@@ -8,13 +8,13 @@ keeps fields as attributes, so a field named `to_yaml`, or `1`, ends in a TypeEr
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.publishing.cards.header import LICENSE_KEYS
+from ncfm_hub.publishing.cards.header import LICENSE_KEYS, generated_configs
 from ncfm_hub.utils.files import write_text
 from ncfm_hub.utils.mappings import UNFIT_SCALAR
 
@@ -117,16 +117,20 @@ def merge_cards(ours: Card, theirs: Card, *, of_another: bool = False) -> Card:
 def _merged_field(key: str, ours: Card, theirs: Card, of_another: bool) -> Any:
     mine, other = ours.header[key], theirs.header.get(key)
     if key in _BY_CONFIG:
-        return _merged_configs(mine, other)
+        return _merged_configs(mine, other, generated_configs(theirs.header))
     if key == "tags" and isinstance(other, list):
         return [*mine, *(tag for tag in other if tag not in mine)]
     return other if theirs.edited(key) and not ours.edited(key) and not of_another else mine
 
 
-def _merged_configs(mine: list[dict[str, Any]], other: Any) -> list[dict[str, Any]]:
+def _merged_configs(mine: list[dict[str, Any]], other: Any, generated: Collection[str]) -> list[dict[str, Any]]:
+    """Return `mine` and the entries that a person added to `other`, of which `generated` names the others."""
     entries = other if isinstance(other, list) else [other]
-    names = {entry["config_name"] for entry in mine}
-    kept = [e for e in entries if isinstance(e, dict) and e.get("config_name", "default") not in names]
+    gone = {*generated, *(entry["config_name"] for entry in mine)}
+    kept = [e for e in entries if isinstance(e, dict) and e.get("config_name", "default") not in gone]
+    if any(entry.get("default") or entry.get("config_name", "default") == "default" for entry in kept):
+        # A card with two defaults cannot be loaded; the person's stays.
+        mine = [{key: value for key, value in entry.items() if key != "default"} for entry in mine]
     return [*mine, *kept]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.dataset.augmentation import read_augmentation
 from ncfm_hub.publishing.dataset.dataset import Distilled
-from ncfm_hub.publishing.dataset.layout import FORMAT_VERSION, SHARD_PATTERN, TENSORS
+from ncfm_hub.publishing.dataset.layout import FORMAT_VERSION, SHARD_PATTERN, TENSORS, directory_of
 from ncfm_hub.publishing.dataset.png import decode_png
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ def read_data(folder: Path) -> Distilled:
     import torch
 
     about, tensors = _read_tensors(folder / TENSORS)
-    table = _read_config(folder / "default")
+    data = directory_of(folder, "default")
+    table = _read_config(data)
     names, factor, stored = tuple(about["class_names"]), about["factor"], tensors["images"]
     shape = tuple(stored.shape[1:])
     if stored.ndim != 4 or shape[0] not in (1, 3):
         raise DistilledError(f"{folder / TENSORS}: images have shape {tuple(stored.shape)}; expected (S, 1 or 3, H, W)")
-    columns = _columns(folder / "default", table, shape)
+    columns = _columns(data, table, shape)
     try:
         found = Distilled(
             stored=stored,
@@ -42,7 +43,9 @@ def read_data(folder: Path) -> Distilled:
     except DistilledError as error:
         raise DistilledError(f"{folder}: {error}") from error
     if not torch.equal(found.soft_labels.double(), tensors["soft_labels"].double()):
-        raise DistilledError(f"{folder}: soft labels in default/ and in {TENSORS} differ; the folder mixes two runs")
+        raise DistilledError(
+            f"{folder}: soft labels in {data.name}/ and in {TENSORS} differ; the folder mixes two runs"
+        )
     return found
 
 
@@ -54,7 +57,7 @@ def read_stored(folder: Path, shape: tuple[int, ...]) -> "tuple[torch.Tensor, to
     """
     import torch
 
-    place = folder / "stored"
+    place = directory_of(folder, "stored")
     table = _read_config(place)
     pictures, numbers = _values(place, table, ("label", "index"))
     labels, index = (torch.from_numpy(numbers[name]).long() for name in ("label", "index"))

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ncfm_hub.publishing.dataset.dataset import Distilled
-from ncfm_hub.publishing.dataset.layout import CONFIGS, FORMAT_VERSION, SHARD, SHARD_PATTERN, TENSORS, Config
+from ncfm_hub.publishing.dataset.layout import (
+    CONFIGS,
+    DIRECTORIES,
+    FORMAT_VERSION,
+    SHARD,
+    SHARD_PATTERN,
+    TENSORS,
+    Config,
+)
 from ncfm_hub.publishing.dataset.png import encode_png
 from ncfm_hub.utils.files import whole_file
 
@@ -14,13 +22,14 @@ _ROWS_AT_ONCE = 500  # per row group, the unit that streaming readers fetch; bou
 
 
 def write_data(folder: Path, distilled: Distilled) -> None:
-    """Write `default/`, `stored/` and `distilled.safetensors` under `folder`; equal data give equal bytes.
+    """Write `data/`, `stored/` and `distilled.safetensors` under `folder`; equal data give equal bytes.
 
     Shards of an earlier dataset in the folder are removed, since they would be loaded with the new ones.
     """
     for config in CONFIGS:
-        _write_parquet(folder / config / SHARD, distilled, config)
-        for stale in (folder / config).glob(f"{SHARD_PATTERN}.parquet"):
+        directory = folder / DIRECTORIES[config]
+        _write_parquet(directory / SHARD, distilled, config)
+        for stale in directory.glob(f"{SHARD_PATTERN}.parquet"):
             if stale.name != SHARD:
                 stale.unlink()
     _write_tensors(folder / TENSORS, distilled)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError
+from ncfm_hub.publishing.dataset.conversion import convert
 from ncfm_hub.publishing.dataset.dataset import Distilled
-from ncfm_hub.publishing.dataset.folders import new_folder
+from ncfm_hub.publishing.dataset.folders import check_beside, check_root, new_folder
 from ncfm_hub.publishing.dataset.layout import PIPELINE, PREVIEW
-from ncfm_hub.publishing.dataset.names import default_repo_name
+from ncfm_hub.publishing.dataset.names import check_name, default_name, default_repo_name
+from ncfm_hub.publishing.dataset.place import SetPlace
 from ncfm_hub.publishing.exchange.assumptions import label_assumptions, pixel_assumptions
 from ncfm_hub.publishing.exchange.class_order import file_labels
 from ncfm_hub.publishing.exchange.conventions import PixelStatistics, choose_figures, convention_of
@@ -32,9 +34,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Imported:
-    """A finished import: its folder, and what pipeline.yaml records about the imported file."""
+    """A finished import.
+
+    folder: as `datasets.load_dataset` reads it
+    name: directory and configuration of the dataset there
+    ipc: stored images per class
+    about: what pipeline.yaml records about the imported file
+    """
 
     folder: Path
+    name: str
     ipc: int
     about: dict[str, Any] = field(repr=False)
 
@@ -54,6 +63,7 @@ def import_set(
     clip: bool = False,
     made_by: str | None = None,
     output: Named | None = None,
+    name: str | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     token: str | None = None,
@@ -74,7 +84,9 @@ def import_set(
     mean, std: per channel; default: DC-Bench's values for this dataset, else the statistics of its training images
     clip: clip values outside [0, 1], which 8 bits cannot represent
     made_by: authors to credit in the card
-    output: new or empty folder; default: `<pipeline>-imported-ipc<N>` in the current folder
+    output: folder to write; default: `<pipeline>-imported` in the current folder. Other distilled datasets of the same
+        source in it stay, and share its card
+    name: directory and configuration of the dataset there; default: `ipc<N>`
     preset, overrides: evaluation settings, as for `distill`
     token, progress: as for `distill`
     Returns the folder, and what pipeline.yaml records about the file, with the assumptions made.
@@ -108,9 +120,14 @@ def import_set(
         **({"class_order": path_of(class_order).name} if class_order is not None else {}),
         "assumed": [*read_as, *about_pixels, *about_labels],
     }
-    folder = new_folder(path_of(output) or Path(default_repo_name(pipeline.name, distilled.ipc, imported=True)))
-    _write(folder, distilled, pipeline, source, about)
-    return Imported(folder, distilled.ipc, about)
+    root = path_of(output) or Path(default_repo_name(pipeline.name, imported=True))
+    place = SetPlace(root, check_name(name or default_name(distilled.ipc)))
+    check_root(root)
+    check_beside(place, source.info.public_name)
+    convert(root, progress)
+    new_folder(place.folder)
+    _write(place, distilled, pipeline, source, about)
+    return Imported(root, place.folder.name, distilled.ipc, about)
 
 
 def _read(file: Path, labels_file: Path | None) -> "tuple[torch.Tensor, torch.Tensor, tuple[str, ...]]":
@@ -172,7 +189,7 @@ def _figures(
 
 
 def _write(
-    folder: Path, distilled: Distilled, pipeline: "ResolvedPipeline", source: "Source", about: dict[str, Any]
+    place: SetPlace, distilled: Distilled, pipeline: "ResolvedPipeline", source: "Source", about: dict[str, Any]
 ) -> None:
     import yaml
 
@@ -181,9 +198,11 @@ def _write(
     from ncfm_hub.publishing.dataset.provenance import describe_import, remember_places
     from ncfm_hub.publishing.dataset.writing import write_data
 
+    folder = place.folder
     write_data(folder, distilled)
     remember_places(pipeline.recipe, source.info)
     described = describe_import(pipeline, source, about, ipc=distilled.ipc, factor=distilled.factor)
-    write_text(folder / PIPELINE, yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110))
     contact_sheet(distilled.stored, distilled.stored_labels, distilled.class_names, folder / PREVIEW)
-    write_card(folder)
+    # Last, since it marks a finished dataset for other runs that write the card of this folder.
+    write_text(folder / PIPELINE, yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110))
+    write_card(place.root)

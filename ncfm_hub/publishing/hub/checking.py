@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError, PoolError, PublishError
-from ncfm_hub.publishing.cards.dataset_card import render_card
+from ncfm_hub.publishing.cards.dataset_card import read_card, render_card
 from ncfm_hub.publishing.cards.merging import parse_card
 from ncfm_hub.publishing.cards.pool_card import POOL
 from ncfm_hub.publishing.dataset.dataset import Distilled, decode_stored
-from ncfm_hub.publishing.dataset.layout import CARD, CONFIGS, PIPELINE, RESULTS, SHARD_PATTERN, TENSORS
+from ncfm_hub.publishing.dataset.layout import (
+    CARD,
+    CONFIGS,
+    PIPELINE,
+    PLOT,
+    RESULTS,
+    SHARD_PATTERN,
+    TENSORS,
+    directory_of,
+)
+from ncfm_hub.publishing.dataset.place import WORK_FOLDER, SetPlace, find_set, places_in
 from ncfm_hub.publishing.dataset.reading import read_data, read_stored
 from ncfm_hub.publishing.dataset.records import read_pipeline, read_results
 from ncfm_hub.publishing.dataset.studies import not_of_the_set
@@ -23,37 +33,79 @@ from ncfm_hub.utils.hub_client import RepoType
 class Checked:
     """The publishable content of a valid folder.
 
-    files: path in the repository -> file, except the card, which is regenerated
-    held: identifies the dataset or pool
+    root: the folder of the card
+    files: path in the repository -> file, except the card and its plot, which are regenerated
+    held: what identifies each distilled dataset, by name, or the pool under None
     left_out: files that are not published, with the reason
     """
 
+    root: Path
     files: dict[str, Path]
-    held: Held
-    left_out: dict[str, str]
+    held: dict[str | None, Held]
+    left_out: dict[Path, str]
 
 
 def check_folder(folder: Path, repo_type: RepoType) -> Checked:
-    """Read the distilled dataset (or the pool, for a model repository) in `folder` as users will load it.
+    """Read the distilled datasets (or the pool, for a model repository) in `folder` as users will load them.
 
+    folder: of all, or of one of several
     Raises DistilledError, PoolError or PublishError naming the file and the problem.
     """
-    files = _files(folder)
-    if card := files.pop(CARD, None):
-        parse_card(card.read_text(encoding="utf-8"), str(card))
-    left_out = {}
     if repo_type == "model":
+        files = _files(folder)
+        if card := files.pop(CARD, None):
+            parse_card(card.read_text(encoding="utf-8"), str(card))
         described, needed = _check_pool(folder)
-    else:
-        distilled = read_data(folder)
-        described, needed = _check_set(folder, distilled)
-        left_out = not_of_the_set(folder, distilled.digest)
-    held = (held_pool if repo_type == "model" else held_set)(described)
+        return Checked(folder, files, {None: _held(folder, held_pool(described), POOL, files, needed)}, {})
+    root, places, left_out = places_to_push(folder)
+    read_card(root)
+    files = _files_beside(root) if folder == root else {}
+    held: dict[str | None, Held] = {}
+    for place in places:
+        own = _files(place.folder)
+        distilled = read_data(place.folder)
+        described, needed = _check_set(place.folder, distilled)
+        held[place.name] = _held(place.folder, held_set(described), PIPELINE, own, needed)
+        stale = not_of_the_set(place.folder, distilled.digest)
+        left_out |= {place.folder / name: reason for name, reason in stale.items()}
+        files |= {f"{place.name}/{name}": path for name, path in own.items() if name not in stale}
+    return Checked(root, files, held, left_out)
+
+
+def places_to_push(folder: Path) -> tuple[Path, list[SetPlace], dict[Path, str]]:
+    """Return the folder of the card, the distilled datasets to push, and what is left out with the reason."""
+    found = places_in(folder)
+    if not found:
+        place = find_set(folder)
+        return place.root, [place], {}
+    unfinished = {
+        place.folder: "it is unfinished"
+        for place in found
+        if not place.finished and (place.folder / WORK_FOLDER).is_dir()
+    }
+    whole = [place for place in found if place.folder not in unfinished]
+    if not whole:
+        raise DistilledError(f"{folder} holds only unfinished distilled datasets; finish one with --resume")
+    return folder, whole, unfinished
+
+
+def _held(folder: Path, held: Held | None, described: str, files: Mapping[str, Path], needed: list[str]) -> Held:
+    """Return what a folder holds. Raises DistilledError if that is unknown, or files that it needs are not pushed."""
     if held is None:
-        raise DistilledError(f"{folder}: {POOL if repo_type == 'model' else PIPELINE} does not say what it is of")
+        raise DistilledError(f"{folder}: {described} does not say what it is of")
     if missing := [name for name in needed if name not in files]:
         raise DistilledError(f"{folder / missing[0]} is a link or hidden, and neither is published; put a copy there")
-    return Checked({name: path for name, path in files.items() if name not in left_out}, held, left_out)
+    return held
+
+
+def _files_beside(root: Path) -> dict[str, Path]:
+    """Return the files that users added to `root`, outside of any distilled dataset."""
+    inside = {place.name for place in places_in(root)}
+    return {
+        name: path
+        for name, path in _files(root).items()
+        if name.partition("/")[0] not in inside and name not in (CARD, PLOT)
+    }
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -81,7 +133,7 @@ def _check_set(folder: Path, distilled: Distilled) -> tuple[dict[str, Any], list
     if not measured and "imported" not in described:  # an imported dataset may be published without evaluation
         raise DistilledError(f"{folder} has no {RESULTS}; evaluate it with `ncfm-hub evaluate {folder} --update`")
     render_card(described, read_results(folder), repo_id=None)
-    shards = [path for config in CONFIGS for path in (folder / config).glob(SHARD_PATTERN)]
+    shards = [path for config in CONFIGS for path in directory_of(folder, config).glob(SHARD_PATTERN)]
     if strange := [path for path in shards if path.suffix != ".parquet"]:
         raise DistilledError(f"{strange[0]} would be loaded with the dataset but is not part of it; move it away")
     needed = [TENSORS, PIPELINE, *(path.relative_to(folder).as_posix() for path in shards)]
@@ -95,9 +147,7 @@ def _check_images(folder: Path, distilled: Distilled) -> None:
     tiles, images = decode_stored(distilled.stored, distilled.factor), distilled.images
     # Tiles are resized in floating point, so another machine may round a halfway value differently.
     if (torch.maximum(tiles, images) - torch.minimum(tiles, images)).max() > 1:
-        raise DistilledError(
-            f"{folder}: the images in default/ are not those of {TENSORS}; the folder mixes two datasets"
-        )
+        raise DistilledError(f"{folder}: the images in data/ are not those of {TENSORS}; the folder mixes two datasets")
     stored, labels, index = read_stored(folder, tuple(distilled.stored.shape[1:]))
     same = torch.equal(stored, distilled.stored) and torch.equal(labels, distilled.stored_labels)
     if not same or not torch.equal(index, torch.arange(len(distilled.stored))):

@@ -26,9 +26,10 @@ def ending_with(advice: str, what: str, token: str | None) -> Iterator[None]:
         raise PublishError(hide(f"{explain(error, what)}; {advice}", token)) from error
 
 
-def push_command(folder: Path, repo_id: str | None, *, private: bool, replace: bool) -> str:
+def push_command(folder: Path, repo_id: str | None, *, private: bool, replace: bool, default: str | None = None) -> str:
     """Return the command that pushes `folder`, for users to copy; without a token."""
     words = ["ncfm-hub", "push", str(folder)]
     words += ["--repo-id", repo_id] if repo_id else []
+    words += ["--default", default] if default else []
     words += ["--private"] * private + ["--replace"] * replace
     return shlex.join(words)

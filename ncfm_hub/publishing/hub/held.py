@@ -6,6 +6,7 @@ from typing import Any
 
 from ncfm_hub.publishing.cards.escaping import plain
 from ncfm_hub.publishing.cards.merging import Card
+from ncfm_hub.publishing.dataset.layout import config_of
 from ncfm_hub.utils.counting import counted
 
 _NAMES_SHOWN = 5
@@ -53,12 +54,22 @@ class Held:
             return False
         if self.fingerprint and self.fingerprint == other.fingerprint:
             return True
-        grown = other.added_to is not None and set(self.class_names) <= set(other.class_names)
-        if grown and other.added_to == repo_id:
+        if self.grew_into(other, repo_id):
             return True
+        grown = other.added_to is not None and set(self.class_names) <= set(other.class_names)
         unknown = self.fingerprint is None and self.dataset is None  # only the card is left
         same_source = unknown or (self.on_hub and other.on_hub and self.dataset == other.dataset)
         return same_source and (grown or self.class_names == other.class_names)
+
+    def grew_into(self, other: "Held", repo_id: str) -> bool:
+        """Return whether `other` was made by appending classes to what the repository `repo_id` holds."""
+        return other.added_to == repo_id and set(self.class_names) <= set(other.class_names)
+
+    def shares_source(self, other: "Held") -> bool:
+        """Return whether both are of one source, at any revision, or it is unknown."""
+        if self.dataset is None or other.dataset is None or (self.fingerprint or "") == other.fingerprint:
+            return True
+        return (self.dataset, self.on_hub) == (other.dataset, other.on_hub)
 
     def changes(self, other: "Held") -> str:
         """Describe how `other` was made differently; empty if no difference is known."""
@@ -105,10 +116,14 @@ def held_pool(described: Mapping[str, Any]) -> Held | None:
         return None
 
 
-def held_by_card(card: Card) -> Held | None:
-    """Return the dataset described by one of our cards, for when nothing else is readable; None if undetermined."""
+def held_by_card(card: Card, name: str | None) -> Held | None:
+    """Return the dataset `name` described by one of our cards, for when nothing else is readable, else None.
+
+    name: None for the only one of the former layout
+    """
     try:
-        info = next(info for info in card.header["dataset_info"] if info["config_name"] == "stored")
+        config = config_of(name, "stored") if name else "stored"
+        info = next(info for info in card.header["dataset_info"] if info["config_name"] == config)
         names = next(part["dtype"]["class_label"]["names"] for part in info["features"] if part["name"] == "label")
         classes, rows = _names(list(names.values())), info["splits"][0]["num_examples"]
         source = _text((card.header.get("source_datasets") or [None])[0])

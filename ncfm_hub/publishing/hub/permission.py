@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ncfm_hub.errors import PublishError
 from ncfm_hub.publishing.hub.failing import ending_with
 from ncfm_hub.publishing.hub.held import Held
-from ncfm_hub.publishing.hub.remote import PLANNED, Remote, look_at
+from ncfm_hub.publishing.hub.remote import Remote, look_at, planned_files
 from ncfm_hub.utils.hub_client import RepoType, client, with_retries, without_bars
 from ncfm_hub.utils.progress import Silent
 
@@ -24,6 +24,7 @@ def check_can_push(
     repo_type: RepoType = "dataset",
     private: bool = False,
     coming: Held | None = None,
+    name: str | None = None,
     replace: bool = False,
     again: str = NOT_BEGUN,
 ) -> str:
@@ -31,20 +32,21 @@ def check_can_push(
 
     repo_id: `owner/name`, or a name in the user's namespace; None: `default_name` there
     coming: what will be pushed, if known
-    replace: a different dataset or pool there may be replaced
+    name: of the distilled dataset that will be pushed
+    replace: what lies there under that name may be replaced
     again: advice for a user whose Hub fails
     Raises PublishError if there is no valid token with write access, the Hub is disabled or unreachable, the repository
-    holds anything but a dataset or pool of ncfm-hub or one different from `coming`, or it is public despite `private`.
+    holds anything but datasets or a pool of ncfm-hub or one different from `coming`, or it is public despite `private`;
+    ReplaceNeeded if an earlier version of `coming` would be replaced.
     """
     with ending_with(again, repo_id or default_name, token):
         api = client(_token(token))
         me = with_retries(api.whoami, what="asking the Hub who you are", progress=Silent(), tries=_TRIES)
-        owner, name = _split(repo_id, str(me["name"]), default_name)
-        _check_token(me, owner)
-    target = f"{owner}/{name}"
+        target = _full_id(repo_id, str(me["name"]), default_name)
+        _check_token(me, target.partition("/")[0])
     with ending_with(again, target, token), without_bars():
         with_retries(
-            lambda: _check_repository(api, target, repo_type, private, None if replace else coming),
+            lambda: _check_repository(api, target, repo_type, private, name, coming, replace),
             what=target,
             progress=Silent(),
             tries=_TRIES,
@@ -64,7 +66,7 @@ def _token(token: str | None) -> str:
     return found
 
 
-def _split(repo_id: str | None, user: str, default_name: str) -> tuple[str, str]:
+def _full_id(repo_id: str | None, user: str, default_name: str) -> str:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -75,8 +77,7 @@ def _split(repo_id: str | None, user: str, default_name: str) -> tuple[str, str]
     except HFValidationError as error:
         reason = " ".join(str(error).split())[:200]
         raise PublishError(f"{wanted!r} is not the name of a repository: {reason}", again=False) from error
-    owner, _, name = full.partition("/")
-    return owner, name
+    return full
 
 
 def _check_token(me: dict[str, Any], owner: str) -> None:
@@ -101,11 +102,23 @@ def check_visibility(remote: Remote, repo_id: str, private: bool) -> None:
         raise PublishError(f"{repo_id} exists and is public; change that in its settings, or leave out --private")
 
 
-def _check_repository(api: "HfApi", repo_id: str, repo_type: RepoType, private: bool, coming: Held | None) -> None:
+def _check_repository(
+    api: "HfApi",
+    repo_id: str,
+    repo_type: RepoType,
+    private: bool,
+    name: str | None,
+    coming: Held | None,
+    replace: bool,
+) -> None:
     remote = look_at(api, repo_id, repo_type)
     if remote is not None:
         check_visibility(remote, repo_id, private)
         api.auth_check(repo_id, repo_type=repo_type, write=True)
-        remote.check_ours_to_write(PLANNED[repo_type])
+        if repo_type == "model" or name is not None:
+            remote.check_ours_to_write([name], planned_files(repo_type, name))
         if coming is not None:
-            remote.check_same(coming, "by --replace")
+            remote.check_source(name, coming)
+        if coming is not None and not replace:
+            remote.check_same(name, coming, "by --replace")
+            remote.check_asked(name, coming, "by --replace")

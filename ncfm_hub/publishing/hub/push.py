@@ -5,18 +5,23 @@ the push; splits large folders into several commits; and its `delete_patterns` a
 also delete a user's `train-x/mine.parquet`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ncfm_hub.errors import NcfmHubError, PublishError
-from ncfm_hub.publishing.cards.dataset_card import write_card
-from ncfm_hub.publishing.cards.merging import merge_cards, parse_card
+from ncfm_hub.publishing.cards.dataset_card import Rendered, read_card, write_card, write_rendered
+from ncfm_hub.publishing.cards.header import generated_configs
+from ncfm_hub.publishing.cards.merging import Card, merge_cards
 from ncfm_hub.publishing.cards.pool_card import write_pool_card
-from ncfm_hub.publishing.dataset.layout import CARD
+from ncfm_hub.publishing.dataset.conversion import convert
+from ncfm_hub.publishing.dataset.layout import CARD, PLOT
+from ncfm_hub.publishing.hub.card import card_of_push
 from ncfm_hub.publishing.hub.checking import Checked, check_folder
 from ncfm_hub.publishing.hub.failing import ending_with, push_command
+from ncfm_hub.publishing.hub.held import Held
+from ncfm_hub.publishing.hub.operations import operations_of
 from ncfm_hub.publishing.hub.permission import check_can_push as check_can_push  # re-exported: called before a push
 from ncfm_hub.publishing.hub.permission import check_visibility
 from ncfm_hub.publishing.hub.remote import MARK, Remote, downloaded, look_at
@@ -41,30 +46,34 @@ class Pushed:
 
 @dataclass(frozen=True)
 class _Job:
+    """A push. asked: the folder as the user named it, of one distilled dataset or of all"""
+
     api: "HfApi"
-    folder: Path
+    asked: Path
     checked: Checked
     repo_id: str
     repo_type: RepoType
     private: bool
     replace: bool
+    default: str | None
 
     @property
-    def planned(self) -> set[str]:
-        """Names of the files that the push will write."""
-        return {CARD, *self.checked.files}
+    def command(self) -> str:
+        """The command that pushes the same."""
+        return push_command(self.asked, self.repo_id, private=self.private, replace=self.replace, default=self.default)
 
 
 @dataclass(frozen=True)
 class _Sent:
     """A finished commit.
 
-    card: as committed
+    card, plot: as committed
     revision: the commit
     notes: what happened to existing files
     """
 
-    card: str
+    card: Card
+    plot: bytes | None
     revision: str
     notes: list[str]
 
@@ -75,36 +84,52 @@ def push_folder(
     *,
     private: bool = False,
     replace: bool = False,
+    default: str | None = None,
     token: str | None = None,
     repo_type: RepoType = "dataset",
     progress: Progress | None = None,
 ) -> Pushed:
-    """Validate `folder`, upload its files and read them back; hidden files and studies of other images are left out.
+    """Publish distilled datasets (or a pool, as a model repository) in one commit, and compare what arrived.
 
-    Creates the repository if necessary. Files that others added stay, files of an earlier push about other images are
-    removed, and a person's changes to the card on the Hub are merged into the folder's card. A repository with another
-    dataset is refused; with `replace`, everything of that dataset is removed.
+    folder: with all of them, or that of one
+    repo_id: owner/name
+
+    Other distilled datasets in the repository stay, and are on the card. Files that users added stay, files of an
+    earlier push about other images are removed, and a person's changes to the card on the Hub are merged. A repository
+    with a dataset of another source or IPC under the same name is refused, and so is an earlier version; with `replace`
+    everything under that name is replaced.
 
     private: create the repository as private
+    default: the distilled dataset that is loaded where none is named; default: that of the repository
     Raises PublishError: for an invalid folder, before anything is uploaded, and for a failed push, ending with the
-        command
-    that resumes it. The folder is left unchanged then.
+        command that resumes it. The folder is left unchanged then. ReplaceNeeded if an earlier version is there.
     """
     progress = progress or Silent()
-    job = _Job(client(token), folder, _checked(folder, repo_type, progress), repo_id, repo_type, private, replace)
-    command = push_command(folder, repo_id, private=private, replace=replace)
+    if repo_type == "dataset" and folder.is_dir():
+        folder = _of_present_layout(folder, progress)
+    checked = _checked(folder, repo_type, progress)
+    job = _Job(client(token), folder, checked, repo_id, repo_type, private, replace, default)
     with without_bars():
-        with ending_with(f"{folder} is whole, push it again with: {command}", repo_id, token):
+        with ending_with(f"{folder} is whole, push it again with: {job.command}", repo_id, token):
             _name_in_card(job)
             sent = with_retries(lambda: _commit(job), what=f"pushing to {repo_id}", progress=progress)
         for note in (*sent.notes, f"reading {repo_id} back"):
             progress.note(note)
         published = f"{repo_id} is published at revision {sent.revision}"
-        with ending_with(f"{published}, compare it again with: {command}", repo_id, token):
+        with ending_with(f"{published}, compare it again with: {job.command}", repo_id, token):
             with_retries(lambda: _compare(job, sent), what=f"reading {repo_id} back", progress=progress)
-            write_text(folder / CARD, sent.card)  # keeps folder and repository identical
+            _keep_card(job, sent)
     kind = "datasets/" if repo_type == "dataset" else ""
     return Pushed(repo_id, f"{job.api.endpoint}/{kind}{repo_id}", sent.revision)
+
+
+def _of_present_layout(folder: Path, progress: Progress) -> Path:
+    """Return `folder`, converted if it has the former layout."""
+    try:
+        convert(folder, progress)
+    except NcfmHubError as error:
+        raise PublishError(f"{error}; nothing was pushed", again=False) from error
+    return folder
 
 
 def _checked(folder: Path, repo_type: RepoType, progress: Progress) -> Checked:
@@ -112,54 +137,68 @@ def _checked(folder: Path, repo_type: RepoType, progress: Progress) -> Checked:
         checked = check_folder(folder, repo_type)
     except NcfmHubError as error:
         raise PublishError(f"{error}; nothing was pushed", again=False) from error
-    for name, reason in checked.left_out.items():
-        progress.note(f"{folder / name} is not pushed: {reason}")
+    for path, reason in checked.left_out.items():
+        progress.note(f"{path} is not pushed: {reason}")
     return checked
 
 
 def _name_in_card(job: _Job) -> None:
     """Write the repository's id into the folder's card."""
-    write = write_pool_card if job.repo_type == "model" else write_card
-    write(job.folder, repo_id=job.repo_id)
+    if job.repo_type == "model":
+        write_pool_card(job.checked.root, repo_id=job.repo_id)
+    else:
+        default = job.default if job.default in job.checked.held else None
+        write_card(job.checked.root, repo_id=job.repo_id, default=default)
 
 
 def _commit(job: _Job) -> _Sent:
     """Make one attempt, based on the repository's current state."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     remote = look_at(job.api, job.repo_id, job.repo_type) or _create(job)
     check_visibility(remote, job.repo_id, job.private)
-    remote.check_ours_to_write(job.planned)
-    if not job.replace:
-        command = push_command(job.folder, job.repo_id, private=job.private, replace=True)
-        remote.check_same(job.checked.held, f"with: {command}")
-    card = _merged_card(job, remote)
-    same_images = not remote.ours or remote.has(MARK[job.repo_type], job.checked.files)
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        CommitOperationAdd(CARD, card.encode()),
-        *(CommitOperationAdd(name, str(path)) for name, path in job.checked.files.items()),
-        *(CommitOperationDelete(name, is_folder=False) for name in remote.left_over(job.planned, same_images)),
-    ]
+    remote.check_ours_to_write(job.checked.held, {*job.checked.files, CARD, PLOT})
+    same = {name for name in job.checked.held if _same_images(job, remote, name)}
+    for name, held in job.checked.held.items():
+        _check_replacing(job, remote, name, held, name in same)
+    made = _merged_card(job, remote)
     done = job.api.create_commit(
         job.repo_id,
-        operations,
+        operations_of(job.checked, remote, made, same),
         repo_type=job.repo_type,
         commit_message="Upload with ncfm-hub",
         parent_commit=remote.head,  # a concurrent commit gives 412: read and merge again
     )
-    return _Sent(card, str(done.oid), [] if same_images else _replaced(job, remote))
+    replaced = [name for name in job.checked.held if remote.holds(name) and name not in same]
+    notes = [note for name in replaced for note in _replaced(job, remote, name)]
+    return _Sent(made.card, made.plot, str(done.oid), notes)
 
 
-def _replaced(job: _Job, remote: Remote) -> list[str]:
+def _same_images(job: _Job, remote: Remote, name: str | None) -> bool:
+    """Return whether the repository holds the images that are pushed under `name`, or nothing there."""
+    mark = MARK[job.repo_type]
+    local = job.checked.files[f"{name}/{mark}" if name else mark]
+    key = remote.key(name)
+    return not remote.holds(name) or remote.has(f"{key}/{mark}" if key else mark, local)
+
+
+def _check_replacing(job: _Job, remote: Remote, name: str | None, held: Held, same: bool) -> None:
+    command = replace(job, replace=True).command
+    remote.check_source(name, held)
+    if not job.replace:
+        remote.check_same(name, held, f"with: {command}")
+        if not same:
+            remote.check_asked(name, held, f"with: {command}")
+
+
+def _replaced(job: _Job, remote: Remote, name: str | None) -> list[str]:
     """Return notes on what the push replaces; nothing is replaced silently."""
-    coming, before = job.checked.held, remote.held
+    coming, before, called = job.checked.held[name], remote.held(name), name or "pool"
     said = [f"the header of {CARD} in {job.repo_id} could not be read, and is written anew"] if remote.damage else []
-    if remote.holds_another(coming):
+    if remote.holds_another(name, coming):
         said.append(f"{job.repo_id} held {before or 'what did not say what it is of'}; it was replaced by {coming}")
     else:
         changes = before.changes(coming) if before else ""
-        said.append(f"{job.repo_id} held the same made before, which was replaced ({changes or 'made anew'})")
-    if remote.holds_another(coming) and (stay := remote.not_ours(job.planned)):
+        said.append(f"{job.repo_id} held the same {called} made before, which was replaced ({changes or 'made anew'})")
+    if remote.holds_another(name, coming) and (stay := remote.not_ours(job.checked.files)):
         said.append(f"files that users added to {job.repo_id} stay: {', '.join(stay)}")
     return said
 
@@ -174,20 +213,30 @@ def _create(job: _Job) -> Remote:
     return made
 
 
-def _merged_card(job: _Job, remote: Remote) -> str:
-    path = job.folder / CARD
-    text = path.read_text(encoding="utf-8")
-    if remote.card is None:
-        return text
-    of_another = remote.holds_another(job.checked.held)
-    return merge_cards(parse_card(text, str(path)), remote.card, of_another=of_another).text()
+def _merged_card(job: _Job, remote: Remote) -> Rendered:
+    if job.repo_type == "dataset":
+        return card_of_push(job.api, job.checked, remote, job.default)
+    local = read_card(job.checked.root)
+    assert local is not None  # just written
+    of_another = remote.holds_another(None, job.checked.held[None])
+    return Rendered(merge_cards(local, remote.card, of_another=of_another) if remote.card else local, None)
+
+
+def _keep_card(job: _Job, sent: _Sent) -> None:
+    """Write the card as committed into the folder, reduced to the distilled datasets that are there."""
+    local = read_card(job.checked.root)
+    if local is None or generated_configs(local.header) == generated_configs(sent.card.header):
+        write_rendered(job.checked.root, Rendered(sent.card, sent.plot))
+    else:
+        write_text(job.checked.root / CARD, merge_cards(local, sent.card).text())
 
 
 def _compare(job: _Job, sent: _Sent) -> None:
     """Compare the commit with what was pushed: large files by the SHA-256 that the Hub states, others by content."""
-    digests = {CARD: sha256(sent.card.encode()).hexdigest()}
+    digests = {CARD: sha256(sent.card.text().encode()).hexdigest()}
+    digests |= {PLOT: sha256(sent.plot).hexdigest()} if sent.plot else {}
     digests |= {name: sha256_file(path) for name, path in job.checked.files.items()}
-    stated = _stated(job, sent.revision)
+    stated = _stated(job, sent.revision, sorted(digests))
     at = f"{job.repo_id} at {sent.revision[:12]}"
     for name, expected in digests.items():
         if name not in stated:
@@ -200,14 +249,14 @@ def _compare(job: _Job, sent: _Sent) -> None:
             raise PublishError(f"{name} as read back from {at} is not what was pushed")
 
 
-def _stated(job: _Job, revision: str) -> dict[str, str | None]:
+def _stated(job: _Job, revision: str, names: list[str]) -> dict[str, str | None]:
     """Return the pushed files that the Hub has at `revision`: path -> SHA-256, None for a small file."""
     from huggingface_hub import RepoFile
     from huggingface_hub.utils import chunk_iterable
 
     entries = [
         entry
-        for paths in chunk_iterable(sorted(job.planned), _PATHS_AT_ONCE)
+        for paths in chunk_iterable(names, _PATHS_AT_ONCE)
         for entry in job.api.get_paths_info(job.repo_id, list(paths), revision=revision, repo_type=job.repo_type)
     ]
     return {file.path: file.lfs.sha256 if file.lfs else None for file in entries if isinstance(file, RepoFile)}

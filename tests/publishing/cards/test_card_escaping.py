@@ -29,7 +29,7 @@ def test_data_never_become_markup_or_template():
     results["protocol"] |= {"metric": evil, "split": evil, "student": evil}
     results["pool"] = {"members": [{"accuracy": {evil: 1.0}}]}
     text = render_card(pipeline, results, repo_id=None)
-    assert "49" not in text
+    assert "49" not in re.sub(r"=[0-9a-f]{12}", "", text)  # digests apart
     assert header(text)["license"] == "other"
     markup = body_without_code(text)
     for sign in ("<script", "</div", "](javascript", "](http", "`", "*b*", "\n# h"):

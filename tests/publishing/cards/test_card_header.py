@@ -13,17 +13,19 @@ from tests.publishing.noise_sets import described, measured, noise_set, write_fo
 def test_the_header_has_what_the_hub_and_datasets_need(tmp_path):
     folder = write_folder(tmp_path, noise_set())
     found = header((folder / "README.md").read_text())
-    assert [c["config_name"] for c in found["configs"]] == ["default", "stored"]
-    assert found["configs"][1]["data_files"] == [{"split": "train", "path": "stored/train-*"}]
+    assert [c["config_name"] for c in found["configs"]] == ["ipc2", "ipc2_stored"]
+    assert [c.get("default") for c in found["configs"]] == [True, None]
+    assert found["configs"][1]["data_files"] == [{"split": "train", "path": "ipc2/stored/train-*"}]
     splits = [info["splits"][0] for info in found["dataset_info"]]
     assert [(split["name"], split["num_examples"]) for split in splits] == [("train", 24), ("train", 6)]
-    sizes = [(folder / config / "train-00000-of-00001.parquet").stat().st_size for config in ("default", "stored")]
+    shards = [folder / "ipc2" / directory / "train-00000-of-00001.parquet" for directory in ("data", "stored")]
+    sizes = [shard.stat().st_size for shard in shards]
     assert [info["download_size"] for info in found["dataset_info"]] == sizes
     assert found["license"] == "cc-by-4.0"
     assert found["source_datasets"] == ["some/insects"]
     assert found["task_categories"] == ["image-classification"]
     assert found["size_categories"] == ["n<1K"]
-    assert {"dataset-distillation", "ncfm"} <= set(found["tags"])
+    assert {"dataset-distillation", "ncfm", "arxiv:2502.20653"} <= set(found["tags"])
 
 
 def test_keys_keep_their_order_in_the_header():

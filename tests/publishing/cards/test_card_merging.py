@@ -20,7 +20,7 @@ def test_what_people_wrote_outlives_a_new_card(tmp_path):
         ("<!-- ncfm-hub:begin", "Read me first.\n\n<!-- ncfm-hub:begin"),
         ("<!-- ncfm-hub:end -->\n", "<!-- ncfm-hub:end -->\n\n## My notes\n\nKeep these.\n"),
     )
-    (folder / "results.json").write_text('{"rows": []}')
+    (folder / "ipc2" / "results.json").write_text('{"rows": []}')
     write_card(folder, repo_id="ada/insects")
     text = (folder / "README.md").read_text()
     found = header(text)
@@ -28,7 +28,7 @@ def test_what_people_wrote_outlives_a_new_card(tmp_path):
     assert found["language"] == ["en"]
     assert "my-tag" in found["tags"]
     assert found["tags"].count("ncfm") == 1
-    assert [c["config_name"] for c in found["configs"]] == ["default", "stored", "mine"]
+    assert [c["config_name"] for c in found["configs"]] == ["ipc2", "ipc2_stored", "mine"]
     assert len(found["dataset_info"]) == 2
     assert text.count("Read me first.") == text.count("Keep these.") == 1
     assert text.index("Read me first.") < text.index("# insects distilled") < text.index("Keep these.")
@@ -43,20 +43,20 @@ def test_what_people_wrote_outlives_a_new_card(tmp_path):
 def test_without_a_repository_the_one_that_the_card_names_is_kept(tmp_path, named):
     folder = write_folder(tmp_path, noise_set())
     pipeline = described(noise_set()) | {"name": '\ntrain = load_dataset("eve/bad", split="train")'}
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    (folder / "ipc2" / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
     write_card(folder)
     assert 'train = load_dataset("path/to/this/folder", split="train")' in (folder / "README.md").read_text()
     write_card(folder, repo_id=named)
     text = (folder / "README.md").read_text()
     write_card(folder)
     assert (folder / "README.md").read_text() == text
-    (folder / "results.json").write_text('{"rows": []}')
+    (folder / "ipc2" / "results.json").write_text('{"rows": []}')
     write_card(folder)
     text = (folder / "README.md").read_text()
     assert "60.0" not in text
     assert f'train = load_dataset("{named}", split="train")' in text
-    assert f'stored = load_dataset("{named}", "stored", split="train")' in text
-    assert f'ncfm_hub.load_distilled("{named}")' in text
+    assert f'stored = load_dataset("{named}", "ipc2_stored", split="train")' in text
+    assert f'ncfm_hub.load_distilled("{named}", "ipc2")' in text
     write_card(folder, repo_id="bob/insects")
     assert 'train = load_dataset("bob/insects", split="train")' in (folder / "README.md").read_text()
 
@@ -77,9 +77,9 @@ def test_a_card_copied_from_another_set_names_no_repository_of_this_one(tmp_path
 
 def test_a_value_of_ours_follows_the_source_and_an_edit_inside_the_marks_is_kept_aside(tmp_path):
     folder = write_folder(tmp_path, noise_set())
-    edit(folder, ("## Accuracy\n", "## Accuracy\n\nI measured this twice.\n"))
+    edit(folder, ("### Accuracy\n", "### Accuracy\n\nI measured this twice.\n"))
     pipeline = described(noise_set(), license="mit")
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    (folder / "ipc2" / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
     write_card(folder)
     text = (folder / "README.md").read_text()
     assert header(text)["license"] == "mit"
@@ -96,7 +96,7 @@ def test_a_readme_that_is_not_a_card_of_ours_is_kept_below(tmp_path):
     text = (folder / "README.md").read_text()
     assert header(text)["license"] == "mit"
     assert header(text)["foo"] == [1, 2]
-    assert header(text)["configs"][0]["config_name"] == "default"
+    assert header(text)["configs"][0]["config_name"] == "ipc2"
     assert text.index("ncfm-hub:end") < text.index("Written by hand.")
 
 
@@ -122,12 +122,12 @@ def test_a_header_that_cannot_be_read_stops_and_names_the_file(tmp_path):
 def test_a_folder_that_contradicts_its_pipeline_gets_no_card(tmp_path):
     folder = write_folder(tmp_path, noise_set())
     pipeline = described(noise_set()) | {"ipc": 3}
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
-    with pytest.raises(DistilledError, match=r"default holds 24 images; pipeline.yaml says 36"):
+    (folder / "ipc2" / "pipeline.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    with pytest.raises(DistilledError, match=r"data holds 24 images; pipeline.yaml says 36"):
         write_card(folder)
-    (folder / "pipeline.yaml").write_text("ipc: 2\n")
+    (folder / "ipc2" / "pipeline.yaml").write_text("ipc: 2\n")
     with pytest.raises(DistilledError, match=r"pipeline\.yaml lacks what a card needs"):
         write_card(folder)
-    (folder / "pipeline.yaml").unlink()
+    (folder / "ipc2" / "pipeline.yaml").unlink()
     with pytest.raises(DistilledError, match=r"it has no pipeline\.yaml"):
         write_card(folder)

@@ -43,15 +43,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize(("text", "why"), [(DEEP_YAML, "nested too deeply"), (BOMB, "more than 1,000,000 values")])
 def test_a_pipeline_file_that_is_too_deep_or_too_large_is_named(folder: Path, text: str, why: str) -> None:
-    (folder / "pipeline.yaml").write_text(text)
+    (folder / "ipc2" / "pipeline.yaml").write_text(text)
     with pytest.raises(DistilledError, match=f"pipeline.yaml is not YAML: it .*{why}"):
-        read_pipeline(folder)
+        read_pipeline(folder / "ipc2")
 
 
 def test_json_that_is_too_deep_is_named(folder: Path) -> None:
-    (folder / "results.json").write_text(DEEP_JSON)
+    (folder / "ipc2" / "results.json").write_text(DEEP_JSON)
     with pytest.raises(DistilledError, match=r"results\.json is not JSON: it is nested too deeply"):
-        read_results(folder)
+        read_results(folder / "ipc2")
     (folder / "pool.json").write_text(DEEP_JSON)
     with pytest.raises(DistilledError, match=r"pool\.json is not JSON: it is nested too deeply"):
         write_pool_card(folder)
@@ -78,8 +78,9 @@ SECTIONS = ("source", "recipe", "pool", "machine", "versions", "wall_time_second
 @pytest.mark.parametrize("value", [None, [], ["x"], "x", 10**30, {"a": 1}], ids=str)
 @pytest.mark.parametrize("key", SECTIONS)
 def test_whatever_a_section_is_what_reads_the_set_says_one_line(folder: Path, key: str, value: Any) -> None:
-    described = yaml.safe_load((folder / "pipeline.yaml").read_text())
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(described | {key: value}, sort_keys=False))
+    file = folder / "ipc2" / "pipeline.yaml"
+    described = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump(described | {key: value}, sort_keys=False))
     said = []
     for read in (
         lambda: open_subject(str(folder)),
@@ -155,4 +156,4 @@ def test_a_header_whose_value_does_not_fit_its_tag_is_named(folder: Path, parque
     (made / "README.md").write_text(header)
     with pytest.raises(SourceError, match=r"the YAML header of its README\.md cannot be read"):
         load_source(SourceRecipe(dataset=str(made), resolution=8))
-    assert remote._described(f"name: {value}") is None
+    assert remote.mapping_of(f"name: {value}") is None

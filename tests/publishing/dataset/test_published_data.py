@@ -17,10 +17,11 @@ from tests.publishing.noise_sets import NASTY, noise_set, tiles, write_folder
 LOAD = """
 from datasets import load_dataset
 import numpy as np
-where, found = sys.argv[1], {}
+where, called, found = sys.argv[1], sys.argv[2], {}
 for config in ("default", "stored"):
     for streaming in (False, True):
-        rows = load_dataset(where, config, split="train", streaming=streaming)
+        named = called if config == "default" else f"{called}_stored"
+        rows = load_dataset(where, named, split="train", streaming=streaming)
         columns = {name: [] for name in rows.features}
         for row in rows:
             for name, value in row.items():
@@ -60,13 +61,13 @@ def check_loaded(found: dict, distilled: Distilled) -> None:
 def test_a_clean_process_loads_both_configs_of_a_folder_exactly(tmp_path, client):
     distilled = noise_set(NASTY)  # names that could break the card's header
     folder = write_folder(tmp_path / "set", distilled)
-    check_loaded(client(LOAD, {"HF_HUB_OFFLINE": "1"}, folder, ours=False), distilled)
+    check_loaded(client(LOAD, {"HF_HUB_OFFLINE": "1"}, folder, "ipc2", ours=False), distilled)
 
 
 def test_grey_sets_stay_grey(tmp_path, client):
     distilled = noise_set(tuple("0123456789ab"), channels=1, factor=1)  # ten and more: '10' sorts before '2'
     folder = write_folder(tmp_path / "set", distilled)
-    check_loaded(client(LOAD, {"HF_HUB_OFFLINE": "1"}, folder, ours=False), distilled)
+    check_loaded(client(LOAD, {"HF_HUB_OFFLINE": "1"}, folder, "ipc2", ours=False), distilled)
 
 
 def test_the_safetensors_file_says_all_it_needs(tmp_path):
@@ -86,14 +87,14 @@ def test_the_safetensors_file_says_all_it_needs(tmp_path):
 
 
 def test_the_same_set_gives_the_same_bytes_and_replaces_older_shards(tmp_path):
-    stale = tmp_path / "one" / "default" / "train-00000-of-00002.parquet"
+    stale = tmp_path / "one" / "data" / "train-00000-of-00002.parquet"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of an earlier run")
     for name in ("one", "two"):
         write_data(tmp_path / name, noise_set())
     files = {p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file()}
     assert {str(f) for f in files} == {
-        "default/train-00000-of-00001.parquet",
+        "data/train-00000-of-00001.parquet",
         "stored/train-00000-of-00001.parquet",
         "distilled.safetensors",
     }
@@ -181,14 +182,14 @@ def test_folders_of_others_are_refused_by_name(tmp_path):
     write_data(tmp_path, noise_set())
     (tmp_path / "distilled.safetensors").write_bytes(mixed)
     refused("the folder mixes two runs")
-    shard = tmp_path / "default" / "train-00000-of-00001.parquet"
+    shard = tmp_path / "data" / "train-00000-of-00001.parquet"
     shard.write_bytes(shard.read_bytes()[:-20])
     refused("cannot be read as parquet")
     shard.unlink()
-    refused("it has no default/")
+    refused("it has no data/")
 
 
-@pytest.mark.parametrize("named", ["./nowhere", "/no/such/place", "one-word", "a/b/c"])
+@pytest.mark.parametrize("named", ["./nowhere", "/no/such/place", "one-word", "a/b/c/d"])
 def test_what_is_neither_folder_nor_repository_is_said_at_once(named):
     with pytest.raises(DistilledError, match="neither a folder nor a repository id"):
         load_distilled(named)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.publishing.dataset.folders import check_study_output
+from ncfm_hub.publishing.dataset.folders import study_folder
 from ncfm_hub.publishing.dataset.studies import not_of_the_set
 from tests.publishing.noise_sets import noise_set, write_folder
 
@@ -24,11 +24,14 @@ def test_a_study_is_not_written_beside_another_set(tmp_path):
     other = write_folder(tmp_path / "other", noise_set(seed=1))
     theirs = tmp_path / "theirs"
     (theirs / "data").mkdir(parents=True)
-    for free in (one, copy, tmp_path / "new", theirs):
-        check_study_output(free, str(one), revision=None, token=None)
+    for free in (tmp_path / "new", theirs):
+        assert study_folder(free, str(one), revision=None, token=None) == free
+    for root in (one, copy):
+        for named in (root, root / "ipc2"):
+            assert study_folder(named, str(one), revision=None, token=None) == root / "ipc2"
     for target, folder in ((one, other), (theirs, one)):
         with pytest.raises(DistilledError, match=rf"{folder}' holds another distilled dataset than {target},"):
-            check_study_output(folder, str(target), revision=None, token=None)
+            study_folder(folder, str(target), revision=None, token=None)
 
 
 def test_files_of_studies_of_other_images_are_told_apart(tmp_path):

@@ -71,8 +71,9 @@ def test_dc_bench_takes_the_last_pair(folder, tmp_path):
 def test_the_figures_of_a_benchmark_are_taken_for_its_own_datasets_only(tmp_path):
     ten = noise_set(tuple(f"class {c}" for c in range(10)), ipc=1, side=32, factor=1)
     folder = write_folder(tmp_path / "set", ten, class_ids=list(range(10)))
-    pipeline = (folder / "pipeline.yaml").read_text()
-    (folder / "pipeline.yaml").write_text(pipeline.replace("name: insects", "name: cifar10"))
+    file = folder / "ipc1" / "pipeline.yaml"
+    pipeline = file.read_text()
+    file.write_text(pipeline.replace("name: insects", "name: cifar10"))
     made, about = export_set(folder, "dd-ranking", tmp_path / "out")
     assert about["dataset"] == "CIFAR10"
     np.testing.assert_allclose(

@@ -50,7 +50,7 @@ def imported(tmp_path: Path, content: Any, factor: int = 1, **options: Any) -> I
 
 
 def described(made: Imported) -> dict[str, Any]:
-    return yaml.safe_load((made.folder / "pipeline.yaml").read_text())
+    return yaml.safe_load((made.folder / made.name / "pipeline.yaml").read_text())
 
 
 def test_a_pair_of_the_authors_is_decoded_and_put_in_class_order(tmp_path):
@@ -75,7 +75,7 @@ def test_a_pair_of_the_authors_is_decoded_and_put_in_class_order(tmp_path):
     }
     assert found["recipe"]["distillation"] == {"factor": 2}
     assert not {"seed", "pool", "machine", "wall_time_seconds"} & found.keys()
-    assert (made.folder / "preview.png").stat().st_size > 1000
+    assert (made.folder / made.name / "preview.png").stat().st_size > 1000
 
 
 def test_the_card_claims_nothing_of_how_it_was_distilled(tmp_path):

@@ -70,7 +70,7 @@ def whitened() -> torch.Tensor:
 def said_of(made: Imported) -> list[str]:
     """The assumptions, which must be in pipeline.yaml and on the card too."""
     said = made.about["assumed"]
-    assert yaml.safe_load((made.folder / "pipeline.yaml").read_text())["imported"]["assumed"] == said
+    assert yaml.safe_load((made.folder / made.name / "pipeline.yaml").read_text())["imported"]["assumed"] == said
     card = (made.folder / "README.md").read_text()
     assert "Assumed at import: " in card
     assert all(phrase.split(" by ")[0].split("'")[0] in card for phrase in said)

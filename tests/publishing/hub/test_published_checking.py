@@ -59,6 +59,9 @@ def link(folder: Path) -> None:
     (folder / TENSORS).symlink_to(".hidden")
 
 
+CARD = write("README.md", "---\na: [b\n---\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "says"),
@@ -66,10 +69,10 @@ def link(folder: Path) -> None:
         (cut(TENSORS), f"{TENSORS} cannot be read"),
         (write(TENSORS, "something else"), f"{TENSORS} cannot be read"),
         (remove(TENSORS), f"it has no {TENSORS}"),
-        (of_another_set(TENSORS), f"the images in default/ are not those of {TENSORS}"),
-        (of_another_set(f"default/{SHARD}"), f"the images in default/ are not those of {TENSORS}"),
+        (of_another_set(TENSORS), f"the images in data/ are not those of {TENSORS}"),
+        (of_another_set(f"data/{SHARD}"), f"the images in data/ are not those of {TENSORS}"),
         (of_another_set(f"stored/{SHARD}"), f"the images in stored/ are not those of {TENSORS}"),
-        (cut(f"default/{SHARD}"), "default cannot be read as parquet"),
+        (cut(f"data/{SHARD}"), "data cannot be read as parquet"),
         (cut(f"stored/{SHARD}"), "stored cannot be read as parquet"),
         (remove(f"stored/{SHARD}"), "it has no stored/"),
         (write("stored/train-notes.txt", "x"), "train-notes.txt would be loaded with the dataset"),
@@ -80,14 +83,14 @@ def link(folder: Path) -> None:
         (write("pipeline.yaml", "a: [b"), "pipeline.yaml is not YAML"),
         (described(ipc=3), "pipeline.yaml says ipc 3, and the images have 2"),
         (described(recipe={}), "holds no usable recipe"),
-        (write("README.md", "---\na: [b\n---\n"), "the header of .*README.md cannot be read .*; mend or remove it"),
+        (CARD, "the header of .*README.md cannot be read .*; mend or remove it"),
         (link, f"{TENSORS} is a link or hidden"),
     ],
 )
 def test_a_set_that_cannot_be_loaded_is_not_sent(tmp_path, monkeypatch, damage, says):
     monkeypatch.setattr("ncfm_hub.publishing.hub.push.look_at", lambda *_: pytest.fail("the Hub was asked"))
     folder = write_folder(tmp_path / "set", noise_set())
-    damage(folder)
+    damage(folder if damage is CARD else folder / "ipc2")
     with pytest.raises(PublishError, match=f"{says}.*; nothing was pushed$") as refused:
         push_folder(folder, "ada/x", token="unused")
     assert "whole" not in str(refused.value)
@@ -96,27 +99,29 @@ def test_a_set_that_cannot_be_loaded_is_not_sent(tmp_path, monkeypatch, damage, 
 
 def test_a_stray_file_that_was_moved_away_lets_the_set_be_pushed(tmp_path):
     folder = write_folder(tmp_path / "set", noise_set())
-    stray = folder / "stored" / "train-notes.txt"
+    stray = folder / "ipc2" / "stored" / "train-notes.txt"
     stray.write_text("x")
     with pytest.raises(DistilledError, match=f"{stray.name} would be loaded with the dataset .*; move it away"):
         check_folder(folder, "dataset")
     stray.rename(tmp_path / stray.name)
-    assert check_folder(folder, "dataset").held.ipc == 2
+    assert check_folder(folder, "dataset").held["ipc2"].ipc == 2
 
 
 def test_a_sound_set_passes_and_so_does_an_import_that_is_not_measured_yet(tmp_path):
     folder = write_folder(tmp_path / "set", noise_set())
     checked = check_folder(folder, "dataset")
-    assert {TENSORS, "pipeline.yaml", "results.json", f"default/{SHARD}", f"stored/{SHARD}"} < set(checked.files)
-    assert (checked.held.dataset, checked.held.ipc, checked.held.class_names) == (
+    files = {TENSORS, "pipeline.yaml", "results.json", f"data/{SHARD}", f"stored/{SHARD}"}
+    assert {f"ipc2/{name}" for name in files} < set(checked.files)
+    held = checked.held["ipc2"]
+    assert (held.dataset, held.ipc, held.class_names) == (
         "some/insects",
         2,
         ("ant", "bee", "cat"),
     )
-    (folder / "results.json").unlink()
+    (folder / "ipc2" / "results.json").unlink()
     about = {"file": "x.pt", "sha256": "0" * 64, "soft_labels": True}
-    described(imported=about)(folder)
-    assert check_folder(folder, "dataset").held.imported == "0" * 64
+    described(imported=about)(folder / "ipc2")
+    assert check_folder(folder, "dataset").held["ipc2"].imported == "0" * 64
 
 
 def first_member_of_another(folder: Path) -> None:

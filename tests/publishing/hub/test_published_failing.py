@@ -72,7 +72,7 @@ def test_every_request_of_a_push_may_fail_and_the_command_that_is_printed_goes_o
             assert (f"{folder} is whole" in line) == (number > _ASKED_BEFORE)
         again = typed(line.partition(" again with: ")[2])
         assert again.exit_code == 0, again.stderr
-        assert {"distilled.safetensors", "README.md"} < remote_files(hub, repo)
+        assert {"ipc2/distilled.safetensors", "README.md"} < remote_files(hub, repo)
         assert hub.api().repo_info(repo, repo_type="dataset").private
         if published == _AFTERWARDS:
             break

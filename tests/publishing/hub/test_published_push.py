@@ -12,7 +12,7 @@ from ncfm_hub.publishing import push_folder, write_data
 from tests.publishing.dataset.test_published_data import LOAD, check_loaded
 from tests.publishing.noise_sets import NASTY, noise_set, write_folder, write_pool
 
-REPO = "ada/insects-ncfm-ipc2"
+REPO = "ada/insects-ncfm"
 
 START = """
 import dataclasses
@@ -71,9 +71,10 @@ def card_on(hub, tmp_path: Path, repo: str = REPO) -> DatasetCard:
 def test_a_pushed_set_is_loaded_exactly_by_a_clean_process(tmp_path, hub, client):
     distilled = noise_set(NASTY)
     folder = write_folder(tmp_path / "set", distilled)
-    (folder / ".ncfm").mkdir()
-    (folder / ".ncfm" / "checkpoint.pt").write_bytes(b"work")
+    (folder / "ipc2" / ".ncfm").mkdir()
+    (folder / "ipc2" / ".ncfm" / "checkpoint.pt").write_bytes(b"work")
     (folder / "link").symlink_to("/etc/hostname")
+    (folder / "ipc2" / "link").symlink_to("/etc/hostname")
     done = client(PUSH, hub.env, folder, REPO)["pushed"]
     assert done["repo_id"] == REPO
     assert done["url"] == f"{hub.hub.url}/datasets/{REPO}"
@@ -81,15 +82,15 @@ def test_a_pushed_set_is_loaded_exactly_by_a_clean_process(tmp_path, hub, client
     assert commits(hub) == 2  # the hub's own first one, and ours
     assert remote_files(hub) == {
         "README.md",
-        "default/train-00000-of-00001.parquet",
-        "stored/train-00000-of-00001.parquet",
-        "distilled.safetensors",
-        "pipeline.yaml",
-        "results.json",
-        "preview.png",
+        "ipc2/data/train-00000-of-00001.parquet",
+        "ipc2/stored/train-00000-of-00001.parquet",
+        "ipc2/distilled.safetensors",
+        "ipc2/pipeline.yaml",
+        "ipc2/results.json",
+        "ipc2/preview.png",
     }
     assert f'load_dataset("{REPO}", split="train")' in (folder / "README.md").read_text()
-    check_loaded(client(LOAD, hub.env, REPO, ours=False), distilled)
+    check_loaded(client(LOAD, hub.env, REPO, "ipc2", ours=False), distilled)
 
 
 def test_a_set_is_read_from_the_hub_by_id_and_revision(hub, client, folder):
@@ -149,13 +150,13 @@ def test_a_hub_that_stays_broken_ends_in_one_line_with_the_command(hub, here, fo
     assert "\n" not in said
     assert len(here.lines) == 2
     assert remote_files(hub) == set()
-    assert (folder / "distilled.safetensors").is_file()
+    assert (folder / "ipc2" / "distilled.safetensors").is_file()
 
 
 def test_pushes_at_the_same_time_all_arrive(tmp_path, hub, here):
     folders = [write_folder(tmp_path / str(seed), noise_set(seed=seed)) for seed in range(3)]
     with ThreadPoolExecutor() as pool:
-        done = list(pool.map(lambda folder: push_folder(folder, "ada/shared").revision, folders))
+        done = list(pool.map(lambda folder: push_folder(folder, "ada/shared", replace=True).revision, folders))
     assert len(set(done)) == 3
     assert commits(hub, "ada/shared") == 4
 
@@ -176,16 +177,16 @@ def read(monkeypatch) -> list[str]:
 def test_only_small_files_are_downloaded_to_compare_them(hub, here, folder, read, monkeypatch):
     monkeypatch.setattr("ncfm_hub.publishing.hub.push._PATHS_AT_ONCE", 2)  # fewer than there are files
     push_folder(folder, REPO)
-    assert sorted(read) == ["README.md", "pipeline.yaml", "results.json"]
+    assert sorted(read) == ["README.md", "ipc2/pipeline.yaml", "ipc2/results.json"]
 
 
 @pytest.mark.parametrize(
     ("name", "how", "says"),
     [
-        ("distilled.safetensors", "flip", "distilled.safetensors as read back from .* is not what was pushed"),
-        ("distilled.safetensors", "lose", "lacks distilled.safetensors"),
-        ("results.json", "flip", "results.json as read back from .* is not what was pushed"),
-        ("results.json", "lose", "lacks results.json"),
+        ("ipc2/distilled.safetensors", "flip", "distilled.safetensors as read back from .* is not what was pushed"),
+        ("ipc2/distilled.safetensors", "lose", "lacks ipc2/distilled.safetensors"),
+        ("ipc2/results.json", "flip", "results.json as read back from .* is not what was pushed"),
+        ("ipc2/results.json", "lose", "lacks ipc2/results.json"),
     ],
 )
 def test_what_comes_back_is_compared(hub, here, folder, monkeypatch, read, name, how, says):
@@ -202,7 +203,7 @@ def test_what_comes_back_is_compared(hub, here, folder, monkeypatch, read, name,
     monkeypatch.setattr(HfApi, "create_commit", tampered)
     with pytest.raises(PublishError, match=f"{says}.* --repo-id {REPO}$"):
         push_folder(folder, REPO)
-    assert "distilled.safetensors" not in read
+    assert "ipc2/distilled.safetensors" not in read
 
 
 def test_a_second_push_keeps_what_people_did_and_drops_what_is_stale(tmp_path, hub, here, folder):
@@ -213,20 +214,20 @@ def test_a_second_push_keeps_what_people_did_and_drops_what_is_stale(tmp_path, h
     )
     upload(hub, "README.md", text + "\n## Seen on the Hub\n\nVery nice.\n")
     upload(hub, "notes.txt", "mine")
-    upload(hub, "default/train-00000-of-00002.parquet", "stale")
-    upload(hub, "default/extra.csv", "mine too")
+    upload(hub, "ipc2/data/train-00000-of-00002.parquet", "stale")
+    upload(hub, "ipc2/data/extra.csv", "mine too")
     local = (folder / "README.md").read_text()
     (folder / "README.md").write_text(local + "\n## Written here\n\nAlso nice.\n")
-    write_data(folder, noise_set(seed=1))
-    push_folder(folder, REPO)
+    write_data(folder / "ipc2", noise_set(seed=1))
+    push_folder(folder, REPO, replace=True)
     card = card_on(hub, tmp_path)
     assert card.data.license == "mit"
     assert card.data.language == ["en"]
     assert "mine" in card.data.tags
     assert [info["splits"][0]["num_examples"] for info in card.data.dataset_info] == [24, 6]
     assert card.text.count("Very nice.") == card.text.count("Also nice.") == card.text.count("# insects distilled") == 1
-    assert {"notes.txt", "default/extra.csv"} <= remote_files(hub)
-    assert "default/train-00000-of-00002.parquet" not in remote_files(hub)
+    assert {"notes.txt", "ipc2/data/extra.csv"} <= remote_files(hub)
+    assert "ipc2/data/train-00000-of-00002.parquet" not in remote_files(hub)
     assert (folder / "README.md").read_text() == card.content
     before = commits(hub)
     push_folder(folder, REPO)  # nothing has changed: nothing is committed
@@ -239,7 +240,7 @@ CHECK = (
 import os
 write, read = sys.argv[1], sys.argv[2]
 def check(repo, token=write, **more):
-    return said(lambda: check_can_push(repo, token=token, default_name="insects-ncfm-ipc2", **more))
+    return said(lambda: check_can_push(repo, token=token, default_name="insects-ncfm", name="ipc2", **more))
 found = {
     "own": check(None), "bare": check("short"), "full": check("ada/x"),
     "elsewhere": check("bob/x"), "spelling": check("ada/a b"), "read": check(None, read),
@@ -258,7 +259,7 @@ def test_permission_is_asked_before_anything_is_made(hub, client):
     api = hub.api()
     for name in ("foreign", "configs", "empty", "ours"):
         api.create_repo(f"ada/{name}", repo_type="dataset")
-    upload(hub, "default/train-00000-of-00001.parquet", "someone's", "ada/foreign")
+    upload(hub, "ipc2/data/train-00000-of-00001.parquet", "someone's", "ada/foreign")
     upload(hub, "README.md", "---\nconfigs:\n- config_name: default\n  data_files: data/*\n---\n", "ada/configs")
     upload(hub, "distilled.safetensors", "an earlier push", "ada/ours")
     environment = {"HF_ENDPOINT": hub.env["HF_ENDPOINT"]}
@@ -275,7 +276,7 @@ def test_permission_is_asked_before_anything_is_made(hub, client):
         "spelling": "'ada/a b' is not the name of a repository",
         "read": "the token may only read",
         "wrong": "refused the token; log in with `hf auth login`",
-        "foreign": "ada/foreign already holds something else (the file default/train-00000-of-00001.parquet)",
+        "foreign": "ada/foreign already holds something else (the file ipc2/data/train-00000-of-00001.parquet)",
         "configs": "ada/configs already holds something else (a config 'default' of its own)",
         "public": "ada/ours exists and is public",
         "none": "a push needs a token of the Hub: run `hf auth login`",
@@ -301,16 +302,16 @@ def test_a_push_refuses_what_others_own_and_never_publishes_what_should_be_priva
     api = hub.api()
     for name in ("open", "foreign"):
         api.create_repo(f"ada/{name}", repo_type="dataset")
-    upload(hub, "pipeline.yaml", "theirs", "ada/foreign")
+    upload(hub, "ipc2/pipeline.yaml", "theirs", "ada/foreign")
     push_folder(folder, "ada/secret", private=True)
     assert api.repo_info("ada/secret", repo_type="dataset").private
     push_folder(folder, "ada/secret")
     with pytest.raises(PublishError, match=r"ada/open exists and is public.*--repo-id ada/open --private$"):
         push_folder(folder, "ada/open", private=True)
     assert remote_files(hub, "ada/open") == set()
-    with pytest.raises(PublishError, match=r"ada/foreign already holds something else \(the file pipeline.yaml\)"):
+    with pytest.raises(PublishError, match=r"ada/foreign already holds something else \(the file ipc2/pipeline.yaml\)"):
         push_folder(folder, "ada/foreign")
-    assert remote_files(hub, "ada/foreign") == {"pipeline.yaml"}
+    assert remote_files(hub, "ada/foreign") == {"ipc2/pipeline.yaml"}
 
 
 def test_a_pool_goes_to_a_model_repository_and_drops_members_it_no_longer_has(tmp_path, hub, here):

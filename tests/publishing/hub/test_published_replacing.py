@@ -8,7 +8,7 @@ import pytest
 import yaml
 from huggingface_hub import HfApi
 
-from ncfm_hub.errors import PublishError
+from ncfm_hub.errors import PublishError, ReplaceNeeded
 from ncfm_hub.publishing import check_can_push, push_folder
 from ncfm_hub.publishing.cards.merging import parse_card
 from ncfm_hub.publishing.dataset.reading import read_data
@@ -18,16 +18,16 @@ from tests.publishing.hub.test_published_push import REPO, commits, remote_files
 from tests.publishing.noise_sets import noise_set, write_folder, write_pool
 
 OWN = {
-    *("README.md", "distilled.safetensors", "pipeline.yaml", "results.json", "preview.png"),
-    *("default/train-00000-of-00001.parquet", "stored/train-00000-of-00001.parquet"),
+    *("README.md", "ipc2/distilled.safetensors", "ipc2/pipeline.yaml", "ipc2/results.json", "ipc2/preview.png"),
+    *("ipc2/data/train-00000-of-00001.parquet", "ipc2/stored/train-00000-of-00001.parquet"),
 }
-STUDY = {"continual.json", "continual.png"}
+STUDY = {"ipc2/continual.json", "ipc2/continual.png"}
 OTHER_SOURCE = {"dataset": "other/insects", "fingerprint": "beef"}
 
 
 def studied(folder: Path, digest: str) -> Path:
-    (folder / "continual.json").write_text(json.dumps({"images_sha256": digest}))
-    (folder / "continual.png").write_bytes(b"a plot")
+    (folder / "ipc2" / "continual.json").write_text(json.dumps({"images_sha256": digest}))
+    (folder / "ipc2" / "continual.png").write_bytes(b"a plot")
     return folder
 
 
@@ -50,17 +50,18 @@ def downloaded(hub, tmp_path: Path) -> Path:
     ids=["ipc", "source"],
 )
 def test_another_set_is_refused_and_replaced_whole_when_asked(hub, here, tmp_path, there, coming):
-    one, other = (write_folder(tmp_path / n, s, **about) for n, (s, about) in {"one": there, "other": coming}.items())
+    both = {"one": there, "other": coming}
+    one, other = (write_folder(tmp_path / n, s, name="ipc2", **about) for n, (s, about) in both.items())
     studied(one, there[0].digest)
     for name in ("nas-1.json", "nas-1.png", "results-1.json"):
-        (one / name).write_text(json.dumps({"images_sha256": there[0].digest}))
+        (one / "ipc2" / name).write_text(json.dumps({"images_sha256": there[0].digest}))
     push_folder(one, REPO)
     card = (one / "README.md").read_text()
     upload(
         hub, "README.md", card.replace("cc-by-4.0", "mit").replace("- synthetic\n", "- synthetic\n- mine\n") + "Mine.\n"
     )
     upload(hub, "notes.txt", "mine")
-    upload(hub, "default/train-00001-of-00002.parquet", "stale")
+    upload(hub, "ipc2/data/train-00001-of-00002.parquet", "stale")
     before = commits(hub)
     line = refused(other)
     name, ipc, classes = there[1].get("dataset", "some/insects"), there[0].ipc, ", ".join(there[0].class_names)
@@ -72,7 +73,7 @@ def test_another_set_is_refused_and_replaced_whole_when_asked(hub, here, tmp_pat
     assert f"files that users added to {REPO} stay: notes.txt" in done.stderr
     assert remote_files(hub) == OWN | {"notes.txt"}
     found = downloaded(hub, tmp_path)
-    assert read_data(found).digest == coming[0].digest
+    assert read_data(found / "ipc2").digest == coming[0].digest
     text = (found / "README.md").read_text()
     header = parse_card(text).header
     assert (header["license"], "mine" in header["tags"], text.count("Mine.")) == ("cc-by-4.0", True, 1)
@@ -84,13 +85,16 @@ def test_the_same_set_made_again_replaces_the_first_with_a_line(hub, here, tmp_p
     assert remote_files(hub) == OWN | STUDY
     assert here.lines == []
     again = write_folder(tmp_path / "again", noise_set(seed=1))
-    pipeline = yaml.safe_load((again / "pipeline.yaml").read_text())
+    file = again / "ipc2" / "pipeline.yaml"
+    pipeline = yaml.safe_load(file.read_text())
     pipeline["recipe"]["distillation"]["steps"] = 700
-    (again / "pipeline.yaml").write_text(yaml.safe_dump(pipeline | {"seed": 1}, sort_keys=False))
-    push_folder(again, REPO, progress=here)
+    file.write_text(yaml.safe_dump(pipeline | {"seed": 1}, sort_keys=False))
+    with pytest.raises(ReplaceNeeded, match=r"holds ipc2 already .*--name.*--repo-id.*--replace$"):
+        push_folder(again, REPO)
+    push_folder(again, REPO, replace=True, progress=here)
     assert remote_files(hub) == OWN, "the study was of the images before"
     assert here.lines[0] == (
-        f"{REPO} held the same made before, which was replaced (seed 0 -> 1, distillation.steps 500 -> 700)"
+        f"{REPO} held the same ipc2 made before, which was replaced (seed 0 -> 1, distillation.steps 500 -> 700)"
     )
 
 
@@ -99,11 +103,11 @@ def test_studies_of_the_same_images_stay_and_others_are_not_pushed(hub, here, tm
     push_folder(one, REPO)
     for name in STUDY:
         (one / name).unlink()
-    (one / "nas.json").write_text(json.dumps({"images_sha256": noise_set(ipc=1).digest}))
+    (one / "ipc2" / "nas.json").write_text(json.dumps({"images_sha256": noise_set(ipc=1).digest}))
     push_folder(one, REPO, progress=here)
     assert remote_files(hub) == OWN | STUDY
-    assert here.lines == [f"{one / 'nas.json'} is not pushed: it is of other images", f"reading {REPO} back"]
-    assert (one / "nas.json").is_file()
+    assert here.lines == [f"{one / 'ipc2' / 'nas.json'} is not pushed: it is of other images", f"reading {REPO} back"]
+    assert (one / "ipc2" / "nas.json").is_file()
 
 
 def test_another_set_is_refused_before_hours_of_distillation(hub, here, tmp_path):
@@ -111,9 +115,13 @@ def test_another_set_is_refused_before_hours_of_distillation(hub, here, tmp_path
     held = Held("some/insects", True, "f00d", ("ant", "bee", "cat"), ipc=2)
 
     def asked(coming: Held, **more) -> str:
-        return check_can_push(REPO, default_name="x", coming=coming, **more)
+        return check_can_push(REPO, default_name="x", coming=coming, **{"name": "ipc2", **more})
 
-    assert asked(held) == REPO
+    with pytest.raises(ReplaceNeeded, match=r"holds ipc2 already \(some/insects, .*--name.*--repo-id.* by --replace$"):
+        asked(held)
+    assert asked(held, replace=True) == asked(held, name="other") == REPO
+    grown = replace(held, class_names=(*held.class_names, "dog"), added_to=REPO)
+    assert asked(grown) == REPO, "what the repository holds grew into it"
     for other in (replace(held, ipc=3), replace(held, fingerprint="beef", dataset="other/insects")):
         with pytest.raises(PublishError, match=r"another distilled dataset \(some/insects, ipc 2, .* by --replace$"):
             asked(other)
@@ -155,7 +163,7 @@ def test_a_pool_of_another_source_is_refused(hub, here, tmp_path):
     assert "it was replaced by tiny, 4 classes" in done.stderr
 
 
-TENSORS, PIPELINE = "distilled.safetensors", "pipeline.yaml"
+TENSORS, PIPELINE = "ipc2/distilled.safetensors", "ipc2/pipeline.yaml"
 BROKEN_CARD = "---\nlicense: [mit\n---\nMy words.\n"
 
 
@@ -166,8 +174,8 @@ BROKEN_CARD = "---\nlicense: [mit\n---\nMy words.\n"
         {TENSORS: None},
         {PIPELINE: "ncfm_hub: [1"},
         {"README.md": None, TENSORS: "cut"},
-        {"README.md": BROKEN_CARD, TENSORS: None, "results.json": "{"},
-        {"default/train-00000-of-00001.parquet": "cut", "stored/train-00000-of-00001.parquet": None},
+        {"README.md": BROKEN_CARD, TENSORS: None, "ipc2/results.json": "{"},
+        {"ipc2/data/train-00000-of-00001.parquet": "cut", "ipc2/stored/train-00000-of-00001.parquet": None},
     ],
 )
 def test_a_good_set_mends_a_damaged_repository_of_the_same(hub, here, tmp_path, monkeypatch, damage):
@@ -180,12 +188,12 @@ def test_a_good_set_mends_a_damaged_repository_of_the_same(hub, here, tmp_path, 
                 hub.api().delete_file(name, REPO, repo_type="dataset")
             else:
                 upload(hub, name, content)
-    other = write_folder(tmp_path / "other", noise_set(ipc=1))
+    other = write_folder(tmp_path / "other", noise_set(ipc=1), name="ipc2")
     assert "holds another distilled dataset (some/insects, ipc 2, 3 classes" in refused(other)
-    push_folder(folder, REPO)
+    push_folder(folder, REPO, replace=True)
     assert remote_files(hub) == OWN
     found = downloaded(hub, tmp_path)
-    assert read_data(found).digest == noise_set().digest
+    assert read_data(found / "ipc2").digest == noise_set().digest
     text = (found / "README.md").read_text()
     assert parse_card(text).header["license"] == "cc-by-4.0"
     assert text.count("My words.") == (damage.get("README.md") == BROKEN_CARD)

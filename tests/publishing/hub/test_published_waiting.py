@@ -65,7 +65,7 @@ answer([*found, program, again.exit_code, again.output])
     assert len(waited) == 2
     assert program == "ncfm-hub"
     assert code == 0, output
-    assert "distilled.safetensors" in remote_files(hub, "ada/x")
+    assert "ipc2/distilled.safetensors" in remote_files(hub, "ada/x")
 
 
 @pytest.mark.parametrize("request_", [("PUT", "/_lfs/"), ("POST", "/commit/")])
