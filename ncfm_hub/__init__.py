@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from ncfm_hub.evaluation.search.study import search_architectures as search_architectures
     from ncfm_hub.publishing import Distilled as Distilled
     from ncfm_hub.publishing import load_distilled as load_distilled
+    from ncfm_hub.publishing.comparing.diff import diff as diff
     from ncfm_hub.publishing.exchange.exports import export_set as export_set
     from ncfm_hub.publishing.exchange.imports import import_set as import_set
+    from ncfm_hub.publishing.verifying.verify import verify as verify
     from ncfm_hub.recipes.resolve import load_pipeline as load_pipeline
     from ncfm_hub.reporting import write_report as write_report
 
 _HOMES = {
     "Distilled": "ncfm_hub.publishing",
     "continual": "ncfm_hub.evaluation.continual.study",
+    "diff": "ncfm_hub.publishing.comparing.diff",
     "distill": "ncfm_hub.api",
     "evaluate": "ncfm_hub.api",
     "export_set": "ncfm_hub.publishing.exchange.exports",
@@ -45,6 +48,7 @@ _HOMES = {
     "pretrain": "ncfm_hub.api",
     "push": "ncfm_hub.api",
     "search_architectures": "ncfm_hub.evaluation.search.study",
+    "verify": "ncfm_hub.publishing.verifying.verify",
     "write_report": "ncfm_hub.reporting",
 }
 
@@ -53,6 +57,7 @@ __all__ = [
     "NcfmHubError",
     "__version__",
     "continual",
+    "diff",
     "distill",
     "evaluate",
     "export_set",
@@ -64,6 +69,7 @@ __all__ = [
     "pretrain",
     "push",
     "search_architectures",
+    "verify",
     "write_report",
 ]
 

@@ -8,6 +8,7 @@ import click
 from ncfm_hub._version import __version__
 from ncfm_hub.cli._errors import SafeGroup
 from ncfm_hub.cli.continual import continual
+from ncfm_hub.cli.diff import diff
 from ncfm_hub.cli.distill import distill
 from ncfm_hub.cli.env import env
 from ncfm_hub.cli.evaluate import evaluate
@@ -20,11 +21,12 @@ from ncfm_hub.cli.pretrain import pretrain
 from ncfm_hub.cli.preview import preview
 from ncfm_hub.cli.push import push
 from ncfm_hub.cli.report import report
+from ncfm_hub.cli.verify import verify
 
 GROUPS = {
     "Make": (distill, pretrain, import_),
-    "Measure": (evaluate, continual, nas, report, preview),
-    "Share": (push, export, localhub),
+    "Measure": (evaluate, diff, continual, nas, report, preview),
+    "Share": (push, verify, export, localhub),
     "Tools": (pipelines, env),
 }
 

@@ -48,6 +48,11 @@ class Card:
         parts = (part.strip("\n") for part in (self.before, block, self.after))
         return f"---\n{_dump(self.header)}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
+    @property
+    def edited_text(self) -> bool:
+        """Whether a person changed the generated text."""
+        return bool(self.block) and _text_digest(self.block) != (self.marks or {}).get("text")
+
     def edited(self, key: str) -> bool:
         """Return whether a person set header field `key`."""
         return key in self.header and (self.marks or {}).get(key) != _digest(self.header[key])
@@ -109,7 +114,7 @@ def merge_cards(ours: Card, theirs: Card, *, of_another: bool = False) -> Card:
         if key not in header and key not in about_theirs and theirs.edited(key):
             header[key] = value
     after = theirs.after
-    if theirs.block and _text_digest(theirs.block) not in ((theirs.marks or {}).get("text"), _text_digest(ours.block)):
+    if theirs.edited_text and _text_digest(theirs.block) != _text_digest(ours.block):
         after = f"{after.strip()}\n\n{_EDITED.format(theirs.block)}"
     return replace(ours, header=header, before=_both(theirs.before, ours.before), after=_both(after, ours.after))
 

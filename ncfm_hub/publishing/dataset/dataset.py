@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ncfm_hub.publishing.dataset.torch_dataset import TorchDataset
 
 _DECODE_AT_ONCE = 256  # stored images; bounds the memory of float copies
+LARGEST_FACTOR = 11  # a tile's number is an int8
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,6 +143,17 @@ def decode_stored(stored: "torch.Tensor", factor: int) -> "torch.Tensor":
     return torch.cat([(part * 255).round().clamp(0, 255).to(torch.uint8) for part in parts])
 
 
+def differs_from_decoded(images: "torch.Tensor", stored: "torch.Tensor", factor: int) -> "torch.Tensor":
+    """Return whether each training image (M, c, H, W) is another than its tile of `stored` decodes into: bool (M,).
+
+    Tiles are resized in floating point, so another machine may round a halfway value differently.
+    """
+    import torch
+
+    tiles = decode_stored(stored, factor)
+    return (torch.maximum(tiles, images) - torch.minimum(tiles, images)).flatten(1).amax(1) > 1
+
+
 def _check_factor(height: int, width: int, factor: int) -> None:
     if height % factor or width % factor:
         raise DistilledError(
@@ -171,7 +183,7 @@ def _check_shapes(it: Distilled) -> None:
         found = getattr(it, name)
         if found.dtype != dtype or tuple(found.shape) != shape:
             raise DistilledError(f"{name} is {found.dtype} {tuple(found.shape)}; expected {dtype} {shape}")
-    if it.factor > 11:  # tile is an int8
+    if it.factor > LARGEST_FACTOR:
         raise DistilledError(f"factor {it.factor} is too large: a tile's number must fit 8 bits")
     _check_factor(height, width, it.factor)
 

@@ -23,9 +23,9 @@ def read_data(folder: Path) -> Distilled:
     """
     import torch
 
-    about, tensors = _read_tensors(folder / TENSORS)
+    about, tensors = read_tensors(folder / TENSORS)
     data = directory_of(folder, "default")
-    table = _read_config(data)
+    table = read_config(data)
     names, factor, stored = tuple(about["class_names"]), about["factor"], tensors["images"]
     shape = tuple(stored.shape[1:])
     if stored.ndim != 4 or shape[0] not in (1, 3):
@@ -58,13 +58,13 @@ def read_stored(folder: Path, shape: tuple[int, ...]) -> "tuple[torch.Tensor, to
     import torch
 
     place = directory_of(folder, "stored")
-    table = _read_config(place)
-    pictures, numbers = _values(place, table, ("label", "index"))
+    table = read_config(place)
+    pictures, numbers = read_values(place, table, ("label", "index"))
     labels, index = (torch.from_numpy(numbers[name]).long() for name in ("label", "index"))
-    return _decoded(place, pictures, shape), labels, index
+    return decode_images(place, pictures, shape), labels, index
 
 
-def _read_tensors(path: Path) -> "tuple[dict[str, Any], dict[str, torch.Tensor]]":
+def read_tensors(path: Path) -> "tuple[dict[str, Any], dict[str, torch.Tensor]]":
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -94,7 +94,7 @@ def _checked_header(path: Path, header: str | None) -> dict[str, Any]:
     return about
 
 
-def _read_config(folder: Path) -> "pa.Table":
+def read_config(folder: Path) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -110,9 +110,9 @@ def _read_config(folder: Path) -> "pa.Table":
 def _columns(folder: Path, table: "pa.Table", shape: tuple[int, ...]) -> dict[str, Any]:
     import torch
 
-    pictures, numbers = _values(folder, table, ("label", "soft_label", "stored_index", "tile"))
+    pictures, numbers = read_values(folder, table, ("label", "soft_label", "stored_index", "tile"))
     return {
-        "images": _decoded(folder, pictures, shape),
+        "images": decode_images(folder, pictures, shape),
         "labels": torch.from_numpy(numbers["label"]).long(),
         "soft_labels": torch.from_numpy(numbers["soft_label"]).float(),
         "stored_index": torch.from_numpy(numbers["stored_index"]).int(),
@@ -120,7 +120,7 @@ def _columns(folder: Path, table: "pa.Table", shape: tuple[int, ...]) -> dict[st
     }
 
 
-def _values(folder: Path, table: "pa.Table", needed: tuple[str, ...]) -> "tuple[list[Any], dict[str, np.ndarray]]":
+def read_values(folder: Path, table: "pa.Table", needed: tuple[str, ...]) -> "tuple[list[Any], dict[str, np.ndarray]]":
     """Return the encoded images, and the columns `needed` as writable arrays: numbers (N,), soft labels (N, C)."""
     if missing := [column for column in ("image", *needed) if column not in table.column_names]:
         found = ", ".join(table.column_names)
@@ -136,7 +136,7 @@ def _values(folder: Path, table: "pa.Table", needed: tuple[str, ...]) -> "tuple[
     return pictures, numbers
 
 
-def _decoded(folder: Path, pictures: list[Any], shape: tuple[int, ...]) -> "torch.Tensor":
+def decode_images(folder: Path, pictures: list[Any], shape: tuple[int, ...]) -> "torch.Tensor":
     """Decode to uint8 (N, c, H, W). shape: (c, H, W)."""
     import numpy as np
     import torch

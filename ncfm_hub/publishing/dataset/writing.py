@@ -39,13 +39,13 @@ def _write_parquet(path: Path, distilled: Distilled, config: Config) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _features(config, distilled.class_names).arrow_schema
+    schema = features(config, distilled.class_names).arrow_schema
     with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for columns in _batches(distilled, config):
             writer.write_table(pa.Table.from_pydict(columns, schema=schema))
 
 
-def _features(config: Config, class_names: tuple[str, ...]) -> Any:
+def features(config: Config, class_names: tuple[str, ...]) -> Any:
     from datasets import ClassLabel, Features, Image, List, Value
 
     columns: dict[str, Any] = {"image": Image(), "label": ClassLabel(names=list(class_names))}

@@ -10,7 +10,7 @@ from ncfm_hub.errors import DistilledError, PoolError, PublishError
 from ncfm_hub.publishing.cards.dataset_card import read_card, render_card
 from ncfm_hub.publishing.cards.merging import parse_card
 from ncfm_hub.publishing.cards.pool_card import POOL
-from ncfm_hub.publishing.dataset.dataset import Distilled, decode_stored
+from ncfm_hub.publishing.dataset.dataset import Distilled, differs_from_decoded
 from ncfm_hub.publishing.dataset.layout import (
     CARD,
     CONFIGS,
@@ -144,9 +144,7 @@ def _check_images(folder: Path, distilled: Distilled) -> None:
     """Check that the three copies of the images agree."""
     import torch
 
-    tiles, images = decode_stored(distilled.stored, distilled.factor), distilled.images
-    # Tiles are resized in floating point, so another machine may round a halfway value differently.
-    if (torch.maximum(tiles, images) - torch.minimum(tiles, images)).max() > 1:
+    if differs_from_decoded(distilled.images, distilled.stored, distilled.factor).any():
         raise DistilledError(f"{folder}: the images in data/ are not those of {TENSORS}; the folder mixes two datasets")
     stored, labels, index = read_stored(folder, tuple(distilled.stored.shape[1:]))
     same = torch.equal(stored, distilled.stored) and torch.equal(labels, distilled.stored_labels)

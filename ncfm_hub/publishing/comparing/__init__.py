@@ -1,0 +1,1 @@
+"""Compare two distilled datasets: what was set, what came out, and what it measures."""
