@@ -38,9 +38,9 @@ quick: $(STAMP) ## check style and types, and run the fast tests (about a minute
 	@$(MAKE) --no-print-directory --jobs=2 fast style types
 
 test: $(STAMP) ## check style and types, and run all tests
-	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory --jobs=2 check
 
-check: style types all
+check: all style types
 
 style:
 	@echo "==> ruff check"

@@ -56,6 +56,7 @@ def _be_python(arguments: list[str], env: dict[str, str], cwd: Path, streams: li
     for number, stream in enumerate(streams):
         os.dup2(os.open(stream, os.O_RDWR | os.O_CREAT), number)
     os.chdir(cwd)
+    sys.path[:0] = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path not in sys.path]
     sys.stdin = os.fdopen(0, closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if "OMP_NUM_THREADS" in env:  # which was read when torch was imported

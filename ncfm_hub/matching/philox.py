@@ -60,12 +60,12 @@ class Stream:
 
     def _fill(self) -> None:
         (item, group, number), first = self._counter, self._block
-        self._block += self._blocks
+        end = self._block = first + self._blocks
         if self._blocks == 1:
             self._waiting = list(philox((item, first, group, number), self._key))
             return
         device = next(word.device for word in (*self._key, item, group, number) if isinstance(word, torch.Tensor))
-        blocks = torch.arange(first, self._block, device=device).reshape(-1, *(1 for _ in self.shape))
+        blocks = torch.arange(first, end, device=device).reshape(-1, *(1 for _ in self.shape))
         words = philox((item, blocks, group, number), self._key)
         self._waiting = [word[place] for place in range(self._blocks) for word in words]
 

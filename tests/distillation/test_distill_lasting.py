@@ -140,7 +140,7 @@ def work(folder, rank, processes, port):
         torch.save(made.stored, folder / f"{name}-{rank}.pt")
     several = tiny_source(classes=5)
     at_once = choose_classes_at_once(5, 4, 4096, processes)  # as on GPUs: a unit for every process
-    settings = tiny_settings(steps=3, checkpoint_every=3, sampling_network=True, classes_at_once=at_once)
+    settings = tiny_settings(steps=2, checkpoint_every=2, classes_at_once=at_once)
     settings = settings.model_copy(update={"decoded_at_once": 4 * at_once})
     distill_images(several, tiny_pool(several), settings, engine, folder / "units")
     engine.accelerator.end_training()

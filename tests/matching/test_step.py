@@ -277,8 +277,7 @@ def test_a_pass_of_the_synthetic_side_holds_no_more_images_than_it_may(case: Cas
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compile_", ["off", "on"])
-@pytest.mark.parametrize("images_at_once", [5, 24])
+@pytest.mark.parametrize(("compile_", "images_at_once"), [("off", 24), ("on", 5)])
 def test_bf16_stays_close_to_the_oracle(compile_: str, images_at_once: int) -> None:
     """bf16 is of the real side alone: the loss keeps two digits, the gradient its direction to less than a degree.
 

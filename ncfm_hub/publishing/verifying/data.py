@@ -143,7 +143,7 @@ def check_balance(it: Contents) -> str:
     return f"{len(tensors.images) // classes} stored images in each of {counted(classes, 'class')}"
 
 
-def check_labels(it: Contents) -> str:
+def check_hard_labels(it: Contents) -> str:
     """Labels count class by class, and stored_index, tile and index locate each image."""
     import torch
 

@@ -13,7 +13,7 @@ from ncfm_hub.publishing.verifying.data import (
     check_balance,
     check_class_names,
     check_counts,
-    check_labels,
+    check_hard_labels,
     check_schema,
     check_soft_labels,
 )
@@ -28,7 +28,7 @@ CHECKS: dict[str, Callable[[Contents], str]] = {
     "class names": check_class_names,
     "counts": check_counts,
     "class balance": check_balance,
-    "labels": check_labels,
+    "labels": check_hard_labels,
     "soft labels": check_soft_labels,
     "stored images": check_stored_images,
     "decoded images": check_decoded_images,
