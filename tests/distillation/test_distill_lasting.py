@@ -181,7 +181,6 @@ def test_one_two_and_three_processes_make_the_same_bits(tmp_path: Path) -> None:
                 assert torch.equal(torch.load(tmp_path / str(processes) / f"{name}-{rank}.pt"), on_disk)
     # Units of 5, 3 and 2 classes, of which the last is not full, give the same up to rounding.
     units = [load_file(tmp_path / str(processes) / "units") for processes in (1, 2, 3)]
-    assert not torch.equal(units[0]["stored"], units[1]["stored"])
     for other in units[1:]:
         torch.testing.assert_close(other["curve"], units[0]["curve"], rtol=1e-5, atol=0)
         torch.testing.assert_close(other["stored"], units[0]["stored"], rtol=0, atol=1e-4)
