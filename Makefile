@@ -12,9 +12,9 @@ STAMP := $(NCFM_HUB_VENV)/.installed-$(shell cksum < pyproject.toml | tr ' ' '-'
 DOCS_STAMP := $(subst .installed-,.docs-,$(STAMP))
 # The code that runs is this checkout's, whichever checkout the environment was made from.
 RUN := PYTHONPATH="$(CURDIR)" $(BIN)/python -m
-# Two processes of one thread each; tests of one file share their set-up in one of them. Files come in the order of
-# tests/conftest.py, not those with the most tests first.
-PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+# Two processes of one thread each. Of all tests, those of one file share their set-up in one process, and files come in
+# the order of tests/conftest.py, not those with the most tests first; the fast ones have little set-up to share.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses=2
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -52,11 +52,11 @@ types:
 
 fast:
 	@echo "==> pytest, the fast tests"
-	@$(PYTEST) -m "not slow and not e2e and not hub and not gpu"
+	@$(PYTEST) --dist=worksteal -m "not slow and not e2e and not hub and not gpu"
 
 all:
 	@echo "==> pytest"
-	@$(PYTEST)
+	@$(PYTEST) --dist=loadfile --no-loadscope-reorder
 
 docs: $(DOCS_STAMP) ## write docs/commands.md anew and build the documentation site in ./site
 	@$(RUN) ncfm_hub.cli._reference

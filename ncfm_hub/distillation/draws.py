@@ -53,16 +53,17 @@ class Draws:
             for purpose in ("real images", "geometry", "real augmentation", "synthetic augmentation")
         }
         sampled: dict[str, Any] = {"size": (source.info.resolution,) * 2, "flip": flip, "cutout": cutout}
-        self._rows = fuse(partial(_rows, keys["real images"]))
+        self._rows_as_written = partial(_rows, keys["real images"])
+        self._rows = fuse(self._rows_as_written)
         self._geometry = partial(_geometry, keys["geometry"])
         self._real = fuse(partial(_real, keys["real augmentation"], **sampled))
         self._decoded = fuse(partial(_decoded, keys["synthetic augmentation"], synthetic, **sampled))
         self._units: dict[tuple[int, ...], _Unit] = {}
 
     def on_host(self) -> "Draws":
-        """Return the same draws, made on the CPU."""
+        """Return the same draws, made on the CPU, for which nothing is compiled."""
         other = copy(self)
-        other.device, other._units = torch.device("cpu"), {}
+        other.device, other._units, other._rows = torch.device("cpu"), {}, self._rows_as_written
         return other
 
     def sizes(self, classes: Sequence[int]) -> tuple[int, ...]:

@@ -122,10 +122,11 @@ class Units:
         """Compute the statistics of all classes (C, S) in one entry of the bank."""
         assert self.bank_draws is not None
         of_real, found = self.network.bind_real(hybrid), []
+        number = torch.tensor(entry, device=self.engine.device)  # a number would be compiled anew for each entry
         for c in range(self.all[-1].stop):
             draws = self.bank_draws
-            real = self._images.at(draws.rows(entry, [c]))
-            augmentation = draws.real(entry, [c], draws.geometry(entry, [c]))
+            real = self._images.at(draws.rows(number, [c]))
+            augmentation = draws.real(number, [c], draws.geometry(number, [c]))
             draw = UnitDraw(real, draws.sizes([c]), augmentation, augmentation[:0])
             found.append(real_statistics(draw, frequencies, of_real, self.of_a_step))
         return torch.cat(found)

@@ -72,34 +72,12 @@ def estimate(
     return Cost(
         0 if pool_ready else _pool(recipe.pool, extractor, train_images, engine),
         of_all * new_classes / student.classes,
-        _evaluation(recipe, student, decoded, train_images, test_images, engine, ranking=False),
+        _evaluation(recipe, student, decoded, train_images, test_images, engine),
     )
 
 
-@_if_it_fits
-def pool_minutes(pool: PoolRecipe, extractor: Architecture, train_images: int, engine: Engine) -> float:
-    """Estimate the minutes to train a pool."""
-    return _pool(pool, extractor, train_images, engine)
-
-
-@_if_it_fits
-def evaluate_minutes(
-    recipe: Recipe,
-    student: Architecture,
-    decoded: int,
-    train_images: int,
-    test_images: int,
-    engine: Engine,
-    ranking: bool = False,
-) -> float:
-    """Estimate the minutes to evaluate datasets of `decoded` images: all students and the DM baseline.
-
-    ranking: include the DD-Ranking metrics. Selecting real images, about a minute, is not included.
-    """
-    return _evaluation(recipe, student, decoded, train_images, test_images, engine, ranking)
-
-
 def _pool(pool: PoolRecipe, extractor: Architecture, train_images: int, engine: Engine) -> float:
+    """Estimate the minutes to train a pool."""
     return train_images * pool.epochs * pool.size / trained_rate(extractor, pool.batch_size, engine) / 60
 
 
@@ -120,8 +98,12 @@ def _evaluation(
     train_images: int,
     test_images: int,
     engine: Engine,
-    ranking: bool,
+    ranking: bool = False,
 ) -> float:
+    """Estimate the minutes to evaluate datasets of `decoded` images: all students and the DM baseline.
+
+    ranking: include the DD-Ranking metrics. Selecting real images, about a minute, is not included.
+    """
     evaluation = recipe.evaluation
     if not evaluation.students:
         return 0
@@ -142,3 +124,6 @@ def _mean_matching(recipe: Recipe, student: Architecture, decoded: int, train_im
     ipc = max(1, decoded // (student.classes * recipe.distillation.factor**2))
     changed = {"ipc": ipc, "matching": "mean", "calibration": 0.0, "sampling_network": False, "bank": None}
     return _distillation(recipe.distillation.model_copy(update=changed), student, student.classes, train_images, engine)
+
+
+pool_minutes, evaluate_minutes = _if_it_fits(_pool), _if_it_fits(_evaluation)

@@ -65,6 +65,7 @@ def test_an_entry_is_the_real_side_of_a_step_drawn_under_the_bank_s_seed(source:
     assert oracle.cosine(gradient, distiller.stored.grad) >= 0.9999
 
 
+@pytest.mark.slow
 def test_frequencies_hybrid_and_geometry_of_a_step_are_its_entry_s(
     source: Source, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

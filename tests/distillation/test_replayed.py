@@ -11,6 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from ncfm_hub.distillation import distiller as module
 from ncfm_hub.distillation import units
 from ncfm_hub.distillation.distiller import Distiller
+from ncfm_hub.distillation.draws import Draws
 from ncfm_hub.distillation.settings import DistillationSettings
 from ncfm_hub.machine import graphs
 from ncfm_hub.machine.engine import Engine
@@ -95,6 +96,7 @@ def test_a_replayed_step_is_the_step(
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_a_step_that_cannot_be_captured_is_run_as_it_is(
     source: Source, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,3 +182,33 @@ def test_on_a_gpu_passes_begin_with_what_the_memory_holds(
     found._fit(one)
     assert found.of_a_step.images_at_once == math.ceil(24 / math.ceil(24 / room))
     assert found.of_a_step.decoded_at_once == math.ceil(12 / math.ceil(12 / room))
+
+
+def test_draws_on_the_host_are_those_of_the_device_as_they_are_written(source: Source) -> None:
+    """A thread that fetches images ahead must not wait for a compiler."""
+
+    def fuse(function: Callable[..., Any]) -> Callable[..., Any]:
+        def compiled(*given: Any) -> Any:
+            assert isinstance(given[-1], torch.Tensor), "a number is compiled anew for each step"
+            return function(*given)
+
+        return compiled
+
+    draws = Draws(source, "", 0, torch.device("cpu"), real_batch=5, synthetic=4, flip=True, cutout=True, fuse=fuse)
+    with pytest.raises(AssertionError, match="compiled anew"):
+        draws.rows(3, range(2))
+    assert torch.equal(draws.on_host().rows(3, range(2)), draws.rows(torch.tensor(3), range(2)))
+
+
+def test_the_bank_draws_by_tensors(source: Source, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    rows = Draws.rows
+
+    def listen(draws: Draws, number: Any, classes: Any) -> torch.Tensor:
+        seen.append(number)
+        return rows(draws, number, classes)
+
+    monkeypatch.setattr(Draws, "rows", listen)
+    Distiller(source, tiny_pool(source), tiny_settings(bank=2), engine)
+    assert seen
+    assert all(isinstance(number, torch.Tensor) for number in seen)

@@ -357,6 +357,7 @@ class _Gated(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_gated_says_what_to_do(tmp_path: Path) -> None:
     server = HTTPServer(("127.0.0.1", 0), _Gated)
     threading.Thread(target=server.serve_forever, daemon=True).start()
