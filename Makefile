@@ -10,6 +10,8 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 BIN := $(NCFM_HUB_VENV)/bin
 STAMP := $(NCFM_HUB_VENV)/.installed-$(shell cksum < pyproject.toml | tr ' ' '-')
 DOCS_STAMP := $(subst .installed-,.docs-,$(STAMP))
+# Some machines tell Python to keep no bytecode; each of the many child processes of the tests would compile all anew.
+unexport PYTHONDONTWRITEBYTECODE
 # The code that runs is this checkout's, whichever checkout the environment was made from.
 RUN := PYTHONPATH="$(CURDIR)" $(BIN)/python -m
 # Two processes of one thread each. Of all tests, those of one file share their set-up in one process, and files come in

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
@@ -14,6 +16,9 @@ from ncfm_hub.reporting.gather import Gathered
 from ncfm_hub.reporting.sections import compare, sections_of
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.resources import data_folder
+
+if TYPE_CHECKING:
+    import jinja2
 
 TEMPLATE = "report.html.j2"
 _FAULTS = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError)  # raised by malformed values
@@ -38,7 +43,8 @@ def _not_documented(name: str, error: Exception) -> str:
     return f"{name}: {PIPELINE} or {RESULTS} is not as documented: {type(error).__name__} {error}"
 
 
-def _render(context: dict[str, Any]) -> str:
+@cache  # it holds the compiled templates; one that has changed is compiled anew
+def _environment(folder: Path) -> "jinja2.Environment":
     import jinja2
 
     class Missing(jinja2.Undefined):
@@ -47,7 +53,7 @@ def _render(context: dict[str, Any]) -> str:
         __str__ = jinja2.Undefined._fail_with_undefined_error
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_folder("model_cards")),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         finalize=shown,
         undefined=Missing,
@@ -67,8 +73,14 @@ def _render(context: dict[str, Any]) -> str:
         "duration": duration,
         "setting": setting,
     }
+    return environment
+
+
+def _render(context: dict[str, Any]) -> str:
+    import jinja2
+
     try:
-        return environment.get_template(TEMPLATE).render(context)
+        return _environment(data_folder("model_cards")).get_template(TEMPLATE).render(context)
     except (jinja2.UndefinedError, *_FAULTS) as error:
         names = " or ".join(it["name"] for it in context["sets"])
         raise DistilledError(_not_documented(names, error)) from error

@@ -1,11 +1,16 @@
 """Render the card templates of `model_cards/`, escaping everything they print."""
 
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.cards.escaping import Ready, code, fenced, inline, literal
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.resources import data_folder
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 def render(template: str, context: dict[str, Any]) -> str:
@@ -16,11 +21,21 @@ def render(template: str, context: dict[str, Any]) -> str:
     """
     import jinja2
 
+    try:
+        return _environment(data_folder("model_cards")).get_template(template).render(context)
+    except jinja2.TemplateError as error:
+        raise DistilledError(f"model_cards/{template}: {error}") from error
+
+
+@cache  # it holds the compiled templates; one that has changed is compiled anew
+def _environment(folder: Path) -> "jinja2.Environment":
+    import jinja2
+
     class Missing(jinja2.Undefined):
         __str__ = jinja2.Undefined._fail_with_undefined_error
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_folder("model_cards")),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=False,  # for HTML only; `finalize` escapes Markdown
         finalize=inline,
         undefined=Missing,
@@ -39,10 +54,7 @@ def render(template: str, context: dict[str, Any]) -> str:
         "duration": lambda seconds: Ready(duration(seconds)),
         "setting": setting,
     }
-    try:
-        return environment.get_template(template).render(context)
-    except jinja2.TemplateError as error:
-        raise DistilledError(f"model_cards/{template}: {error}") from error
+    return environment
 
 
 def duration(seconds: float) -> str:
