@@ -21,10 +21,16 @@ FIRST = "resume from the last checkpoint with"
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """As a shell in the foreground leaves them; a command puts them back."""
-    before = {number: signal.getsignal(number) for number in NUMBERS}
+    """As a shell in the foreground leaves them, wherever the tests run (nohup); a command puts them back."""
+    foreground = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in foreground.items()}
     yield
-    assert {number: signal.getsignal(number) for number in NUMBERS} == before
+    after = {number: signal.signal(number, handler) for number, handler in before.items()}
+    assert after == foreground
 
 
 def send(*numbers: signal.Signals) -> Callable[..., Any]:
