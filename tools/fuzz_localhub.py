@@ -126,6 +126,7 @@ def seeded(hub: Hub, known: Known) -> None:
         send("POST", f"/api/{kind}/ada/one/commit/main", b"\n".join(json.dumps(line).encode() for line in lines))
         send("POST", f"/api/{kind}/ada/one/tag/main", {"tag": "v1"})
         send("POST", f"/api/{kind}/ada/one/branch/dev")
+        send("POST", f"/api/{kind}/ada/one/commit/main?create_pr=1", b'{"key": "header", "value": {"summary": "s"}}')
     wanted = {"operation": "upload", "objects": [{"oid": oid, "size": 60} for oid in HASHES[:2]]}
     batch = send("POST", "/datasets/ada/one.git/info/lfs/objects/batch", wanted)
     actions = [item["actions"] for item in batch.get("objects", ()) if "actions" in item]

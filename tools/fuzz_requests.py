@@ -63,7 +63,17 @@ class Known:
     tokens: Sequence[str]
     spaces: Sequence[str] = ("ada", "bob", "nobody", "..", "a b")
     names: Sequence[str] = ("one", "two", "new", "..", "x.git")
-    revisions: Sequence[str] = ("main", "v1", "dev", "refs/heads/main", "0" * 40, "abcdef0", "a b", "..")
+    revisions: Sequence[str] = (
+        "main",
+        "v1",
+        "dev",
+        "refs/heads/main",
+        "refs%2Fpr%2F1",
+        "0" * 40,
+        "abcdef0",
+        "a b",
+        "..",
+    )
     paths: Sequence[str] = ("README.md", "a.txt", "folder/b.bin", "folder", "", "none")
     lfs_targets: list[str] = field(default_factory=list)  # with tickets
     tickets: list[str] = field(default_factory=list)  # of Xet uploads
@@ -151,6 +161,7 @@ class Requests:
     def _part(self, part: str) -> str:
         pools = {"{kind}": KINDS, "{space}": self._known.spaces, "{name}": self._known.names, "{hash}": HASHES}
         pools |= {"{sha256}": HASHES, "{path*}": self._known.paths, "{rev}": self._known.revisions}
+        pools |= {"{num}": ("1", "2", "3", "0", "-1", "1e9")}
         pool = pools.get(part, self._known.revisions if part.startswith("{") else (part,))
         # Mostly the first, which is there.
         return str(pool[0] if part != "{kind}" and self._draw.random() < _USUAL else self._one(pool)).replace(

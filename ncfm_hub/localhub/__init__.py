@@ -1,7 +1,7 @@
 """A writable Hub-compatible server, for demos, tests and labs without internet access.
 
 `huggingface_hub`, `datasets`, `timm` and the `hf` CLI use it through HF_ENDPOINT and HF_TOKEN. It needs the extra
-`localhub`. Not implemented: pull requests, discussions, organisations, buckets, running Spaces.
+`localhub`. Not implemented: discussions other than pull requests, organisations, buckets, running Spaces.
 """
 
 from ncfm_hub.localhub.hub import Hub, Role, User

@@ -1,6 +1,7 @@
 """Access control: who may see, read and write a repository."""
 
 from ncfm_hub.localhub.accounts import Account
+from ncfm_hub.localhub.history import PULL
 from ncfm_hub.localhub.names import KINDS
 from ncfm_hub.localhub.replies import HubError, repo_not_found
 from ncfm_hub.localhub.repositories import Repo
@@ -62,6 +63,29 @@ def writable(call: Call) -> tuple[Repo, Account]:
     if account.name != repo.namespace or account.role != "write":
         raise HubError(403, f"Forbidden: you have no write access to {repo.kind} {repo.full_name}")
     return repo, account
+
+
+def may_propose(call: Call) -> tuple[Repo, Account]:
+    """Return the requested repository and the caller, who may read it and has a token that may write."""
+    repo, account = readable(call), known_caller(call)
+    if account.role != "write":
+        raise HubError(403, f"Forbidden: this token may not open a pull request in {repo.kind} {repo.full_name}")
+    return repo, account
+
+
+def may_commit(call: Call) -> tuple[Repo, Account]:
+    """Return the requested repository and the caller, who may write to it or propose the commit.
+
+    That is, with `create_pr`, or by a pull request of their own.
+    """
+    revision = call.params["rev"]
+    if call.flag("create_pr"):
+        return may_propose(call)
+    if revision.startswith(PULL):
+        repo, account = may_propose(call)
+        if call.hub.pulls.find(repo.id, revision.removeprefix(PULL)).author == account.name:
+            return repo, account
+    return writable(call)
 
 
 def may_write_in(call: Call, namespace: str | None) -> str:

@@ -17,12 +17,12 @@ from starlette.types import Message, Receive, Scope, Send
 from ncfm_hub.localhub.database import Database
 from ncfm_hub.localhub.faults import DROP, DROP_AFTER, HANG, STALL
 from ncfm_hub.localhub.replies import HubError
-from ncfm_hub.localhub.routes import commits, files, lfs, refs, repos, users, xet
+from ncfm_hub.localhub.routes import commits, files, lfs, pulls, refs, repos, users, xet
 from ncfm_hub.localhub.services import Services
 from ncfm_hub.localhub.web import SMALL_BODY, Body, Call, Route, Upload, error_response, find_route
 
 _log = logging.getLogger(__name__)
-_ROUTES = [route for part in (users, repos, refs, files, commits, lfs, xet) for route in part.ROUTES]
+_ROUTES = [route for part in (users, repos, refs, files, commits, pulls, lfs, xet) for route in part.ROUTES]
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 

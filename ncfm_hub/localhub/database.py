@@ -35,6 +35,11 @@ create table upload(name text not null, sha256 text not null, primary key(name, 
 alter table account add column kept integer not null default 0;
 update account set kept=1 where name='local' and role='write';
 """,
+    """
+create table pull(
+  repo integer not null references repo(id) on delete cascade, number integer not null, title text not null,
+  author text not null, created text not null, merged text, primary key(repo, number));
+""",
 )
 
 

@@ -1,4 +1,4 @@
-"""Branches, tags, commits, and the large files they reference."""
+"""Branches, tags, pull requests' references, commits, and the large files they reference."""
 
 import hashlib
 import re
@@ -10,6 +10,7 @@ from ncfm_hub.localhub import trees
 from ncfm_hub.localhub.database import Database, now
 from ncfm_hub.localhub.replies import HubError, revision_not_found
 
+PULL = "refs/pr/"  # before the number of a pull request; there is no shorter name for its reference
 _COLUMNS = "number, oid, parent, title, body, author, date"
 
 
@@ -46,7 +47,7 @@ class History:
         self._db = database
 
     def refs(self, repo: int, kind: str) -> dict[str, str]:
-        """Return branches or tags (`kind`) by name with their commits, oldest first."""
+        """Return branches, tags or pull requests (`kind`) by name with their commits, oldest first."""
         rows = self._db.rows("select name, oid from ref where repo=? and kind=? order by rowid", repo, kind)
         return dict(rows)
 
@@ -69,8 +70,7 @@ class History:
 
     def resolve(self, repo: int, revision: str) -> str:
         """Return the commit of a branch, tag, full `refs/...` name or (short) commit id."""
-        for kind, prefix in (("branch", "refs/heads/"), ("tag", "refs/tags/")):
-            name = revision.removeprefix(prefix)
+        for kind, name in (_growing_ref(revision), ("tag", revision.removeprefix("refs/tags/"))):
             rows = self._db.rows("select oid from ref where repo=? and kind=? and name=?", repo, kind, name)
             if rows:
                 return str(rows[0][0])
@@ -85,6 +85,16 @@ class History:
         rows = self._db.rows(f"select {_COLUMNS} from history where repo=?", repo)
         return {row[1]: Commit(*row) for row in rows}
 
+    def line(self, repo: int, oid: str) -> list[Commit]:
+        """Return a commit and its ancestors, latest first."""
+        known = self.commits(repo)
+        found: list[Commit] = []
+        at: str | None = oid
+        while at is not None:
+            found.append(known[at])
+            at = known[at].parent
+        return found
+
     def tree(self, repo: int, oid: str) -> trees.Tree:
         """Return the files at a commit."""
         rows = self._db.rows("select tree from history where repo=? and oid=?", repo, oid)
@@ -95,29 +105,27 @@ class History:
     def start(self, repo: int, change: Change) -> str:
         """Create the first commit of a new repository on `main`; returns its id."""
         with self._db.transaction():
-            return self._add(repo, "main", None, {}, change)
+            return self._add(repo, ("branch", "main"), None, {}, change)
 
-    def commit(self, repo: int, branch: str, change: Change, parent: str | None = None) -> str:
-        """Create a commit on a branch; returns its id. With `parent`, only if that is still the branch's head (412)."""
-        branch = branch.removeprefix("refs/heads/")
+    def commit(self, repo: int, revision: str, change: Change, parent: str | None = None) -> str:
+        """Create a commit on a branch or `refs/pr/N`; returns its id. With `parent`, only if that is its head (412)."""
+        kind, name = _growing_ref(revision)
         with self._db.transaction():
-            head = self.refs(repo, "branch").get(branch)
+            head = self.refs(repo, kind).get(name)
             if head is None:
-                raise revision_not_found(branch)
+                raise revision_not_found(revision)
             if parent is not None and not head.startswith(parent):
                 raise HubError(412, "A commit has happened since. Please refresh and try again.")
-            return self._add(repo, branch, head, self.tree(repo, head), change)
+            return self._add(repo, (kind, name), head, self.tree(repo, head), change)
 
-    def _add(self, repo: int, branch: str, parent: str | None, tree: trees.Tree, change: Change) -> str:
+    def _add(self, repo: int, ref: tuple[str, str], parent: str | None, tree: trees.Tree, change: Change) -> str:
         oid = hashlib.sha1(f"{repo} {parent} {uuid.uuid4()}".encode(), usedforsecurity=False).hexdigest()
         text = trees.dump(trees.apply(tree, change.operations, oid))
         self._db.rows(
             "insert into history(repo, oid, parent, title, body, author, date, tree) values(?, ?, ?, ?, ?, ?, ?, ?)",
             *(repo, oid, parent, change.title, change.body, change.author, now(), text),
         )
-        self._db.rows(
-            "insert into ref values(?, 'branch', ?, ?) on conflict do update set oid=excluded.oid", repo, branch, oid
-        )
+        self._db.rows("insert into ref values(?, ?, ?, ?) on conflict do update set oid=excluded.oid", repo, *ref, oid)
         for operation in change.operations:
             if isinstance(operation, trees.Put) and operation.sha256:
                 self._db.rows("insert or ignore into holding values(?, ?)", repo, operation.sha256)
@@ -138,3 +146,10 @@ class History:
                 *(user, sha256, sha256, user, user),
             )
         )
+
+
+def _growing_ref(revision: str) -> tuple[str, str]:
+    """Return kind and name of the reference to which commits named by `revision` are added."""
+    if revision.startswith(PULL):
+        return "pull", revision.removeprefix(PULL)
+    return "branch", revision.removeprefix("refs/heads/")

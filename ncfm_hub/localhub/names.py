@@ -46,7 +46,8 @@ def file_path(text: str) -> str:
 def ref_name(text: str) -> str:
     """Validate the name of a new branch or tag."""
     bad_part = any(part.startswith(".") or part.endswith((".", ".lock")) or not part for part in text.split("/"))
-    if not _REF.fullmatch(text) or ".." in text or bad_part or re.fullmatch(r"[0-9a-f]{40}", text):
+    taken = text.startswith("refs/") or re.fullmatch(r"[0-9a-f]{40}", text)  # would hide another revision
+    if not _REF.fullmatch(text) or ".." in text or bad_part or taken:
         raise HubError(400, f"Invalid reference name: {text!r}")
     return text
 

@@ -9,6 +9,7 @@ from ncfm_hub.localhub.database import Database
 from ncfm_hub.localhub.faults import Faults
 from ncfm_hub.localhub.history import History
 from ncfm_hub.localhub.objects import Objects
+from ncfm_hub.localhub.pulls import Pulls
 from ncfm_hub.localhub.repositories import Repositories
 from ncfm_hub.localhub.token_files import TokenFiles
 
@@ -28,6 +29,7 @@ class Services:
         self.tokens = TokenFiles(self.root, self.accounts, self.objects)
         self.history = History(self.database)
         self.repositories = Repositories(self.database, self.history)
+        self.pulls = Pulls(self.database, self.history)
         self.announced = Announced()
         self.faults = Faults(allow_faults)
 

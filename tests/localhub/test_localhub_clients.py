@@ -130,9 +130,6 @@ def _references(repo: str) -> dict[str, Any]:
         "no namespace": failure("dataset_info", "mnist"),
         "no file to delete": failure("delete_file", "b.txt", repo),
         "same repo": failure("create_repo", repo),
-        "pull request": failure(
-            "upload_file", path_or_fileobj=b"x", path_in_repo="c.txt", repo_id=repo, create_pr=True
-        ),
     }
     api.delete_branch(repo, branch="exp/one")
     api.delete_tag(repo, tag="v1.0")
@@ -168,7 +165,6 @@ def test_branches_tags_and_their_errors(server: Server, client: Client) -> None:
         "no namespace": ["RepositoryNotFoundError", 404],
         "no file to delete": ["RemoteEntryNotFoundError", 404],
         "same repo": ["HfHubHTTPError", 409],
-        "pull request": ["BadRequestError", 400],
         "deleted": ["RepositoryNotFoundError", 404],
     }
     assert {name: seen[name] for name in expected} == expected

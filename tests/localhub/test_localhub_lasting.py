@@ -231,7 +231,7 @@ def test_no_token_is_made_before_all_names_are_checked(tmp_path: Path, name: str
 def test_a_folder_made_before_the_hub_noted_whose_tokens_it_keeps(tmp_path: Path, lost: bool) -> None:
     with running(tmp_path) as hub:
         first = hub.users[0]
-    _execute(tmp_path, "alter table account drop column kept", "pragma user_version=1")
+    _execute(tmp_path, "alter table account drop column kept", "drop table pull", "pragma user_version=1")
     if lost:
         (tmp_path / "token").unlink()
     with running(tmp_path) as hub:

@@ -40,7 +40,9 @@ def test_good_references(name: str) -> None:
     assert names.ref_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "a//b", "a..b", ".a", "a/.b", "a.lock", "-a", "a b", "a\0", "f" * 40, "a/", "/a"])
+@pytest.mark.parametrize(
+    "name", ["", "a//b", "a..b", ".a", "a/.b", "a.lock", "-a", "a b", "a\0", "f" * 40, "a/", "/a", "refs/pr/1"]
+)
 def test_bad_references(name: str) -> None:
     with pytest.raises(HubError):
         names.ref_name(name)

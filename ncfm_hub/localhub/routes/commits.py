@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from ncfm_hub.localhub import names, trees
-from ncfm_hub.localhub.access import writable
+from ncfm_hub.localhub.access import may_commit
 from ncfm_hub.localhub.history import Change
 from ncfm_hub.localhub.large_files import is_large
 from ncfm_hub.localhub.replies import HubError
@@ -22,7 +22,7 @@ _MOST_OPERATIONS = 100_000  # four times the Hub's recommendation; held in memor
 
 def preupload(call: Call) -> Response:
     """Return, for each announced file, whether to upload it as a large file, and the hash of its current content."""
-    repo, account = writable(call)
+    repo, account = may_commit(call)
     oid = call.hub.history.resolve(repo.id, call.params["rev"])
     tree = call.hub.history.tree(repo.id, oid)
     answers = []
@@ -50,10 +50,8 @@ def _decoded(text: str) -> bytes:
 
 
 def commit(call: Call) -> Response:
-    """Create a commit on a branch from a header and any number of operations."""
-    repo, account = writable(call)
-    if call.flag("create_pr"):
-        raise HubError(400, "Pull requests are not supported by the local hub; commit to a branch")
+    """Create a commit on a branch, or in a new pull request, from a header and any number of operations."""
+    repo, account = may_commit(call)
     assert call.upload is not None
     header: dict[str, Any] | None = None
     operations: list[trees.Operation] = []
@@ -73,9 +71,15 @@ def commit(call: Call) -> Response:
         raise HubError(400, "'parentCommit' must be a commit id")
     title, body = member(header, "summary", str, ""), member(header, "description", str, "")
     change = Change(operations, title, body, account.name)
-    oid = call.hub.history.commit(repo.id, call.params["rev"], change, parent)
-    url = f"{call.base_url}/{repo.page}/commit/{oid}"
-    return JSONResponse({"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""})
+    page, answer = f"{call.base_url}/{repo.page}", {"success": True, "hookOutput": ""}
+    if call.flag("create_pr"):
+        if call.params["rev"] != "main":
+            raise HubError(400, "A pull request is opened against main")
+        number, oid = call.hub.pulls.propose(repo.id, change, parent)
+        answer["pullRequestUrl"] = f"{page}/discussions/{number}"
+    else:
+        oid = call.hub.history.commit(repo.id, call.params["rev"], change, parent)
+    return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{page}/commit/{oid}"})
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -111,5 +115,5 @@ def _operation(call: Call, user: str, key: str, value: dict[str, Any]) -> trees.
 
 ROUTES = [
     Route("POST", "api/{kind}/{space}/{name}/preupload/{rev}", preupload, Body.SMALL),
-    Route("POST", "api/{kind}/{space}/{name}/commit/{rev}", commit, Body.FILE, _MOST_BYTES, guard=writable),
+    Route("POST", "api/{kind}/{space}/{name}/commit/{rev}", commit, Body.FILE, _MOST_BYTES, guard=may_commit),
 ]

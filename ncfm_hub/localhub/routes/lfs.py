@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from ncfm_hub.localhub import names
-from ncfm_hub.localhub.access import writable
+from ncfm_hub.localhub.access import may_propose
 from ncfm_hub.localhub.replies import HubError
 from ncfm_hub.localhub.web import Body, Call, Route, member
 
@@ -14,7 +14,7 @@ _MOST_BYTES = 1 << 42
 
 def batch(call: Call) -> Response:
     """Return, for each announced large file, where to upload it; nothing for files that exist."""
-    _, account = writable(call)
+    _, account = may_propose(call)  # clients do not say here that the commit will be a pull request
     data = call.json()
     if member(data, "operation", str) != "upload":
         raise HubError(400, "Only uploads are supported here; download files from their resolve address")

@@ -9,35 +9,34 @@ from ncfm_hub.localhub.web import Body, Call, Route, member, paged
 
 
 def refs(call: Call) -> Response:
-    """List all branches and tags."""
+    """List all branches and tags, with `include_prs` also the references of pull requests."""
     repo = visible(call)
+    kinds = [("branches", "branch", "heads"), ("tags", "tag", "tags")]
+    kinds += [("pullRequests", "pull", "pr")] * call.flag("include_prs")
     found = {
         plural: [
             {"name": name, "ref": f"refs/{folder}/{name}", "targetCommit": oid}
             for name, oid in call.hub.history.refs(repo.id, kind).items()
         ]
-        for plural, kind, folder in (("branches", "branch", "heads"), ("tags", "tag", "tags"))
+        for plural, kind, folder in kinds
     }
-    return JSONResponse({**found, "converts": [], "pullRequests": []})
+    return JSONResponse({**found, "converts": []})
 
 
 def commits(call: Call) -> Response:
     """List the commits of a revision, latest first."""
     repo = visible(call)
-    known = call.hub.history.commits(repo.id)
-    found = []
-    oid: str | None = call.hub.history.resolve(repo.id, call.params["rev"])
-    while oid is not None:
-        commit = known[oid]
-        item = {
+    oid = call.hub.history.resolve(repo.id, call.params["rev"])
+    found = [
+        {
             "id": commit.oid,
             "title": commit.title,
             "message": commit.body,
             "authors": [{"user": commit.author}],
             "date": commit.date,
         }
-        found.append(item)
-        oid = commit.parent
+        for commit in call.hub.history.line(repo.id, oid)
+    ]
     return paged(call, found, 50)
 
 

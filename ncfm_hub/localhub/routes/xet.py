@@ -10,7 +10,7 @@ from pathlib import Path
 from starlette.responses import JSONResponse, Response
 
 from ncfm_hub.localhub import names
-from ncfm_hub.localhub.access import readable, writable
+from ncfm_hub.localhub.access import may_commit, readable
 from ncfm_hub.localhub.replies import HubError
 from ncfm_hub.localhub.web import Body, Call, Route
 from ncfm_hub.localhub.xet import ShardFile, run_chunks, shard_files
@@ -20,7 +20,7 @@ _MOST_BYTES = 128 << 20  # clients stop at 64 MiB
 
 def write_token(call: Call) -> Response:
     """Return permission to upload, for the client's Xet part, which never receives the user's token."""
-    _, account = writable(call)
+    _, account = may_commit(call)
     return _token(call, "xet", account.name)
 
 
