@@ -112,7 +112,8 @@ def main() -> None:
         "wall_time_seconds": described["wall_time_seconds"],
         "results": results,
     }
-    path = HERE / "results" / f"{name}-ipc{asked.ipc}-{asked.preset}.json"
+    quick = f"-{asked.steps}-steps" if asked.steps is not None else ""
+    path = HERE / "results" / f"{name}-ipc{asked.ipc}-{asked.preset}{quick}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(table(result))
