@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from ncfm_hub.cli._completion import complete_folder, complete_source
 from ncfm_hub.cli._output import FORMATS, Output
 from ncfm_hub.cli._secrets import remember_secret
 from ncfm_hub.cli._suggestions import SetOption
@@ -96,7 +97,7 @@ def _store_assignments(ctx: click.Context, parameter: click.Parameter, values: t
 
 
 def _guard_token(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
+    if value is not None and not ctx.resilient_parsing:  # as when a shell asks how to complete the line
         remember_secret(value)
         click.echo("Warning: --token shows the token in the process list; prefer HF_TOKEN or `hf auth login`", err=True)
         _hand_over(value, ctx)
@@ -147,8 +148,16 @@ def output_folder(default: str) -> Callable[[Command], Command]:
     )
 
 
+target_argument = click.argument("target", shell_complete=complete_folder)
+targets_argument = click.argument(
+    "targets", nargs=-1, required=True, metavar="TARGET...", shell_complete=complete_folder
+)
 dataset_option = click.option(
-    "--dataset", required=True, metavar="NAME", help="Source: pipeline name, Hub ID, local folder or .yaml file."
+    "--dataset",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_source,
+    help="Source: pipeline name, Hub ID, local folder or .yaml file.",
 )
 ipc_option = _recipe(
     "--ipc", "distillation.ipc", type=click.IntRange(min=1), metavar="N", help="Stored images per class (IPC)."
@@ -230,7 +239,12 @@ source_options = _stack(
         help="Side length of the images (default: the pipeline's).",
     ),
 )
-source_option = click.option("--source", metavar="NAME", help="Source dataset (default: the one the dataset names).")
+source_option = click.option(
+    "--source",
+    metavar="NAME",
+    shell_complete=complete_source,
+    help="Source dataset (default: the one the dataset names).",
+)
 subject_options = _stack(
     preset("the dataset's own settings"),
     source_option,
@@ -248,7 +262,10 @@ table_options = _stack(
     ),
 )
 extractors_option = click.option(
-    "--pool", metavar="REPO|DIR", help="Extractor pool for the baselines (default: the dataset's own)."
+    "--pool",
+    metavar="REPO|DIR",
+    shell_complete=complete_folder,
+    help="Extractor pool for the baselines (default: the dataset's own).",
 )
 pool_options = _stack(
     _recipe(

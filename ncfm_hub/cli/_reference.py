@@ -15,6 +15,18 @@ Made by `python -m ncfm_hub.cli._reference` from the commands themselves; not to
 
 Data goes to stdout, everything else to stderr. Exit status: 0 done, 1 failed (one line on stderr says why; `HF_DEBUG=1`
 adds the traceback), 2 wrong usage, 130 interrupted.
+
+## Shell completion
+
+TAB completes commands, options, presets, built-in pipelines and folders, once your shell reads this line:
+
+| shell | file | line |
+| --- | --- | --- |
+| bash 4.4 or newer | `~/.bashrc` | `eval "$(_NCFM_HUB_COMPLETE=bash_source ncfm-hub)"` |
+| zsh | `~/.zshrc` | `eval "$(_NCFM_HUB_COMPLETE=zsh_source ncfm-hub)"` |
+| fish | `~/.config/fish/completions/ncfm-hub.fish` | `_NCFM_HUB_COMPLETE=fish_source ncfm-hub \\| source` |
+
+Names on the Hub are not completed: that would wait for the network.
 """
 
 

@@ -25,7 +25,7 @@ def _split_memories(ctx: click.Context, parameter: click.Parameter, value: str) 
 
 
 @click.command(short_help="Evaluate a distilled dataset as a continual-learning memory.")
-@click.argument("target")
+@options.target_argument
 @options.count("--steps", 5, "Number of steps in which classes arrive.")
 @options.count("--orders", 5, "Number of random class orders.")
 @click.option(

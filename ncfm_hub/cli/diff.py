@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._completion import complete_folder
 from ncfm_hub.cli._output import Output
 
 
 @click.command(short_help="Compare two distilled datasets.")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_folder)
+@click.argument("b", shell_complete=complete_folder)
 @options.token_option
 @options.output_option
 def diff(out: Output, a: str, b: str, token: str | None) -> None:

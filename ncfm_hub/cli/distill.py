@@ -6,6 +6,7 @@ import click
 
 from ncfm_hub.cli import _options as options
 from ncfm_hub.cli import _reports as reports
+from ncfm_hub.cli._completion import complete_folder
 from ncfm_hub.cli._output import Output
 from ncfm_hub.cli._replacing import replacing
 from ncfm_hub.cli._stopping import lasts
@@ -16,8 +17,15 @@ from ncfm_hub.cli._stopping import lasts
 @options.ipc_option
 @options.preset("by device, or the appended dataset's")
 @options.source_options
-@click.option("--pool", metavar="REPO|DIR", help="Trained extractor pool (default: train one).")
-@click.option("--append", metavar="REPO|DIR", help="Distilled dataset to add --classes to, in --output.")
+@click.option(
+    "--pool", metavar="REPO|DIR", shell_complete=complete_folder, help="Trained extractor pool (default: train one)."
+)
+@click.option(
+    "--append",
+    metavar="REPO|DIR",
+    shell_complete=complete_folder,
+    help="Distilled dataset to add --classes to, in --output.",
+)
 @options.pool_options
 @options.distillation_options
 @options.students_option

@@ -11,7 +11,7 @@ from ncfm_hub.cli._stopping import lasts
 
 
 @click.command(short_help="Evaluate distilled datasets, third-party ones included.")
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@options.targets_argument
 @options.subject_options
 @options.students_option
 @options.table_options

@@ -11,7 +11,7 @@ from ncfm_hub.cli._output import Output
 
 
 @click.command(short_help="Export a distilled dataset for DD-Ranking or DC-Bench.")
-@click.argument("target")
+@options.target_argument
 @click.option(
     "--to", "benchmark", required=True, type=click.Choice(["dd-ranking", "dc-bench"]), help="Benchmark to export for."
 )

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._completion import complete_source
 from ncfm_hub.cli._figures import mean_option, std_option
 from ncfm_hub.cli._output import Output
 from ncfm_hub.utils.counting import counted
@@ -20,6 +21,7 @@ _File = click.Path(exists=True, dir_okay=False, path_type=Path)
     "dataset",
     required=True,
     metavar="NAME",
+    shell_complete=complete_source,
     help="Source: pipeline name, Hub ID, local folder or .yaml file.",
 )
 @click.option(

@@ -28,7 +28,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 
 
 @click.command(short_help="Rank architectures by training on a distilled dataset.")
-@click.argument("target")
+@options.target_argument
 @click.option("--space", type=click.Choice(["convnet"]), help="Search space (default: convnet, 720 ConvNets).")
 @click.option(
     "--architectures",

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ncfm_hub.cli import _options as options
+from ncfm_hub.cli._completion import complete_pipeline
 from ncfm_hub.cli._output import Output
 
 
@@ -29,7 +30,8 @@ def list_(out: Output) -> None:
     Example:
       ncfm-hub pipelines list --format json
     """
-    from ncfm_hub.recipes.resolve import pipeline_description, pipeline_names
+    from ncfm_hub.recipes.builtin import pipeline_names
+    from ncfm_hub.recipes.resolve import pipeline_description
 
     rows = [{"name": name, "description": pipeline_description(name)} for name in pipeline_names()]
     width = max(len(row["name"]) for row in rows)
@@ -38,7 +40,7 @@ def list_(out: Output) -> None:
 
 
 @pipelines.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_pipeline)
 @options.preset_option
 @options.set_option
 @options.output_option
@@ -65,7 +67,7 @@ def show(out: Output, name: str, preset: str | None) -> None:
 
 
 @pipelines.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_pipeline)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @options.output_option

@@ -9,7 +9,7 @@ from ncfm_hub.cli._output import Output
 
 
 @click.command(short_help="Draw a contact sheet of a distilled dataset.")
-@click.argument("target")
+@options.target_argument
 @click.option(
     "--out",
     "file",

@@ -10,7 +10,7 @@ from ncfm_hub.cli._output import Output
 
 
 @click.command(short_help="Write an HTML report about distilled datasets.")
-@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@options.targets_argument
 @click.option(
     "--output",
     "path",

@@ -7,7 +7,7 @@ from ncfm_hub.cli._output import Output
 
 
 @click.command(short_help="Check that the parts of a published dataset agree.")
-@click.argument("target")
+@options.target_argument
 @options.revision_option
 @options.token_option
 @options.output_option

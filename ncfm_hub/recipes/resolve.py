@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import PipelineError
+from ncfm_hub.recipes.builtin import DEFAULTS, pipeline_names
 from ncfm_hub.recipes.files import SECTIONS, check_value, expected, nearest, parse_yaml, read_file
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.utils.named import Named, path_of, text_of
 from ncfm_hub.utils.resources import data_folder
 from ncfm_hub.utils.slugs import slug
 
-_DEFAULTS = "defaults"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Alternatives for one setting: a layer that sets one of them clears the other from earlier layers.
 _ALTERNATIVES = {"evaluation": ("updates", "epochs")}
@@ -46,11 +46,6 @@ def pipeline_path(name: str) -> Path:
     if name not in names:
         raise PipelineError(f"unknown pipeline {name!r}{nearest(name, names, 'pipelines')}")
     return data_folder("pipelines") / f"{name}.yaml"
-
-
-def pipeline_names() -> list[str]:
-    """Return the names of the built-in pipelines, sorted."""
-    return sorted(path.stem for path in data_folder("pipelines").glob("*.yaml") if path.stem != _DEFAULTS)
 
 
 def pipeline_description(name: str) -> str:
@@ -89,7 +84,7 @@ def load_pipeline(
     """
     dataset, user_file = text_of(dataset), path_of(user_file)
     name, own = _find(dataset)
-    files = [data_folder("pipelines") / f"{_DEFAULTS}.yaml"]
+    files = [data_folder("pipelines") / f"{DEFAULTS}.yaml"]
     if own is not None:
         files.append(own)
     if user_file is None and os.environ.get("NCFM_HUB_CONFIG"):
@@ -130,7 +125,7 @@ def change_recipe(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
 
 def preset_section(section: str, preset: str) -> dict[str, Any]:
     """Return a section of the built-in defaults with a preset applied. Raises PipelineError for an unknown preset."""
-    path = data_folder("pipelines") / f"{_DEFAULTS}.yaml"
+    path = data_folder("pipelines") / f"{DEFAULTS}.yaml"
     content = read_file(path)
     chosen = _choose_preset([(str(path), content)], preset, "cpu")
     return _merge(list(_layers(str(path), content, chosen)))[section]
