@@ -12,6 +12,7 @@ from ncfm_hub.sources import cache
 from ncfm_hub.sources.classes import Classes, classes_of_feature, classes_of_values
 from ncfm_hub.sources.columns import image_column, label_column, list_columns
 from ncfm_hub.sources.decode import DECODER_VERSION
+from ncfm_hub.sources.offline import recall_source, remember_source
 from ncfm_hub.sources.opened import Opened
 from ncfm_hub.sources.parts import read_parts
 from ncfm_hub.sources.place import PACKAGED_NAME, find_place
@@ -21,6 +22,7 @@ from ncfm_hub.sources.types import ImageSet, Source, SourceInfo
 from ncfm_hub.utils.progress import Progress, Silent
 from ncfm_hub.utils.waiting import patient
 
+_Found = tuple[dict[str, Any], dict[str, Any]]  # images and labels by part, and facts about them
 _MOST_DISTINCT = 0.75  # distinct labels per row; above this, most labels occur once
 _NAMED = 10  # classes named in a message
 _LONGEST = 40
@@ -36,7 +38,7 @@ def inspect_source(
     test: how the test split is used
     Raises SourceError with a remedy, also if fewer than `least_classes` classes remain.
     """
-    return _inspect(spec, token, test, least_classes)[0]
+    return recall_source(spec, test) or _inspect(spec, token, test, least_classes)[0]
 
 
 def load_source(
@@ -58,20 +60,7 @@ def load_source(
 
 
 def _load(spec: SourceRecipe, token: str | None, test: TestSplit, progress: Progress) -> Source:
-    from filelock import FileLock
-
-    info, opened, classes = _inspect(spec, token, test)
-    progress.note(_class_line(info))
-    path = cache.cache_path(info.fingerprint)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):  # one process decodes, the others read its result
-        found = cache.load_cached(path)
-        if found is None:
-            if path.exists():
-                progress.note(f"the cached images in {path} are damaged; decoding {info.dataset} again")
-            found = read_parts(info, opened, classes, spec.skip_damaged, progress)
-            cache.save(path, *found)
-    tensors, facts = found
+    info, (tensors, facts) = _read_before(spec, test, progress) or _read(spec, token, test, progress)
     sets = {
         role: ImageSet(tensors[f"{role}_images"], tensors[f"{role}_labels"])
         for role in ("train", "test")
@@ -86,6 +75,37 @@ def _load(spec: SourceRecipe, token: str | None, test: TestSplit, progress: Prog
         test_examples=facts["rows"].get("test", info.test_examples) if "test" in sets else None,
     )
     return Source(info, sets["train"], sets.get("test"), info.fingerprint, (*info.notes, *facts["notes"]))
+
+
+def _read_before(spec: SourceRecipe, test: TestSplit, progress: Progress) -> tuple[SourceInfo, _Found] | None:
+    """Return a source and its images as they were last read, if the Hub may not be asked."""
+    info = recall_source(spec, test)
+    found = cache.load_cached(cache.cache_path(info.fingerprint)) if info else None
+    if info is None or found is None:
+        return None
+    at = f"{info.dataset} at {(info.revision or '')[:12]}"
+    progress.note(f"HF_HUB_OFFLINE is set: using {at}, as it was last read here")
+    progress.note(_class_line(info))
+    return info, found
+
+
+def _read(spec: SourceRecipe, token: str | None, test: TestSplit, progress: Progress) -> tuple[SourceInfo, _Found]:
+    from filelock import FileLock
+
+    info, opened, classes = _inspect(spec, token, test)
+    progress.note(_class_line(info))
+    path = cache.cache_path(info.fingerprint)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):  # one process decodes, the others read its result
+        found = cache.load_cached(path)
+        if found is None:
+            if path.exists():
+                progress.note(f"the cached images in {path} are damaged; decoding {info.dataset} again")
+            found = read_parts(info, opened, classes, spec.skip_damaged, progress)
+            cache.save(path, *found)
+    if info.revision is not None:
+        remember_source(spec, test, info)
+    return info, found
 
 
 def _inspect(
