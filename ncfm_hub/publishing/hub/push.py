@@ -6,7 +6,6 @@ also delete a user's `train-x/mine.parquet`.
 """
 
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +23,14 @@ from ncfm_hub.publishing.hub.held import Held
 from ncfm_hub.publishing.hub.operations import operations_of
 from ncfm_hub.publishing.hub.permission import check_can_push as check_can_push  # re-exported: called before a push
 from ncfm_hub.publishing.hub.permission import check_visibility
-from ncfm_hub.publishing.hub.remote import MARK, Remote, downloaded, look_at
-from ncfm_hub.utils.files import sha256_file, write_text
+from ncfm_hub.publishing.hub.reading_back import PushedCommit, check_files
+from ncfm_hub.publishing.hub.remote import MARK, Remote, look_at
+from ncfm_hub.utils.files import write_text
 from ncfm_hub.utils.hub_client import RepoType, client, with_retries, without_bars
 from ncfm_hub.utils.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-_PATHS_AT_ONCE = 500  # the Hub answers 413 to more than 1,000
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def push_folder(
             progress.note(note)
         published = f"{repo_id} is published at revision {sent.revision}"
         with ending_with(f"{published}, compare it again with: {job.command}", repo_id, token):
-            with_retries(lambda: _compare(job, sent), what=f"reading {repo_id} back", progress=progress)
+            with_retries(lambda: _read_back(job, sent), what=f"reading {repo_id} back", progress=progress)
             _keep_card(job, sent)
     kind = "datasets/" if repo_type == "dataset" else ""
     return Pushed(repo_id, f"{job.api.endpoint}/{kind}{repo_id}", sent.revision)
@@ -231,32 +229,8 @@ def _keep_card(job: _Job, sent: _Sent) -> None:
         write_text(job.checked.root / CARD, merge_cards(local, sent.card).text())
 
 
-def _compare(job: _Job, sent: _Sent) -> None:
-    """Compare the commit with what was pushed: large files by the SHA-256 that the Hub states, others by content."""
-    digests = {CARD: sha256(sent.card.text().encode()).hexdigest()}
-    digests |= {PLOT: sha256(sent.plot).hexdigest()} if sent.plot else {}
-    digests |= {name: sha256_file(path) for name, path in job.checked.files.items()}
-    stated = _stated(job, sent.revision, sorted(digests))
-    at = f"{job.repo_id} at {sent.revision[:12]}"
-    for name, expected in digests.items():
-        if name not in stated:
-            raise PublishError(f"{at} lacks {name}, which was pushed")
-        found = stated[name]
-        if found is None:
-            with downloaded(job.api, job.repo_id, job.repo_type, name, sent.revision) as path:
-                found = sha256_file(path)
-        if found != expected:
-            raise PublishError(f"{name} as read back from {at} is not what was pushed")
-
-
-def _stated(job: _Job, revision: str, names: list[str]) -> dict[str, str | None]:
-    """Return the pushed files that the Hub has at `revision`: path -> SHA-256, None for a small file."""
-    from huggingface_hub import RepoFile
-    from huggingface_hub.utils import chunk_iterable
-
-    entries = [
-        entry
-        for paths in chunk_iterable(names, _PATHS_AT_ONCE)
-        for entry in job.api.get_paths_info(job.repo_id, list(paths), revision=revision, repo_type=job.repo_type)
-    ]
-    return {file.path: file.lfs.sha256 if file.lfs else None for file in entries if isinstance(file, RepoFile)}
+def _read_back(job: _Job, sent: _Sent) -> None:
+    """Compare the commit with what was pushed."""
+    written = {CARD: sent.card.text().encode()} | ({PLOT: sent.plot} if sent.plot else {})
+    commit = PushedCommit(job.api, job.repo_id, job.repo_type, sent.revision)
+    check_files(commit, job.checked.files | written)

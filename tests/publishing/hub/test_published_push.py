@@ -175,7 +175,7 @@ def read(monkeypatch) -> list[str]:
 
 
 def test_only_small_files_are_downloaded_to_compare_them(hub, here, folder, read, monkeypatch):
-    monkeypatch.setattr("ncfm_hub.publishing.hub.push._PATHS_AT_ONCE", 2)  # fewer than there are files
+    monkeypatch.setattr("ncfm_hub.publishing.hub.reading_back._PATHS_AT_ONCE", 2)  # fewer than there are files
     push_folder(folder, REPO)
     assert sorted(read) == ["README.md", "ipc2/pipeline.yaml", "ipc2/results.json"]
 
