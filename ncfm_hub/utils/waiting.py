@@ -7,6 +7,7 @@ The client's own `http_backoff` cannot: it counts tries, not time, waits as long
 and most calls (repository info, commit, paths) do not use it.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -73,8 +74,9 @@ def _bound_client(patience: Patience) -> Callable[[], None]:
 
     # Xet's client makes its own requests: it waits 5 minutes for each, retries silently whatever the status,
     # and reads other limits only from the environment, at first use in a process. Without it the same files
-    # go over plain HTTP, within the limits here.
-    constants.HF_HUB_DISABLE_XET = True
+    # go over plain HTTP, within the limits here. A user who sets the variable has decided; then it stands.
+    if not os.environ.get("HF_HUB_DISABLE_XET"):
+        constants.HF_HUB_DISABLE_XET = True
     set_client_factory(partial(_bounded, factory, patience))
     return restore
 

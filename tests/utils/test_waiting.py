@@ -287,3 +287,15 @@ def test_the_client_of_the_process_is_the_users_own_again() -> None:
         assert "send" not in vars(get_session())
     finally:
         set_client_factory(before)
+
+
+@pytest.mark.parametrize(("said", "disabled"), [(None, True), ("", True), ("1", True), ("0", False)])
+def test_xet_stays_with_users_who_ask_for_it(monkeypatch: pytest.MonkeyPatch, said: str | None, disabled: bool) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.delenv("HF_HUB_DISABLE_XET", raising=False)
+    if said is not None:
+        monkeypatch.setenv("HF_HUB_DISABLE_XET", said)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", said == "1")  # as the client read it
+    with patient():
+        assert constants.HF_HUB_DISABLE_XET is disabled
