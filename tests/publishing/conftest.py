@@ -66,7 +66,8 @@ class Notes(Silent):
 @pytest.fixture
 def here(hub: LiveHub, monkeypatch: pytest.MonkeyPatch) -> Notes:
     """This process speaks to `hub` as ada, who may write, and does not wait long; the notes for `progress=`."""
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.hub.url)
+    for constant in ("huggingface_hub.constants.ENDPOINT", "datasets.config.HF_ENDPOINT"):
+        monkeypatch.setattr(constant, hub.hub.url)
     address = f"{hub.hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
     # What the Xet client knows of one hub it keeps for the whole process, and so for the hub of another test.

@@ -20,11 +20,13 @@ from ncfm_hub.publishing.hub.card import card_of_push
 from ncfm_hub.publishing.hub.checking import Checked, check_folder
 from ncfm_hub.publishing.hub.failing import ending_with, push_command
 from ncfm_hub.publishing.hub.held import Held
+from ncfm_hub.publishing.hub.loaded_images import check_loaded_images
 from ncfm_hub.publishing.hub.operations import operations_of
 from ncfm_hub.publishing.hub.permission import check_can_push as check_can_push  # re-exported: called before a push
 from ncfm_hub.publishing.hub.permission import check_visibility
 from ncfm_hub.publishing.hub.reading_back import PushedCommit, check_files
 from ncfm_hub.publishing.hub.remote import MARK, Remote, look_at
+from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.files import write_text
 from ncfm_hub.utils.hub_client import RepoType, client, with_retries, without_bars
 from ncfm_hub.utils.progress import Progress, Silent
@@ -115,7 +117,8 @@ def push_folder(
             progress.note(note)
         published = f"{repo_id} is published at revision {sent.revision}"
         with ending_with(f"{published}, compare it again with: {job.command}", repo_id, token):
-            with_retries(lambda: _read_back(job, sent), what=f"reading {repo_id} back", progress=progress)
+            found = with_retries(lambda: _read_back(job, sent), what=f"reading {repo_id} back", progress=progress)
+            progress.note(f"checked: {found}")
             _keep_card(job, sent)
     kind = "datasets/" if repo_type == "dataset" else ""
     return Pushed(repo_id, f"{job.api.endpoint}/{kind}{repo_id}", sent.revision)
@@ -229,8 +232,13 @@ def _keep_card(job: _Job, sent: _Sent) -> None:
         write_text(job.checked.root / CARD, merge_cards(local, sent.card).text())
 
 
-def _read_back(job: _Job, sent: _Sent) -> None:
-    """Compare the commit with what was pushed."""
-    written = {CARD: sent.card.text().encode()} | ({PLOT: sent.plot} if sent.plot else {})
+def _read_back(job: _Job, sent: _Sent) -> str:
+    """Compare the commit with what was pushed; returns what was compared."""
+    files = job.checked.files | {CARD: sent.card.text().encode()} | ({PLOT: sent.plot} if sent.plot else {})
     commit = PushedCommit(job.api, job.repo_id, job.repo_type, sent.revision)
-    check_files(commit, job.checked.files | written)
+    check_files(commit, files)
+    found = f"{counted(len(files), 'file')} by SHA-256"
+    if job.repo_type == "model":
+        return found
+    images = check_loaded_images(commit, job.checked.root, [name for name in job.checked.held if name])
+    return f"{found}, {counted(images, 'image')} as load_dataset gives them"

@@ -163,14 +163,16 @@ def test_pushes_at_the_same_time_all_arrive(tmp_path, hub, here):
 
 @pytest.fixture
 def read(monkeypatch) -> list[str]:
-    """The names of the files that are downloaded."""
+    """The names of the files that are downloaded to compare them; `datasets` downloads others, to its cache."""
     names: list[str] = []
     download = HfApi.hf_hub_download
-    monkeypatch.setattr(
-        HfApi,
-        "hf_hub_download",
-        lambda api, repo, name, **more: names.append(name) or download(api, repo, name, **more),
-    )
+
+    def recorded(api, repo_id, filename, **more):
+        if "local_dir" in more:
+            names.append(filename)
+        return download(api, repo_id, filename, **more)
+
+    monkeypatch.setattr(HfApi, "hf_hub_download", recorded)
     return names
 
 

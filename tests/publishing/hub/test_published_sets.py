@@ -65,6 +65,21 @@ def test_three_pushed_at_once_all_stand_and_are_loaded_by_plain_datasets(hub, he
         assert ncfm_hub.load_distilled(f"{REPO}/ipc{ipc}").ipc == ipc
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("shells", [2, 4])
+def test_pushed_at_once_from_several_shells_all_stand(hub, cli, client, tmp_path, shells):
+    ipcs = (1, 2, 5, 10)[:shells]
+    folders = [of_ipc(tmp_path / str(ipc), ipc) for ipc in ipcs]
+    with ThreadPoolExecutor(shells) as pool:
+        ended = list(pool.map(lambda folder: cli("push", folder, "--repo-id", REPO, env=hub.env), folders))
+    assert [one.returncode for one in ended] == [0] * shells, [one.stderr for one in ended]
+    assert commits(hub) == shells + 1
+    assert remote_files(hub) == {"README.md", "accuracy-over-ipc.png"} | files_of(*(f"ipc{ipc}" for ipc in ipcs))
+    anyone = {"HF_ENDPOINT": hub.env["HF_ENDPOINT"]}  # with a home of its own, and no token
+    for ipc in ipcs:
+        check_loaded(client(LOAD, anyone, REPO, f"ipc{ipc}", ours=False), noise_set(ipc=ipc))
+
+
 def test_each_folder_keeps_the_card_of_what_it_holds(hub, here, tmp_path):
     one, two = of_ipc(tmp_path / "one", 1), of_ipc(tmp_path / "two", 2)
     push_folder(one, REPO)

@@ -34,6 +34,7 @@ def test_a_hub_that_hangs_once_at_every_request_of_a_push_gets_it_in_the_end(hub
         ("PUT", "/_lfs/", "hang"),
         ("POST", "/commit/", "hang"),
         ("HEAD", "/resolve/", "hang"),
+        ("GET", "/ipc2/data/train-", "hang"),
         ("GET", "/resolve/", "stall"),
     )
     for request in requests:
