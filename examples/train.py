@@ -28,8 +28,6 @@ given = parser.parse_args()
 distilled = ncfm_hub.load_distilled(given.dataset)
 train = distilled.to_torch(soft_labels=given.labels == "soft", augment=given.augment)
 classes, (channels, size) = len(distilled.class_names), distilled.images.shape[1:3]
-pixels = distilled.images.float() / 255
-mean, std = pixels.mean((0, 2, 3))[:, None, None], pixels.std((0, 2, 3))[:, None, None]
 
 network = timm.create_model("ncfm_convnet3", num_classes=classes, in_chans=channels, img_size=size)
 optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=5e-4)
@@ -38,7 +36,7 @@ schedule = torch.optim.lr_scheduler.OneCycleLR(
 )
 rows = RandomSampler(train, num_samples=100 * given.updates)
 for images, labels in DataLoader(train, batch_size=100, sampler=rows):
-    loss = torch.nn.functional.cross_entropy(network((images - mean) / std), labels)
+    loss = torch.nn.functional.cross_entropy(network((images - train.mean) / train.std), labels)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -51,7 +49,8 @@ number = {name: index for index, name in enumerate(distilled.class_names)}
 right, network = 0, network.eval()
 for row in test:
     picture = row[image].convert("RGB" if channels == 3 else "L").resize((size, size))
+    pixels = pil_to_tensor(picture)[None].float() / 255
     with torch.no_grad():
-        answer = network((pil_to_tensor(picture)[None].float() / 255 - mean) / std).argmax().item()
+        answer = network((pixels - train.mean) / train.std).argmax().item()
     right += answer == number[test.features[label].int2str(row[label])]
 print(f"test accuracy {100 * right / len(test):.1f} % of {len(test)} images, loss {loss.item():.3f}")

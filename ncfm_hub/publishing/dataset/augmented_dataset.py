@@ -10,8 +10,6 @@ import torch
 from ncfm_hub.matching.augment import GEOMETRIES, augment, draw_augmentation
 from ncfm_hub.matching.cutmix import cutmix, draw_cutmix
 from ncfm_hub.matching.philox import Stream
-from ncfm_hub.networks.build import channel_statistics
-from ncfm_hub.publishing.dataset.augmentation import TrainingAugmentation
 from ncfm_hub.publishing.dataset.torch_dataset import Item, TorchDataset
 
 
@@ -19,15 +17,9 @@ class AugmentedDataset(TorchDataset):
     """Map-style dataset whose items are augmented images and probabilities (C,), which CutMix mixes.
 
     A DataLoader asks for all items of a batch at once, and these share one geometric transform and one box of CutMix,
-    as in evaluation. An item fetched alone has no image to be mixed with.
-
-    mean, std: (c, 1, 1), of these images in [0, 1]; DSA acts on images normalised by them
+    as in evaluation. An item fetched alone has no image to be mixed with. DSA acts on images normalised by `mean` and
+    `std`.
     """
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor, how: TrainingAugmentation):
-        super().__init__(images, labels, targets)
-        self.how = how
-        self.mean, self.std = (torch.tensor(values)[:, None, None] for values in channel_statistics(images))
 
     def __getitem__(self, index: int) -> Item:
         """Return an augmented image (c, H, W), and probabilities (C,)."""

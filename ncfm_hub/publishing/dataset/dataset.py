@@ -78,8 +78,8 @@ class Distilled:
         config: "default" for training images, "stored" for stored images
         soft_labels: labels are probabilities (C,) instead of ints
         augment: augment by DSA and CutMix, as the accuracies were measured; labels are probabilities, one-hot unless
-            `soft_labels`. Normalise by the dataset's `mean` and `std`, then train
-        Returns images as float (c, H, W) in [0, 1], unless augmented.
+            `soft_labels`
+        Returns images as float (c, H, W) in [0, 1], unless augmented. Normalise by the dataset's `mean` and `std`.
         Raises DistilledError for soft labels of stored images, which have none.
         """
         from ncfm_hub.publishing.dataset.torch_dataset import TorchDataset
@@ -88,7 +88,7 @@ class Distilled:
         if soft_labels and config == "stored":
             raise DistilledError("stored images have no soft labels; those of config 'default' are of decoded images")
         if not augment:
-            return TorchDataset(images, labels, self.soft_labels if soft_labels else None)
+            return TorchDataset(images, labels, self.soft_labels if soft_labels else None, self.augmentation)
         from torch.nn.functional import one_hot
 
         from ncfm_hub.publishing.dataset.augmented_dataset import AugmentedDataset

@@ -185,7 +185,10 @@ def _now() -> str:
 
 
 def _describe_source(source: "Source", notes: tuple[str, ...]) -> dict[str, Any]:
+    from ncfm_hub.networks.build import channel_statistics  # imported late: it imports torch and timm
+
     info = source.info
+    mean, std = channel_statistics(source.train.images)
     return {
         "dataset": info.public_name,
         "is_local": info.is_local,
@@ -200,6 +203,9 @@ def _describe_source(source: "Source", notes: tuple[str, ...]) -> dict[str, Any]
         "class_ids": list(info.class_ids),
         "resolution": info.resolution,
         "channels": info.channels,
+        # By which students normalise.
+        "mean": list(mean),
+        "std": list(std),
         "license": info.license,
         "license_name": info.license_name,
         "license_link": info.license_link,

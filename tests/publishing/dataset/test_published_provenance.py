@@ -40,6 +40,14 @@ def test_a_pool_that_was_given_is_not_described_by_a_recipe_that_did_not_make_it
     assert "| distillation | steps |" in text
 
 
+def test_mean_and_deviation_of_the_sources_training_images_are_recorded():
+    source = tiny_source()
+    pixels = source.train.images.double() / 255
+    recorded = described(source)["source"]
+    assert recorded["mean"] == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-6)
+    assert recorded["std"] == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist(), abs=1e-6)
+
+
 def test_the_recipe_is_whole_under_a_given_pool_too():
     """`ncfm-hub evaluate` reads it back, and a recipe without its section `pool` is refused."""
     content = described(tiny_source(), f"ada/pool@{'a' * 40}")

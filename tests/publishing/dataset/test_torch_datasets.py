@@ -57,6 +57,36 @@ def test_mean_and_deviation_are_those_of_the_images():
     torch.testing.assert_close(dataset.std.flatten().double(), pixels.std((0, 2, 3)), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("augment", [False, True])
+def test_recorded_mean_and_deviation_are_those_to_normalise_by(tmp_path, augment):
+    folder = write_folder(tmp_path / "set", noise_set(), mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    dataset = load_distilled(folder).to_torch(augment=augment)
+    assert torch.equal(dataset.mean.flatten(), torch.tensor([0.1, 0.2, 0.3]))
+    assert torch.equal(dataset.std.flatten(), torch.tensor([0.4, 0.5, 0.6]))
+    images = torch.stack([dataset[row][0] for row in range(3)])
+    assert images.shape == ((images - dataset.mean) / dataset.std).shape
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"),
+    [
+        ([0.5] * 3, [0.0, 0.5, 0.5]),
+        ([0.5] * 3, [0.5] * 2),
+        ([0.5], [0.5]),
+        ([0.5, 0.5, float("nan")], [0.5] * 3),
+        ([0.5] * 3, [10**400, 0.5, 0.5]),
+        (["x"] * 3, [0.5] * 3),
+        (0.5, 0.5),
+        ([0.5] * 3, None),
+    ],
+)
+def test_what_cannot_be_mean_and_deviation_of_these_images_is_not_used(tmp_path, mean, std):
+    folder = write_folder(tmp_path / "set", noise_set(), mean=mean, std=std)
+    dataset, own = load_distilled(folder).to_torch(), noise_set().to_torch()
+    assert torch.equal(dataset.mean, own.mean)
+    assert torch.equal(dataset.std, own.std)
+
+
 def test_cutmix_mixes_labels_as_it_mixes_pixels():
     """Images of one colour per class: the share of pixels of each colour is the label."""
     distilled = augmented(cutmix=1.0)
