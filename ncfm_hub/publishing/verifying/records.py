@@ -3,6 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 from ncfm_hub.errors import DistilledError
@@ -106,23 +107,42 @@ def check_card(it: Contents) -> str:
     card, pipeline, results = it.card.get(), it.pipeline.get(), it.results.get()
     if not card.block:
         raise DistilledError(f"{CARD} has no generated part")
-    measured, plain = (_tables(_rendered(it.at.name, pipeline, some)) for some in (results, {}))
-    expected = measured - plain
-    if missing := _missing(expected, _tables(card.block)):
+    (row, measured), (_, plain) = (_rendered(it.at.name, pipeline, some) for some in (results, {}))
+    expected = _tables(measured) - _tables(plain)
+    missing = _missing(expected, _tables(card.block)) or _missing_cell(row, _overview(card.block, it.at.name)[0])
+    if missing:
         raise DistilledError(f"{CARD} lacks what {RESULTS} gives: {missing}")
     if card.edited_text:
         raise DistilledError(f"{CARD}: the generated part was edited by hand; write above or below it")
     return f"{counted(expected.total(), 'line')} of numbers equal those of {RESULTS}"
 
 
-def _rendered(name: str | None, pipeline: dict[str, Any], results: dict[str, Any]) -> str:
-    """Return what a card says of a dataset: its section, and its row in the overview, which the former layout lacks."""
+def _rendered(name: str | None, pipeline: dict[str, Any], results: dict[str, Any]) -> tuple[dict[str, str], str]:
+    """Return what a card says of a dataset: its row in the overview, which the former layout lacks, and its section."""
     try:
         if name is None:
-            return section_of(CardSet("", pipeline, results))
-        return render_cards([CardSet(name, pipeline, results)], repo_id=None, default=None).card.block
+            return {}, section_of(CardSet("", pipeline, results))
+        return _overview(render_cards([CardSet(name, pipeline, results)], repo_id=None, default=None).card.block, name)
     except (DistilledError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise NotRead(f"{PIPELINE} or {RESULTS} is not as documented: {error}") from error
+
+
+def _overview(block: str, name: str | None) -> tuple[dict[str, str], str]:
+    """Return the cells of a dataset in the first table of a card, by column, and the text below that table."""
+    lines = block.splitlines()
+    first = next((number for number, line in enumerate(lines) if line.startswith("|")), len(lines))
+    rows = list(takewhile(lambda line: line.startswith("|"), lines[first:]))
+    header, *cells = ([cell.strip() for cell in row.strip()[1:-1].split("|")] for row in rows) if rows else [[]]
+    row = next((dict(zip(header, row, strict=False)) for row in cells if row[0] == f"`{name}`"), {})
+    return row, "\n".join(lines[first + len(rows) :])
+
+
+def _missing_cell(expected: Mapping[str, str], there: Mapping[str, str]) -> str | None:
+    """Return a cell of the overview that is another on the card; None if all are as expected.
+
+    Beside other datasets, a card has columns that this one alone would not have.
+    """
+    return next((f"{key} {cell}" for key, cell in expected.items() if cell != there.get(key)), None)
 
 
 def _tables(text: str) -> Counter[str]:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, safe_open, save_file
 
 import ncfm_hub
 from ncfm_hub.errors import DistilledError
-from ncfm_hub.publishing import push_folder
+from ncfm_hub.publishing import push_folder, write_card
 from ncfm_hub.publishing.cards.merging import make_card, parse_card
 from ncfm_hub.publishing.verifying.verify import CHECKS
 from tests.publishing.noise_sets import noise_set
@@ -248,6 +248,38 @@ def test_what_a_run_writes_passes(tmp_path):
     assert said["counts"] == "6 stored images, 24 decoded: 3 classes, ipc 2, factor 2"
     assert said["results"].startswith("mean and deviation of 3 accuracies")
     assert re.search("[1-9][0-9]* lines of numbers", said["card"])
+
+
+def beside_another(folder: Path) -> Path:
+    """The same, and one measured otherwise: by one student, and beside the full training set."""
+    whole_set(folder)
+    whole_set(folder, noise_set(ipc=1))
+    results = json.loads(inside(folder, "results.json", "ipc1").read_text())
+    for row in results["rows"]:
+        row["accuracy"] = {"n": 1, "mean": 55.5, "std": None, "values": [55.5]}
+    results["rows"].append(results["rows"][0] | {"set": "whole", "accuracy": results["rows"][0]["accuracy"]})
+    results["protocol"]["students"] = 1
+    inside(folder, "results.json", "ipc1").write_text(json.dumps(results))
+    write_card(folder)
+    return folder
+
+
+def test_datasets_that_were_measured_otherwise_pass_beside_each_other(tmp_path):
+    """The card's overview has columns for both."""
+    verified = ncfm_hub.verify(beside_another(tmp_path / "set"))
+    assert verified.ok, verified
+    assert len(verified.checks) == 2 * len(CHECKS)
+
+
+def test_a_number_of_the_overview_alone_is_found(tmp_path):
+    folder = beside_another(tmp_path / "set")
+    card = parse_card(inside(folder, "README.md").read_text())
+    row = next(line for line in card.block.splitlines() if line.startswith("| `ipc2` |"))
+    block = card.block.replace(row, row.replace("62.5", "72.5"))
+    inside(folder, "README.md").write_text(make_card(card.header, block).text())
+    verified = ncfm_hub.verify(folder)
+    assert [(check.dataset, check.name) for check in verified.checks if check.outcome == "failed"] == [("ipc2", "card")]
+    assert any("README.md lacks what results.json gives: test acc. % 62.5" in check.found for check in verified.checks)
 
 
 def test_grey_images_without_tiles_pass(tmp_path):
