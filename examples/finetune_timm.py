@@ -13,13 +13,14 @@ from torch.utils.data import DataLoader
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("dataset", help="distilled dataset: folder or Hub repository")
+parser.add_argument("--name", help="configuration, such as ipc10 (default: the one that the card marks)")
 parser.add_argument("model", help="name of a timm model")
 parser.add_argument("--pretrained", action=argparse.BooleanOptionalAction, default=True)
 parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--save", default="model.safetensors")
 given = parser.parse_args()
 
-train = load_dataset(given.dataset, split="train")
+train = load_dataset(given.dataset, given.name, split="train")
 names = train.features["label"].names
 network = timm.create_model(given.model, pretrained=given.pretrained, num_classes=len(names))
 # Resized, cropped and normalised as the weights expect, with RandAugment.

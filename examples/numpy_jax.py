@@ -11,6 +11,7 @@ from datasets import load_dataset
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("dataset", help="distilled dataset: folder or Hub repository")
+parser.add_argument("--name", help="configuration, such as ipc10 (default: the one that the card marks)")
 parser.add_argument("--jax", action="store_true", help="compute in JAX, which must be installed")
 parser.add_argument("--updates", type=int, default=500)
 given = parser.parse_args()
@@ -20,7 +21,7 @@ if given.jax:
 else:
     np = numpy
 
-train = load_dataset(given.dataset, split="train")
+train = load_dataset(given.dataset, given.name, split="train")
 columns = train.with_format("numpy")
 images = np.asarray(numpy.stack(columns["image"][:]), dtype=np.float32) / 255  # (N, H, W, c); grey (N, H, W)
 labels = np.asarray(columns["label"][:])  # (N,)

@@ -24,8 +24,8 @@ RUNS = {
     "architecture_search": (
         ["SET", "--test", "REAL", "--split", "train[:4]", "--updates", "1", "ncfm_convnet3", "test_resnet"],
     ),
-    "finetune_timm": (["SET", "test_resnet", "--no-pretrained", "--epochs", "1", "--save", "FILE"],),
-    "numpy_jax": (["SET"],),
+    "finetune_timm": (["SET", "test_resnet", "--name", "ipc2", "--no-pretrained", "--epochs", "1", "--save", "FILE"],),
+    "numpy_jax": (["SET"], ["SET", "--name", "ipc2"]),
 }
 SAYS = {
     "train": r"test accuracy \d+\.\d % of 6 images, loss \d",
