@@ -1,8 +1,11 @@
 """Shared by all tests: test data, a live local hub, and the command line as a user runs it."""
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Before torch is imported: the tensors of tests are small, and more threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+# Before the client is imported: it remembers by address what it has uploaded, and addresses of former hubs come again.
+os.environ["HF_XET_CACHE"] = tempfile.mkdtemp(prefix="ncfm-hub-xet-")
+atexit.register(shutil.rmtree, os.environ["HF_XET_CACHE"], ignore_errors=True)
 # A suite started in the background ignores SIGINT, and whatever it starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

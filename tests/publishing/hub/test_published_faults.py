@@ -1,4 +1,4 @@
-"""A fault at each request of a push in turn, by both ways of uploading; the command that is printed finishes it."""
+"""A fault at each kind of request of a push, by both ways of uploading; the command that is printed finishes it."""
 
 import re
 import shlex
@@ -66,7 +66,7 @@ def filled(hub, repo: str, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", UPLOADS)
-def test_a_fault_at_each_request_in_turn(hub, here, tmp_path, failing, monkeypatch, way):
+def test_a_fault_at_each_kind_of_request(hub, here, tmp_path, failing, monkeypatch, way):
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "0" if way == "xet" else "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", way == "lfs")
     monkeypatch.setenv("HF_XET_CACHE", str(tmp_path / "xet"))
@@ -84,7 +84,7 @@ def test_a_fault_at_each_request_in_turn(hub, here, tmp_path, failing, monkeypat
         push = shlex.join(["ncfm-hub", "push", str(folder), "--repo-id", repo, "--replace"])
         done = typed(push)
         if request is None:
-            requests += failing.seen
+            requests += [(kind, number) for kind, number in failing.seen if number == 1]
         assert request is None or request in failing.seen, request
         failing.begin(None)
         if done.exit_code == 0:  # a client may do without the answer
@@ -105,4 +105,4 @@ def test_a_fault_at_each_request_in_turn(hub, here, tmp_path, failing, monkeypat
     kinds = {kind for kind, _ in filter(None, requests)}
     assert UPLOADS[way] <= kinds
     assert not kinds & UPLOADS["lfs" if way == "xet" else "xet"]
-    assert min(outcomes[name] for name in ("not published", "published, not compared")) > 10
+    assert min(outcomes[name] for name in ("not published", "published, not compared")) > 4
