@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import sqlite3
 import struct
 import threading
@@ -18,6 +19,7 @@ import pytest
 
 from ncfm_hub.localhub import running
 from ncfm_hub.localhub.database import Database
+from ncfm_hub.localhub.server import _bound
 from tests.localhub.conftest import USERS, Server
 
 REPO = "/api/datasets/ada/limits"
@@ -236,3 +238,11 @@ def test_a_commit_has_so_many_operations_and_no_more(server: Server, monkeypatch
     gone = [("deletedFile", {"path": "a"})]
     assert server.raw("POST", f"{REPO}/commit/main", _lines(("header", {}), *gone * 6)).status == 413
     assert server.raw("POST", f"{REPO}/commit/main", _lines(("header", {}), *gone * 5)).status == 404
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """Connections inherit it; asyncio would not set it on a socket that names no protocol."""
+    with _bound("127.0.0.1", 0) as bound, socket.create_connection(bound.getsockname()):
+        accepted, _ = bound.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
