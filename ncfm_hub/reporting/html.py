@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.cards.escaping import Ready, plain
-from ncfm_hub.publishing.cards.templates import duration, setting
+from ncfm_hub.publishing.cards.templates import duration, setting, template_environment
 from ncfm_hub.publishing.dataset.layout import PIPELINE, RESULTS
 from ncfm_hub.reporting.gather import Gathered
 from ncfm_hub.reporting.sections import compare, sections_of
@@ -18,7 +18,7 @@ from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.resources import data_folder
 
 if TYPE_CHECKING:
-    import jinja2
+    from jinja2 import Environment
 
 TEMPLATE = "report.html.j2"
 _FAULTS = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError)  # raised by malformed values
@@ -43,24 +43,9 @@ def _not_documented(name: str, error: Exception) -> str:
     return f"{name}: {PIPELINE} or {RESULTS} is not as documented: {type(error).__name__} {error}"
 
 
-@cache  # it holds the compiled templates; one that has changed is compiled anew
-def _environment(folder: Path) -> "jinja2.Environment":
-    import jinja2
-
-    class Missing(jinja2.Undefined):
-        """False in a condition, an error where it is printed."""
-
-        __str__ = jinja2.Undefined._fail_with_undefined_error
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        finalize=shown,
-        undefined=Missing,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+@cache  # with its compiled templates; one that has changed is compiled anew
+def _for_pages(folder: Path) -> "Environment":
+    filters = {
         "whole": whole,
         "count": lambda number: f"{number:,}",
         "counted": counted,
@@ -73,14 +58,14 @@ def _environment(folder: Path) -> "jinja2.Environment":
         "duration": duration,
         "setting": setting,
     }
-    return environment
+    return template_environment(folder, filters, shown, html=True)
 
 
 def _render(context: dict[str, Any]) -> str:
     import jinja2
 
     try:
-        return _environment(data_folder("model_cards")).get_template(TEMPLATE).render(context)
+        return _for_pages(data_folder("model_cards")).get_template(TEMPLATE).render(context)
     except (jinja2.UndefinedError, *_FAULTS) as error:
         names = " or ".join(it["name"] for it in context["sets"])
         raise DistilledError(_not_documented(names, error)) from error

@@ -1,5 +1,6 @@
 """Render the card templates of `model_cards/`, escaping everything they print."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,39 +11,51 @@ from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.resources import data_folder
 
 if TYPE_CHECKING:
-    import jinja2
+    from jinja2 import Environment
 
 
 def render(template: str, context: dict[str, Any]) -> str:
     """Render `model_cards/<template>` with `context` as Markdown.
 
-    A missing value is false in a condition and an error where it is printed.
     Raises DistilledError if the template, which users may edit, is invalid.
     """
     import jinja2
 
     try:
-        return _environment(data_folder("model_cards")).get_template(template).render(context)
+        return _for_cards(data_folder("model_cards")).get_template(template).render(context)
     except jinja2.TemplateError as error:
         raise DistilledError(f"model_cards/{template}: {error}") from error
 
 
-@cache  # it holds the compiled templates; one that has changed is compiled anew
-def _environment(folder: Path) -> "jinja2.Environment":
+def template_environment(
+    folder: Path, filters: dict[str, Any], finalize: Callable[[Any], Any], *, html: bool
+) -> "Environment":
+    """Return an environment for the templates in `folder`, which compiles each once.
+
+    A missing value is false in a condition and an error where it is printed.
+    finalize: applied to everything that is printed
+    html: escape HTML
+    """
     import jinja2
 
     class Missing(jinja2.Undefined):
         __str__ = jinja2.Undefined._fail_with_undefined_error
 
-    environment = jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
-        autoescape=False,  # for HTML only; `finalize` escapes Markdown
-        finalize=inline,
+        autoescape=html,
+        finalize=finalize,
         undefined=Missing,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= filters
+    return made
+
+
+@cache  # with its compiled templates; one that has changed is compiled anew
+def _for_cards(folder: Path) -> "Environment":
+    filters = {
         "code": code,
         "fenced": fenced,
         "literal": literal,
@@ -54,7 +67,7 @@ def _environment(folder: Path) -> "jinja2.Environment":
         "duration": lambda seconds: Ready(duration(seconds)),
         "setting": setting,
     }
-    return environment
+    return template_environment(folder, filters, inline, html=False)  # `inline` escapes Markdown
 
 
 def duration(seconds: float) -> str:
