@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ncfm_hub.api import distill as distill
     from ncfm_hub.api import evaluate as evaluate
     from ncfm_hub.api import plan as plan
+    from ncfm_hub.api import plan_pool as plan_pool
     from ncfm_hub.api import pretrain as pretrain
     from ncfm_hub.api import push as push
     from ncfm_hub.evaluation.continual.study import continual as continual
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from ncfm_hub.publishing.verifying.verify import verify as verify
     from ncfm_hub.recipes.resolve import load_pipeline as load_pipeline
     from ncfm_hub.reporting import write_report as write_report
+    from ncfm_hub.utils.commit_options import CommitOptions as CommitOptions
 
 _HOMES = {
+    "CommitOptions": "ncfm_hub.utils.commit_options",
     "Distilled": "ncfm_hub.publishing",
     "continual": "ncfm_hub.evaluation.continual.study",
     "diff": "ncfm_hub.publishing.comparing.diff",
@@ -45,6 +48,7 @@ _HOMES = {
     "load_pipeline": "ncfm_hub.recipes.resolve",
     "naslib_datasets": "ncfm_hub.evaluation.search.naslib",
     "plan": "ncfm_hub.api",
+    "plan_pool": "ncfm_hub.api",
     "pretrain": "ncfm_hub.api",
     "push": "ncfm_hub.api",
     "search_architectures": "ncfm_hub.evaluation.search.study",
@@ -53,6 +57,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "CommitOptions",
     "Distilled",
     "NcfmHubError",
     "__version__",
@@ -66,6 +71,7 @@ __all__ = [
     "load_pipeline",
     "naslib_datasets",
     "plan",
+    "plan_pool",
     "pretrain",
     "push",
     "search_architectures",

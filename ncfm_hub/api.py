@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from ncfm_hub.errors import PublishError, ReplaceNeeded
 from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.planning.announcing import announce_pool
-from ncfm_hub.planning.plan import Plan, coming
+from ncfm_hub.planning.plan import Plan
 from ncfm_hub.planning.plan import plan as plan  # part of the public API
+from ncfm_hub.planning.pool_plan import plan_pool as plan_pool  # the same
+from ncfm_hub.planning.pool_plan import pool_repository
 from ncfm_hub.planning.work_folder import WORK_FOLDER, claim, claim_for_copy, copied
 from ncfm_hub.recipes.resolve import resolve
+from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
 from ncfm_hub.utils.files import whole_file
 from ncfm_hub.utils.named import Named, path_of, texts_of
 from ncfm_hub.utils.progress import Progress, Silent
@@ -78,6 +81,7 @@ def distill(
     repo_id: str | None = None,
     private: bool = False,
     replace: bool = False,
+    commit: CommitOptions = ON_MAIN,
     token: str | None = None,
     pool: Named | None = None,
     append: Named | None = None,
@@ -102,6 +106,7 @@ def distill(
     private: create the repository as private
     replace: replace what is there under the same name, in the folder and in the repository; without it the run is
         refused before any work starts
+    commit: how the commit of the push is made: message, branch, tag, or a pull request
     token: Hub token; default: the one you are logged in with
     pool: folder or Hub repository of a pretrained extractor pool, which may cover more classes; default: taken from the
         cache, or trained
@@ -128,6 +133,7 @@ def distill(
         repo_id=repo_id,
         private=private,
         replace=replace,
+        commit=commit,
         token=token,
         pool=pool,
         append=append,
@@ -203,12 +209,13 @@ def pretrain(
     repo_id: str | None = None,
     private: bool = False,
     replace: bool = False,
+    commit: CommitOptions = ON_MAIN,
     token: str | None = None,
     progress: Progress | None = None,
 ) -> PoolResult:
     """Train the extractor pool that `distill` uses for the same dataset and settings, or find it in the cache.
 
-    dataset, preset, overrides, token, progress: as for `distill`
+    dataset, preset, overrides, commit, token, progress: as for `distill`
     output: folder to copy the pool to; default: the pool stays in the cache, and its folder there is returned
     push: publish the pool as a model repository
     repo_id: repository to push to; default: `<user>/<pipeline>-ncfm-pool`
@@ -219,24 +226,17 @@ def pretrain(
     from ncfm_hub import stages
     from ncfm_hub.extractors.cache import get_extractors, pool_folder
     from ncfm_hub.machine.engine import open_engine
+    from ncfm_hub.publishing import push_folder
     from ncfm_hub.publishing.cards.pool_card import write_pool_card
+    from ncfm_hub.sources import inspect_source
 
     progress, output = progress or Silent(), path_of(output)
     pipeline = resolve(dataset, preset, overrides)
+    how: dict[str, Any] = {"private": private, "replace": replace, "commit": commit, "token": token}
     target = None
     if push:
-        from ncfm_hub.publishing import check_can_push
-        from ncfm_hub.sources import inspect_source
-
-        target = check_can_push(
-            repo_id,
-            token=token,
-            default_name=f"{pipeline.name}-ncfm-pool",
-            repo_type="model",
-            private=private,
-            coming=coming(inspect_source(pipeline.recipe.source, token=token, test="if there")),
-            replace=replace,
-        )
+        info = inspect_source(pipeline.recipe.source, token=token, test="if there")
+        target = pool_repository(pipeline, info, repo_id=repo_id, **how)
     asked = pipeline.recipe.engine
     engine = open_engine(asked.precision, asked.compile, progress, device=asked.device)
     if output is not None and engine.accelerator.is_main_process:
@@ -251,7 +251,7 @@ def pretrain(
         if output is not None:
             folder = _copy_pool(folder, output)
         if target:
-            pushed = _push(folder, target, private, replace, token, progress, "model")
+            pushed = push_folder(folder, target, **how, repo_type="model", progress=progress)
     return PoolResult(folder, pool.key, len(pool.members), list(pool.accuracy), pushed)
 
 
@@ -309,6 +309,8 @@ def push(
     private: bool = False,
     replace: bool = False,
     default: str | None = None,
+    commit: CommitOptions = ON_MAIN,
+    dry_run: bool = False,
     token: str | None = None,
     progress: Progress | None = None,
 ) -> "Pushed":
@@ -319,56 +321,55 @@ def push(
     private: create the repository as private
     replace: replace what the repository holds under the same name; without it such a push is refused
     default: the distilled dataset that is loaded where none is named; default: that of the repository, else the first
+    commit: how the commit is made: message, branch, tag, or a pull request
+    dry_run: check, and return what would be uploaded; neither the folder nor the Hub is changed
     token, progress: as for `distill`
-    Returns the repository, its address and the commit.
+    Returns the repository, its address, the commit and what was uploaded.
     Raises PublishError; ReplaceNeeded if another version is there.
     """
     from ncfm_hub.extractors.pool import POOL_FILE
-    from ncfm_hub.publishing import check_can_push, push_command
+    from ncfm_hub.publishing import check_can_push, push_command, push_folder
+    from ncfm_hub.publishing.hub.permission import NOT_BEGUN
     from ncfm_hub.stages import default_repository
 
     folder = path_of(folder)
     is_pool = (folder / POOL_FILE).is_file()
     name = f"{folder.resolve().name}-pool" if is_pool else default_repository(folder)
     repo_type: Literal["dataset", "model"] = "model" if is_pool else "dataset"
-    command = push_command(folder, repo_id, private=private, replace=replace, default=default)
-    again = f"push it again with: {command}"
-    target = check_can_push(repo_id, token=token, default_name=name, repo_type=repo_type, private=private, again=again)
-    return _push(folder, target, private, replace, token, progress or Silent(), repo_type, default)
-
-
-def _push_run(settled: Plan, token: str | None, progress: Progress) -> "Pushed":
-    assert settled.repo_id is not None
-    folder, default = settled.place.folder, settled.default
-    try:
-        return _push(folder, settled.repo_id, settled.private, settled.replace, token, progress, default=default)
-    except ReplaceNeeded as error:
-        # Pushed by others since the run began. A caller who asks and calls again must not distill again.
-        raise PublishError(str(error), again=False) from error
-
-
-def _push(
-    folder: Path,
-    repo_id: str,
-    private: bool,
-    replace: bool,
-    token: str | None,
-    progress: Progress,
-    repo_type: Literal["dataset", "model"] = "dataset",
-    default: str | None = None,
-) -> "Pushed":
-    from ncfm_hub.publishing import push_folder
-
+    command = push_command(folder, repo_id, private=private, replace=replace, default=default, commit=commit)
+    target = check_can_push(
+        repo_id,
+        token=token,
+        default_name=name,
+        repo_type=repo_type,
+        private=private,
+        commit=commit,
+        again=NOT_BEGUN if dry_run else f"push it again with: {command}",
+    )
     return push_folder(
         folder,
-        repo_id,
+        target,
         private=private,
         replace=replace,
         default=default,
+        commit=commit,
+        dry_run=dry_run,
         token=token,
         repo_type=repo_type,
         progress=progress,
     )
+
+
+def _push_run(settled: Plan, token: str | None, progress: Progress) -> "Pushed":
+    from ncfm_hub.publishing import push_folder
+
+    assert settled.repo_id is not None
+    how = {name: getattr(settled, name) for name in ("private", "replace", "default", "commit")}
+    try:
+        return push_folder(settled.place.folder, settled.repo_id, **how, token=token, progress=progress)
+    except ReplaceNeeded as error:
+        # Pushed by others since the run began. A caller who asks and calls again must not distill again.
+        raise PublishError(str(error), again=False) from error
 
 
 def _copy_pool(folder: Path, output: Path) -> Path:

@@ -9,16 +9,20 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ncfm_hub.cli._commit_options import commit_group
 from ncfm_hub.cli._completion import complete_folder, complete_source
 from ncfm_hub.cli._output import FORMATS, Output
 from ncfm_hub.cli._secrets import remember_secret
 from ncfm_hub.cli._suggestions import SetOption
 from ncfm_hub.errors import NcfmHubError
 from ncfm_hub.utils.patience import speaking
+
+if TYPE_CHECKING:
+    from ncfm_hub.utils.commit_options import CommitOptions
 
 Command = Callable[..., Any]
 _OVERRIDES = "ncfm_hub.overrides"
@@ -205,6 +209,7 @@ evaluation_set_option = click.option(
     expose_value=False,
     help="Override a setting of evaluation and engine; repeatable.",
 )
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 yes_option = click.option("-y", "--yes", is_flag=True, help="Skip the confirmation prompt.")
 token_option = click.option(
     "--token", metavar="TOKEN", callback=_guard_token, help="Hub token; prefer HF_TOKEN or `hf auth login`."
@@ -302,11 +307,15 @@ repo_id_option = click.option(
 private_option = click.option(
     "--private/--no-private", default=False, help="Make a new repository private (default: public)."
 )
+
+
+commit_options = commit_group("--branch", "--revision")
 publish_options = _stack(
     click.option("--push", is_flag=True, help="Push the result to the Hub."),
     repo_id_option,
     private_option,
     replace_option,
+    commit_group("--branch"),  # --revision is that of the source
     token_option,
 )
 
@@ -327,8 +336,8 @@ def output_option(command: Command) -> Command:
     return with_output
 
 
-def check_publishing(push: bool, repo_id: str | None, replace: bool = False) -> None:
-    """Raise a usage error for --repo-id, or a --replace that is about the repository only, without a push."""
-    for flag, given in (("--repo-id", repo_id is not None), ("--replace", replace)):
-        if given and not push:
-            raise click.UsageError(f"{flag} has no effect without --push")
+def check_publishing(push: bool, repo_id: str | None, commit: "CommitOptions", replace: bool = False) -> None:
+    """Raise a usage error for options that are about the repository only, without a push."""
+    given = ["--repo-id"] * (repo_id is not None) + ["--replace"] * replace + commit.words()
+    if given and not push:
+        raise click.UsageError(f"{given[0]} has no effect without --push")

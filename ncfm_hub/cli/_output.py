@@ -49,6 +49,11 @@ class Output:
         if self.format != "quiet":
             self.warn(message)
 
+    def rehearsed(self, dry_run: bool) -> None:
+        """Say after a dry run that the result is what would be written."""
+        if dry_run:
+            self.note("dry run: nothing was written")
+
     def warn(self, message: str) -> None:
         """Print one line on stderr, whatever the format."""
         if not self.speaks:

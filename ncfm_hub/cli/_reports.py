@@ -50,7 +50,7 @@ def run_lines(data: dict[str, Any]) -> list[str]:
         f"folder         {data['folder']}",
         f"configuration  {data['name']}",
         f"contact sheet  {data['preview']}",
-        *([f"repository     {data['repo']['url']}"] if data["repo"] else []),
+        *([f"repository     {_pushed_to(data['repo'])}"] if data["repo"] else []),
     ]
 
 
@@ -71,7 +71,7 @@ def pool_lines(data: dict[str, Any]) -> list[str]:
         f"pool        {data['folder']}",
         f"members     {data['members']}",
         *([f"accuracy    {_by_beta(data['accuracy'])}"] if data["accuracy"] else []),
-        *([f"repository  {data['repo']['url']}"] if data["repo"] else []),
+        *([f"repository  {_pushed_to(data['repo'])}"] if data["repo"] else []),
     ]
 
 
@@ -81,11 +81,33 @@ def _by_beta(members: list[dict[str, float]]) -> str:
     return ", ".join(f"{mean:.1f} % at beta {float(beta):g}" for beta, mean in means.items())
 
 
+def _pushed_to(repo: dict[str, Any]) -> str:
+    return str(repo["pull_request"] or repo["url"])
+
+
 def repo_data(pushed: "Pushed | None") -> dict[str, Any] | None:
     """Return where something was pushed, as a JSON object."""
     if pushed is None:
         return None
-    return {"repo_id": pushed.repo_id, "url": pushed.url, "revision": pushed.revision}
+    return {name: getattr(pushed, name) for name in ("repo_id", "url", "revision", "branch", "tag", "pull_request")}
+
+
+def push_data(pushed: "Pushed") -> dict[str, Any]:
+    """Return what was pushed, or would be, as a JSON object."""
+    return {**(repo_data(pushed) or {}), "changes": pushed.changes.as_dict()}
+
+
+def push_lines(pushed: "Pushed") -> list[str]:
+    """Format a push for people; after a dry run with all files."""
+    facts = {
+        "pushed to" if pushed.revision else "push to": pushed.url,
+        "revision": pushed.revision,
+        "branch": pushed.branch,
+        "tag": pushed.tag,
+        "proposed in": pushed.pull_request,
+    }
+    lines = [f"{name:11}  {value}" for name, value in facts.items() if value]
+    return lines if pushed.revision else [*lines, *pushed.changes.lines(), str(pushed.changes)]
 
 
 def result_lines(results: dict[str, Any]) -> list[str]:

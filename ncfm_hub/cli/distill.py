@@ -61,7 +61,7 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
       ncfm-hub distill --dataset ./my-images --ipc 1 --classes cat,dog --set distillation.lr=0.02
       ncfm-hub distill --dataset cifar10 --ipc 10 --classes bird --pool me/cifar10-ncfm-pool --append me/pets --push
     """
-    options.check_publishing(request["push"], request["repo_id"])
+    options.check_publishing(request["push"], request["repo_id"], request["commit"])
     options.refuse_with_pool(request["pool"])
     if request["validation"] and "source.test_split" in options.overrides():
         raise click.UsageError(

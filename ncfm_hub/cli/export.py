@@ -18,10 +18,11 @@ from ncfm_hub.cli._output import Output
 @options.output_folder("./PIPELINE-ipcN-BENCHMARK")
 @mean_option
 @std_option
+@options.dry_run_option
 @options.revision_option
 @options.token_option
 @options.output_option
-def export(out: Output, target: str, benchmark: Any, output: Path | None, **request: Any) -> None:
+def export(out: Output, target: str, benchmark: Any, output: Path | None, dry_run: bool, **request: Any) -> None:
     """Export a distilled dataset for DD-Ranking or DC-Bench.
 
     Writes normalised images and labels of TARGET (a folder or a Hub repository) as torch files, and export.json, which
@@ -34,10 +35,11 @@ def export(out: Output, target: str, benchmark: Any, output: Path | None, **requ
     """
     from ncfm_hub.publishing.exchange.exports import ABOUT, export_set
 
-    folder, about = export_set(target, benchmark, output, **request)
+    folder, about = export_set(target, benchmark, output, dry_run=dry_run, **request)
     if about["dataset"] is None and about["normalised_by"]["origin"] != "given":
         out.note(
             f"{benchmark} does not know this dataset; normalised by its own mean and std, or give --mean and --std"
         )
     lines = [f"{folder / name}  {what}" for name, what in about["files"].items()]
     out.result({"folder": str(folder), **about}, [*lines, f"{folder / ABOUT}"], quiet=str(folder))
+    out.rehearsed(dry_run)

@@ -56,14 +56,15 @@ _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @options.preset_option
 @options.source_options
 @options.set_option
+@options.dry_run_option
 @options.token_option
 @options.output_option
-def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) -> None:
+def import_(out: Output, file: Path, dataset: str, factor: int, dry_run: bool, **request: Any) -> None:
     """Convert a released .pt dataset to the Hub layout.
 
     The result is a folder that you can evaluate, preview and push. Labels in FILE follow the class order of --source,
     or --class-order. Only tensors are read from FILE; no code in it runs. What was assumed is printed, and stands in
-    the card and pipeline.yaml.
+    the card and pipeline.yaml; look at it first with --dry-run.
 
     Supported are files of NCFM's authors (a pair of undecoded images and labels: --factor 2) and files that DC-Bench
     reads (DC, DSA, DM, MTT: --factor 1 --normalised, usually with --clip; --factor 1 --zca fit if whitened).
@@ -77,7 +78,7 @@ def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) 
     """
     from ncfm_hub.publishing.exchange.imports import import_set
 
-    made = import_set(file, dataset, factor, **request, overrides=options.overrides(), progress=out)
+    made = import_set(file, dataset, factor, **request, dry_run=dry_run, overrides=options.overrides(), progress=out)
     for assumption in made.about.get("assumed", ()):
         out.note(f"assumed: {assumption}")
     if cut := made.about.get("cut"):
@@ -88,3 +89,4 @@ def import_(out: Output, file: Path, dataset: str, factor: int, **request: Any) 
         lines,
         quiet=str(made.folder),
     )
+    out.rehearsed(dry_run)

@@ -70,8 +70,9 @@ def show(out: Output, name: str, preset: str | None) -> None:
 @click.argument("name", shell_complete=complete_pipeline)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
+@options.dry_run_option
 @options.output_option
-def copy(out: Output, name: str, file: Path, force: bool) -> None:
+def copy(out: Output, name: str, file: Path, force: bool, dry_run: bool) -> None:
     """Copy a pipeline to FILE, to edit and pass to --dataset.
 
     \b
@@ -87,6 +88,8 @@ def copy(out: Output, name: str, file: Path, force: bool) -> None:
         raise PipelineError(f"{file} exists; overwrite it with --force")
     if file.suffix not in (".yaml", ".yml"):
         raise click.UsageError(f"{file} must end in .yaml, or --dataset does not take it for a pipeline")
-    write_text(file, text)
-    out.note(f"edit it, then: ncfm-hub distill --dataset {file} --ipc 10")
+    if not dry_run:
+        write_text(file, text)
+        out.note(f"edit it, then: ncfm-hub distill --dataset {file} --ipc 10")
     out.result({"name": name, "file": str(file)}, [str(file)], quiet=str(file))
+    out.rehearsed(dry_run)

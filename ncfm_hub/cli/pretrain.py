@@ -19,8 +19,9 @@ from ncfm_hub.cli._stopping import lasts
 @options.set_option
 @options.output_folder("its entry in the cache")
 @options.publish_options
+@options.dry_run_option
 @options.output_option
-def pretrain(out: Output, **request: Any) -> None:
+def pretrain(out: Output, dry_run: bool, **request: Any) -> None:
     """Train the extractor pool for a dataset.
 
     The pool holds pairs of initial and trained networks. It is kept in the cache, where `distill` finds it.
@@ -31,10 +32,14 @@ def pretrain(out: Output, **request: Any) -> None:
       ncfm-hub pretrain --dataset cifar10 --output pools/cifar10 --push
       ncfm-hub pretrain --dataset imagenette --backbone resnet18 --pretrained hf-hub:timm/resnet18.a1_in1k
     """
-    options.check_publishing(request["push"], request["repo_id"], request["replace"])
+    options.check_publishing(request["push"], request["repo_id"], request["commit"], request["replace"])
     lasts("resume from the last checkpoint with")
     from ncfm_hub import api as run
 
+    if dry_run:
+        plan = run.plan_pool(**request, overrides=options.overrides())
+        out.result(plan.as_dict(), plan.lines())
+        return
     pool = run.pretrain(**request, overrides=options.overrides(), progress=out)
     data = reports.pool_data(pool)
     out.result(data, reports.pool_lines(data), quiet=str(pool.folder))

@@ -17,10 +17,13 @@ from ncfm_hub.cli._output import Output
     metavar="FILE",
     help="PNG file to write (default: preview.png).",
 )
+@options.dry_run_option
 @options.revision_option
 @options.token_option
 @options.output_option
-def preview(out: Output, target: str, file: Path | None, revision: str | None, token: str | None) -> None:
+def preview(
+    out: Output, target: str, file: Path | None, dry_run: bool, revision: str | None, token: str | None
+) -> None:
     """Draw a contact sheet of a distilled dataset.
 
     One row per class of the stored images of TARGET (a folder or a Hub repository). TARGET/NAME is
@@ -39,5 +42,7 @@ def preview(out: Output, target: str, file: Path | None, revision: str | None, t
     place = find(target, revision=revision, token=token)
     made = read_data(place.folder)
     path = file or (place.folder if Path(target).is_dir() else Path()) / PREVIEW
-    contact_sheet(made.stored, made.stored_labels, made.class_names, path)
+    if not dry_run:
+        contact_sheet(made.stored, made.stored_labels, made.class_names, path)
     out.result({"preview": str(path)}, [str(path)], quiet=str(path))
+    out.rehearsed(dry_run)

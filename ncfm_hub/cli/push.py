@@ -18,10 +18,12 @@ from ncfm_hub.cli._stopping import lasts
 @options.private_option
 @options.replace_option
 @options.default_option
+@options.commit_options
+@options.dry_run_option
 @options.yes_option
 @options.token_option
 @options.output_option
-def push(out: Output, folder: Path, yes: bool, replace: bool, **request: Any) -> None:
+def push(out: Output, folder: Path, yes: bool, replace: bool, dry_run: bool, **request: Any) -> None:
     """Push distilled datasets or an extractor pool to the Hub.
 
     Checks FOLDER, uploads it in one commit and reads it back to compare. FOLDER holds all distilled datasets, or is
@@ -31,9 +33,13 @@ def push(out: Output, folder: Path, yes: bool, replace: bool, **request: Any) ->
     terminal, pass --replace. One of the same name with another source or IPC always needs --replace. Files that users
     added stay.
 
+    --dry-run makes all checks and lists what would be uploaded, with sizes; neither the folder nor the Hub is changed.
+
     \b
     Examples:
-      ncfm-hub push runs/cifar10
+      ncfm-hub push runs/cifar10 --dry-run
+      ncfm-hub push runs/cifar10 --tag v1
+      ncfm-hub push runs/cifar10 --repo-id our-lab/cifar10-ncfm --create-pr
       ncfm-hub push runs/cifar10 --repo-id owner/cifar10-tiny --private
       ncfm-hub push runs/cifar10/ipc50 --repo-id cifar10-small --default ipc50
     """
@@ -41,8 +47,9 @@ def push(out: Output, folder: Path, yes: bool, replace: bool, **request: Any) ->
     from ncfm_hub import api as run
 
     made = replacing(
-        lambda agreed: run.push(folder, **request, replace=agreed, progress=out), out, replace=replace, yes=yes
+        lambda agreed: run.push(folder, **request, dry_run=dry_run, replace=agreed, progress=out),
+        out,
+        replace=replace,
+        yes=yes or dry_run,
     )
-    pushed = reports.repo_data(made)
-    assert pushed is not None
-    out.result(pushed, [f"pushed to  {pushed['url']}", f"revision   {pushed['revision']}"], quiet=pushed["repo_id"])
+    out.result(reports.push_data(made), reports.push_lines(made), quiet=made.repo_id)

@@ -22,10 +22,11 @@ from ncfm_hub.cli._output import Output
 )
 @options.source_option
 @click.option("--start/--no-start", default=True, help="Show the initialisation, made again from the source.")
+@options.dry_run_option
 @options.revision_option
 @options.token_option
 @options.output_option
-def report(out: Output, targets: tuple[str, ...], **request: Any) -> None:
+def report(out: Output, targets: tuple[str, ...], dry_run: bool, **request: Any) -> None:
     """Write one self-contained HTML report about distilled datasets.
 
     Shows for each TARGET (a folder or a Hub repository) its images, the loss and everything in its results.json. A
@@ -39,5 +40,6 @@ def report(out: Output, targets: tuple[str, ...], **request: Any) -> None:
     """
     from ncfm_hub.reporting import write_report
 
-    path = str(write_report(targets, **request, progress=out))
+    path = str(write_report(targets, **request, dry_run=dry_run, progress=out))
     out.result({"report": path}, [path], quiet=path)
+    out.rehearsed(dry_run)

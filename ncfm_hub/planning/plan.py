@@ -9,6 +9,7 @@ from ncfm_hub.errors import DistilledError, PipelineError
 from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.planning.announcing import UNTRAINED, extractors_of, student_network
 from ncfm_hub.planning.appending import Addition, plan_addition, refuse_with_append
+from ncfm_hub.planning.plan_lines import source_lines, target_line
 from ncfm_hub.publishing.dataset.folders import check_beside
 from ncfm_hub.publishing.dataset.names import check_name, default_name, default_repo_name
 from ncfm_hub.publishing.dataset.place import SetPlace
@@ -16,6 +17,7 @@ from ncfm_hub.publishing.hub.held import Held
 from ncfm_hub.recipes.resolve import ResolvedPipeline, resolve
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import SourceInfo, TestSplit, inspect_source, planned_validation, test_split_needed
+from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
 from ncfm_hub.utils.named import Named, path_of, text_of
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Plan:
     repo_id: repository to push to; None if not pushed
     private: create that repository as private
     replace: replace what is there under that name
+    commit: how the commit of the push is made
     pool: architecture, members, cached, origin
     cost: estimated minutes by stage; None if unknown
     no_cost: why the cost is unknown; None if it is known
@@ -50,6 +53,7 @@ class Plan:
     repo_id: str | None
     private: bool
     replace: bool
+    commit: CommitOptions
     pool: dict[str, Any]
     cost: dict[str, float | None]
     no_cost: str | None
@@ -89,6 +93,7 @@ class Plan:
             "output": str(self.output),
             "name": self.name,
             "repo_id": self.repo_id,
+            "commit": asdict(self.commit) if self.repo_id else None,
             "device": self.device,
             "cost": self.cost,
             "no_cost": self.no_cost,
@@ -97,15 +102,9 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return the plan as text, one line per item."""
-        source, names = self.source, self.source.class_names
-        place = source.dataset if source.is_local else f"{source.dataset} @ {(source.revision or '')[:12]}"
-        measured = source.test_split or "nothing is measured"
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        source = self.source
         return [
-            f"pipeline   {self.pipeline.name} (preset {self.pipeline.preset})",
-            f"source     {place}, config {source.config}, {source.train_split} -> {measured}",
-            f"columns    {source.image_column} (images), {source.label_column} (labels)",
-            f"classes    {len(names)}: {shown}",
+            *source_lines(self.pipeline, source),
             *([f"adding     {', '.join(self.addition.new)} to {self.addition.target}"] if self.addition else []),
             f"images     {source.channels} x {source.resolution} x {source.resolution} px, {self.ipc} stored per class",
             f"pool       {self.pool['members']} x {self.pool['architecture']}, {self.pool['origin']}",
@@ -113,7 +112,7 @@ class Plan:
             f"device     {self.device}",
             f"estimate   {self._estimate()}",
             f"folder     {self.place.folder}",
-            f"push to    {self.repo_id or 'nowhere (no --push)'}",
+            target_line(self.repo_id, self.commit),
         ]
 
     def _estimate(self) -> str:
@@ -141,6 +140,7 @@ def plan(
     repo_id: str | None = None,
     private: bool = False,
     replace: bool = False,
+    commit: CommitOptions = ON_MAIN,
     token: str | None = None,
     pool: Named | None = None,
     append: Named | None = None,
@@ -189,6 +189,7 @@ def plan(
             coming=coming(source, ipc=ipc, added_to=addition.repo_id if addition else None),
             name=name,
             replace=replace,
+            commit=commit,
         )
     asked = pipeline.recipe.engine
     engine = open_engine(asked.precision, asked.compile, build=False, device=asked.device)
@@ -208,6 +209,7 @@ def plan(
         repo_id=target,
         private=private,
         replace=replace,
+        commit=commit,
         pool=described,
         cost=minutes,
         no_cost=no_cost,
@@ -274,12 +276,17 @@ def _check_students(recipe: Recipe, source: SourceInfo) -> None:
         check_network(replace(student_network(source), name=resolve_student(name, source.resolution)))
 
 
+def images_used(source: SourceInfo, examples: int | None) -> int | None:
+    """Return how many images of a split are of the classes used; None if the source does not state `examples`."""
+    if examples is None:
+        return None
+    return int(examples * (len(source.class_names) / (source.classes_in_source or len(source.class_names))))
+
+
 def _image_bytes(source: SourceInfo) -> int | None:
     """Return the bytes of the training images of the classes used, as far as the source states their number."""
-    if source.train_examples is None:
-        return None
-    share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
-    return int(source.train_examples * share) * source.channels * source.resolution**2
+    images = images_used(source, source.train_examples)
+    return None if images is None else images * source.channels * source.resolution**2
 
 
 def _cost(
@@ -294,11 +301,10 @@ def _cost(
     from ncfm_hub.planning.cost import estimate
 
     unknown = dict.fromkeys(("pool_minutes", "distill_minutes", "evaluate_minutes", "total_minutes"))
-    tested = source.test_examples if source.test_split else 0
-    if source.train_examples is None or tested is None:
+    train = images_used(source, source.train_examples)
+    test = images_used(source, source.test_examples if source.test_split else 0)
+    if train is None or test is None:
         return unknown, "the source does not state its number of images"
-    share = len(source.class_names) / (source.classes_in_source or len(source.class_names))
-    train, test = int(source.train_examples * share), int(tested * share)
     new = len(addition.new) if addition else len(source.class_names)
     cost = estimate(recipe, extractor, student_network(source), train, test, pool_ready, engine, new)
     if cost is None:

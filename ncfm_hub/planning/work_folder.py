@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ncfm_hub.errors import DistilledError, ReplaceNeeded
 from ncfm_hub.publishing.dataset.conversion import convert
-from ncfm_hub.publishing.dataset.folders import check_root, new_folder
+from ncfm_hub.publishing.dataset.folders import check_new, check_root
 from ncfm_hub.publishing.dataset.place import WORK_FOLDER as WORK_FOLDER
 from ncfm_hub.publishing.dataset.place import SetPlace
 from ncfm_hub.utils.progress import Progress
@@ -50,9 +50,15 @@ def claim(place: SetPlace, resume: bool, restart: bool, progress: Progress, *, r
 
 def claim_for_copy(folder: Path) -> None:
     """Prepare an empty folder for a copy; calling it again continues an interrupted copy, see `copied`."""
+    check_for_copy(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _COPYING).touch()
+
+
+def check_for_copy(folder: Path) -> None:
+    """Raise DistilledError if `folder` holds anything but an interrupted copy."""
     if not (folder / _COPYING).exists():
-        new_folder(folder)
-        (folder / _COPYING).touch()
+        check_new(folder)
 
 
 def copied(folder: Path) -> None:

@@ -21,6 +21,7 @@ def write_report(
     *,
     source: Named | None = None,
     start: bool = True,
+    dry_run: bool = False,
     revision: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
@@ -33,6 +34,7 @@ def write_report(
     path: the .html file to write; an earlier report is replaced, any other file is refused
     source: pipeline, Hub id or folder, in place of the recorded source
     start: also show the initialisation, which is sampled again from the source; if False the source is not read
+    dry_run: read everything, and write nothing
     revision, token, progress: as for `evaluate`
     Raises DistilledError for a target that is not a distilled dataset or is damaged, and if `path` is not replaceable.
     """
@@ -42,7 +44,9 @@ def write_report(
         gather(target, source=source, with_start=start, revision=revision, token=token, progress=progress)
         for target in texts_of(targets)
     ]
-    write_text(path, render_page(found))
+    page = render_page(found)
+    if not dry_run:
+        write_text(path, page)
     return path
 
 

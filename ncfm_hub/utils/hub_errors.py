@@ -95,6 +95,16 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, HTTPError | ConnectionError | TimeoutError)
 
 
+def is_lost_answer(error: BaseException, path: str) -> bool:
+    """Return whether a request with `path` in its address got no answer, so that it may have been done."""
+    error = _root(error)
+    try:
+        asked = str(error.request.url)  # type: ignore[attr-defined]
+    except (AttributeError, RuntimeError):  # the latter from the HTTP library, for an error of no request
+        return False
+    return is_passing(error) and status_of(error) is None and path in asked
+
+
 def is_missing(error: BaseException) -> bool:
     """Return whether a repository is missing or not visible to this user, which a Hub does not distinguish."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError

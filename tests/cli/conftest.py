@@ -30,7 +30,15 @@ class FakeLibrary(types.ModuleType):
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.minutes: float | None = 12.0
         self.failure: BaseException | None = None
-        self.pushed = SimpleNamespace(repo_id="ada/x", url="http://hub/datasets/ada/x", revision="f" * 40)
+        self.pushed = SimpleNamespace(
+            repo_id="ada/x",
+            url="http://hub/datasets/ada/x",
+            revision="f" * 40,
+            branch="main",
+            tag=None,
+            pull_request=None,
+            changes=SimpleNamespace(as_dict=dict),
+        )
         self.folder = folder
 
     def plan(self, *args: Any, **kwargs: Any) -> Any:
@@ -40,6 +48,10 @@ class FakeLibrary(types.ModuleType):
         return SimpleNamespace(
             as_dict=lambda: facts, lines=lambda: ["source  cifar10", "classes 10"], pushed=self._pushed(kwargs)
         )
+
+    def plan_pool(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls.append(("plan_pool", args, kwargs))
+        return SimpleNamespace(as_dict=lambda: {"minutes": 3.0}, lines=lambda: ["estimate   3.0 min"])
 
     def carry_out(self, plan: Any, **kwargs: Any) -> Any:
         finished = SimpleNamespace(

@@ -6,6 +6,7 @@ import click
 import pytest
 
 from ncfm_hub.errors import PublishError, ReplaceNeeded, SourceError
+from ncfm_hub.utils.commit_options import CommitOptions
 
 BASE = ("distill", "--dataset", "cifar10", "--ipc", "10")
 OF_BASE = {"distillation.ipc": 10}
@@ -63,6 +64,7 @@ def test_the_bare_command_overrides_nothing_and_carries_out_what_it_planned(invo
         "repo_id": None,
         "private": False,
         "replace": False,
+        "commit": CommitOptions(),
         "token": None,
         "pool": None,
         "append": None,
@@ -90,7 +92,10 @@ def test_the_result_for_scripts_is_one_json_object_or_the_folder(invoke, library
     result = invoke(*BASE, "--push", "--format", "json")
     data = json.loads(result.stdout)
     assert (data["folder"], data["name"]) == (str(library.folder), "ipc10")
-    assert data["repo"] == {"repo_id": "ada/x", "url": "http://hub/datasets/ada/x", "revision": "f" * 40}
+    assert data["repo"] == {
+        **{"repo_id": "ada/x", "url": "http://hub/datasets/ada/x", "revision": "f" * 40},
+        **{"branch": "main", "tag": None, "pull_request": None},
+    }
     assert data["results"]["rows"][1]["accuracy"]["mean"] == 63.44
     quiet = invoke(*BASE, "-q")
     assert (quiet.stdout, quiet.stderr) == (f"{library.folder}\n", "")

@@ -50,7 +50,8 @@ def test_export_hands_on_what_was_typed(invoke, exported):
     assert result.stdout.splitlines() == ["out/images.pt  what it is", "out/export.json"]
     ((args, kwargs),) = exported
     assert args == ("ada/x", "dd-ranking", Path("out"))
-    assert kwargs == {"mean": (0.5, 0.4, 0.3), "std": (1.0, 1.0, 1.0), "revision": None, "token": None}
+    normalised = {"mean": (0.5, 0.4, 0.3), "std": (1.0, 1.0, 1.0)}
+    assert kwargs == {**normalised, "dry_run": False, "revision": None, "token": None}
     assert "does not know this dataset; normalised by its own mean and std" in result.stderr
     assert invoke("export", "ada/x", "--to", "dc-bench", "-q").stdout == "out\n"
     found = json.loads(invoke("export", "ada/x", "--to", "dc-bench", "--format", "json").stdout)
@@ -103,6 +104,7 @@ def test_import_hands_on_what_was_typed(invoke, imported, tmp_path):
         "name": None,
         "preset": None,
         "overrides": {"source.resolution": 64, "evaluation.updates": 7},
+        "dry_run": False,
         "token": None,
     }
     found = json.loads(invoke("import", file, "--source", "x", "--factor", "1", "--format", "json").stdout)

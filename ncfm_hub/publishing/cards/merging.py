@@ -10,12 +10,10 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.cards.header import LICENSE_KEYS, generated_configs
-from ncfm_hub.utils.files import write_text
 from ncfm_hub.utils.mappings import UNFIT_SCALAR
 
 _HEADER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(?:(.*?)\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
@@ -94,13 +92,6 @@ def _parts(header: dict[str, Any], text: str) -> Card:
         return Card(header, "", after=text)
     marks = dict(re.findall(r"(\w+)=([0-9a-f]{12})", block.group(1)))
     return Card(header, block.group(2), block.string[: block.start()], block.string[block.end() :], marks)
-
-
-def update_card(path: Path, card: Card) -> None:
-    """Write `card` to `path`, merged with the existing card."""
-    if path.is_file():
-        card = merge_cards(card, parse_card(path.read_text(encoding="utf-8"), str(path)))
-    write_text(path, card.text())
 
 
 def merge_cards(ours: Card, theirs: Card, *, of_another: bool = False) -> Card:

@@ -8,9 +8,10 @@ from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.cards import statements
 from ncfm_hub.publishing.cards.escaping import inline
 from ncfm_hub.publishing.cards.header import LICENSE_KEYS, license_fields
-from ncfm_hub.publishing.cards.merging import Card, make_card, update_card
+from ncfm_hub.publishing.cards.merging import Card, make_card, merge_cards, parse_card
 from ncfm_hub.publishing.cards.templates import render
 from ncfm_hub.publishing.dataset.layout import CARD
+from ncfm_hub.utils.files import write_text
 from ncfm_hub.utils.mappings import read_mapping
 
 TEMPLATE = "extractor_pool.md.j2"
@@ -27,7 +28,12 @@ def render_pool_card(pool: dict[str, Any], *, repo_id: str | None) -> str:
 
 
 def write_pool_card(folder: Path, *, repo_id: str | None = None) -> None:
-    """Write or update `folder/README.md`; header fields and text that a person added or changed are kept.
+    """Write or update `folder/README.md`, see `pool_card`."""
+    write_text(folder / CARD, pool_card(folder, repo_id=repo_id).text())
+
+
+def pool_card(folder: Path, *, repo_id: str | None) -> Card:
+    """Return the card of the pool in `folder`; header fields and text that a person added or changed are kept.
 
     Raises DistilledError if the folder has no readable pool.json.
     """
@@ -36,7 +42,10 @@ def write_pool_card(folder: Path, *, repo_id: str | None = None) -> None:
         pool = read_mapping(path, "JSON")
     except FileNotFoundError as error:
         raise DistilledError(f"{folder} is not an extractor pool: it has no {POOL}") from error
-    update_card(folder / CARD, _card(pool, repo_id))
+    card, before = _card(pool, repo_id), folder / CARD
+    if not before.is_file():
+        return card
+    return merge_cards(card, parse_card(before.read_text(encoding="utf-8"), str(before)))
 
 
 def _card(pool: Mapping[str, Any], repo_id: str | None) -> Card:

@@ -12,11 +12,16 @@ from ncfm_hub.utils.named import Named
 
 def new_folder(folder: Path) -> Path:
     """Create `folder` if necessary. Raises DistilledError if it is a file or not empty."""
+    check_new(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def check_new(folder: Path) -> None:
+    """Raise DistilledError if `folder` is a file or not empty."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         what = "is not empty" if folder.is_dir() else "is a file"
         raise DistilledError(f"{str(folder)!r} {what}; name another folder by --output")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def check_output(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.dataset.dataset import Distilled
-from ncfm_hub.publishing.dataset.folders import new_folder
+from ncfm_hub.publishing.dataset.folders import check_new, new_folder
 from ncfm_hub.publishing.dataset.loading import locate
 from ncfm_hub.publishing.dataset.names import slug
 from ncfm_hub.publishing.dataset.reading import read_data
@@ -33,6 +33,7 @@ def export_set(
     *,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    dry_run: bool = False,
     revision: str | None = None,
     token: str | None = None,
 ) -> tuple[Path, dict[str, Any]]:
@@ -43,6 +44,7 @@ def export_set(
     output: new or empty folder; default: `<pipeline>-ipc<N>-<benchmark>` in the current folder
     mean, std: per channel, with which the benchmark normalises test images; default: its own values for datasets it
         knows, else the statistics of the distilled images
+    dry_run: check everything, and write nothing
     revision, token: as for `load_distilled`
     Raises DistilledError if the target is not a distilled dataset, mean and std do not match it, or the folder is in
     use.
@@ -58,9 +60,8 @@ def export_set(
     images = normalise_with(distilled.images, figures)
     write = {"dd-ranking": _dd_ranking, "dc-bench": _dc_bench}[benchmark]
     files, about = write(distilled, images)
-    folder = new_folder(path_of(output) or Path(f"{slug(name)}-ipc{distilled.ipc}-{benchmark}"))
-    for file, content in files.items():
-        save_torch_file(folder / file, content)
+    folder = path_of(output) or Path(f"{slug(name)}-ipc{distilled.ipc}-{benchmark}")
+    check_new(folder)
     facts = {
         "benchmark": benchmark,
         "dataset": known.name if known else None,
@@ -71,7 +72,11 @@ def export_set(
         "normalised_by": figures.as_dict(),
         **about,
     }
-    write_json(folder / ABOUT, facts)
+    if not dry_run:
+        new_folder(folder)
+        for file, content in files.items():
+            save_torch_file(folder / file, content)
+        write_json(folder / ABOUT, facts)
     return folder, facts
 
 

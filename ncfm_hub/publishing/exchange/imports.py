@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.dataset.conversion import convert
 from ncfm_hub.publishing.dataset.dataset import Distilled
-from ncfm_hub.publishing.dataset.folders import check_beside, check_root, new_folder
+from ncfm_hub.publishing.dataset.folders import check_beside, check_new, check_root, new_folder
 from ncfm_hub.publishing.dataset.layout import PIPELINE, PREVIEW
 from ncfm_hub.publishing.dataset.names import check_name, default_name, default_repo_name
 from ncfm_hub.publishing.dataset.place import SetPlace
@@ -66,6 +66,7 @@ def import_set(
     name: str | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
     token: str | None = None,
     progress: Progress | None = None,
 ) -> Imported:
@@ -88,6 +89,7 @@ def import_set(
         source in it stay, and share its card
     name: directory and configuration of the dataset there; default: `ipc<N>`
     preset, overrides: evaluation settings, as for `distill`
+    dry_run: read and check everything, and write nothing
     token, progress: as for `distill`
     Returns the folder, and what pipeline.yaml records about the file, with the assumptions made.
     Raises DistilledError for a file in another form or one that does not match the dataset.
@@ -124,9 +126,11 @@ def import_set(
     place = SetPlace(root, check_name(name or default_name(distilled.ipc)))
     check_root(root)
     check_beside(place, source.info.public_name)
-    convert(root, progress)
-    new_folder(place.folder)
-    _write(place, distilled, pipeline, source, about)
+    check_new(place.folder)
+    if not dry_run:
+        convert(root, progress)
+        new_folder(place.folder)
+        _write(place, distilled, pipeline, source, about)
     return Imported(root, place.folder.name, distilled.ipc, about)
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ncfm_hub.errors import HubUnavailable, NcfmHubError, PublishError
+from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
 from ncfm_hub.utils.hub_errors import expected_errors, explain, hide
 
 
@@ -26,10 +27,18 @@ def ending_with(advice: str, what: str, token: str | None) -> Iterator[None]:
         raise PublishError(hide(f"{explain(error, what)}; {advice}", token)) from error
 
 
-def push_command(folder: Path, repo_id: str | None, *, private: bool, replace: bool, default: str | None = None) -> str:
+def push_command(
+    folder: Path,
+    repo_id: str | None,
+    *,
+    private: bool,
+    replace: bool,
+    default: str | None = None,
+    commit: CommitOptions = ON_MAIN,
+) -> str:
     """Return the command that pushes `folder`, for users to copy; without a token."""
     words = ["ncfm-hub", "push", str(folder)]
     words += ["--repo-id", repo_id] if repo_id else []
     words += ["--default", default] if default else []
-    words += ["--private"] * private + ["--replace"] * replace
+    words += ["--private"] * private + ["--replace"] * replace + commit.words()
     return shlex.join(words)

@@ -5,7 +5,10 @@ the push; splits large folders into several commits; and its `delete_patterns` a
 also delete a user's `train-x/mine.parquet`.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import replace as replace_fields
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,51 +19,48 @@ from ncfm_hub.publishing.cards.merging import Card, merge_cards
 from ncfm_hub.publishing.cards.pool_card import write_pool_card
 from ncfm_hub.publishing.dataset.conversion import convert
 from ncfm_hub.publishing.dataset.layout import CARD, PLOT
-from ncfm_hub.publishing.hub.card import card_of_push
+from ncfm_hub.publishing.dataset.place import places_in
+from ncfm_hub.publishing.hub.changes import Changes
 from ncfm_hub.publishing.hub.checking import Checked, check_folder
-from ncfm_hub.publishing.hub.failing import ending_with, push_command
-from ncfm_hub.publishing.hub.held import Held
+from ncfm_hub.publishing.hub.failing import ending_with
+from ncfm_hub.publishing.hub.job import PushJob
 from ncfm_hub.publishing.hub.loaded_images import check_loaded_images
-from ncfm_hub.publishing.hub.operations import operations_of
+from ncfm_hub.publishing.hub.permission import NOT_BEGUN
 from ncfm_hub.publishing.hub.permission import check_can_push as check_can_push  # re-exported: called before a push
-from ncfm_hub.publishing.hub.permission import check_visibility
+from ncfm_hub.publishing.hub.preparing import ReadyCommit, prepare, replaced_notes
 from ncfm_hub.publishing.hub.reading_back import PushedCommit, check_files
-from ncfm_hub.publishing.hub.remote import MARK, Remote, look_at
+from ncfm_hub.publishing.hub.remote import Remote
+from ncfm_hub.publishing.hub.target import Target, find_target, make_branch, set_tag
+from ncfm_hub.utils.commit_options import MAIN, ON_MAIN, CommitOptions
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.files import write_text
 from ncfm_hub.utils.hub_client import RepoType, client, with_retries, without_bars
+from ncfm_hub.utils.hub_errors import is_lost_answer, short
 from ncfm_hub.utils.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitInfo
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """Where a folder was pushed. revision: the commit, 40 hex digits."""
+    """Where a folder was pushed, or would be.
+
+    url: of the repository
+    revision: the commit, 40 hex digits; None after a dry run
+    branch: where the commit is; `refs/pr/N` in a pull request
+    tag: of the commit
+    pull_request: the address of the one that was opened
+    changes: what was uploaded and deleted
+    """
 
     repo_id: str
     url: str
-    revision: str
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A push. asked: the folder as the user named it, of one distilled dataset or of all"""
-
-    api: "HfApi"
-    asked: Path
-    checked: Checked
-    repo_id: str
-    repo_type: RepoType
-    private: bool
-    replace: bool
-    default: str | None
-
-    @property
-    def command(self) -> str:
-        """The command that pushes the same."""
-        return push_command(self.asked, self.repo_id, private=self.private, replace=self.replace, default=self.default)
+    revision: str | None
+    branch: str
+    tag: str | None
+    pull_request: str | None
+    changes: Changes
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,17 @@ class _Sent:
 
     card, plot: as committed
     revision: the commit
+    branch: where it is; `refs/pr/N` in a pull request
+    pull_request: the address of the one that was opened
     notes: what happened to existing files
     """
 
     card: Card
     plot: bytes | None
     revision: str
+    branch: str
+    pull_request: str | None
+    changes: Changes
     notes: list[str]
 
 
@@ -85,6 +90,8 @@ def push_folder(
     private: bool = False,
     replace: bool = False,
     default: str | None = None,
+    commit: CommitOptions = ON_MAIN,
+    dry_run: bool = False,
     token: str | None = None,
     repo_type: RepoType = "dataset",
     progress: Progress | None = None,
@@ -101,36 +108,39 @@ def push_folder(
 
     private: create the repository as private
     default: the distilled dataset that is loaded where none is named; default: that of the repository
+    commit: message, branch, tag, or whether to open a pull request
+    dry_run: check, and return what would be uploaded; neither the folder nor the Hub is changed
     Raises PublishError: for an invalid folder, before anything is uploaded, and for a failed push, ending with the
         command that resumes it. The folder is left unchanged then. ReplaceNeeded if an earlier version is there.
     """
     progress = progress or Silent()
     if repo_type == "dataset" and folder.is_dir():
-        folder = _of_present_layout(folder, progress)
+        _to_present_layout(folder, progress, dry_run)
     checked = _checked(folder, repo_type, progress)
-    job = _Job(client(token), folder, checked, repo_id, repo_type, private, replace, default)
+    job = PushJob(client(token), folder, checked, repo_id, repo_type, private, replace, default, commit)
     with without_bars():
+        if dry_run:
+            with ending_with(NOT_BEGUN, repo_id, token):
+                changes = with_retries(partial(_rehearse, job, progress), what=repo_id, progress=progress)
+            return Pushed(repo_id, job.url, None, commit.branch, commit.tag, None, changes)
         with ending_with(f"{folder} is whole, push it again with: {job.command}", repo_id, token):
             _name_in_card(job)
-            sent = with_retries(lambda: _commit(job), what=f"pushing to {repo_id}", progress=progress)
-        for note in (*sent.notes, f"reading {repo_id} back"):
+            say = cache(progress.note)  # each line once, however often it is tried
+            sent = with_retries(lambda: _commit(job, say), what=f"pushing to {repo_id}", progress=progress)
+        for note in sent.notes:
             progress.note(note)
-        published = f"{repo_id} is published at revision {sent.revision}"
-        with ending_with(f"{published}, compare it again with: {job.command}", repo_id, token):
-            found = with_retries(lambda: _read_back(job, sent), what=f"reading {repo_id} back", progress=progress)
-            progress.note(f"checked: {found}")
-            _keep_card(job, sent)
-    kind = "datasets/" if repo_type == "dataset" else ""
-    return Pushed(repo_id, f"{job.api.endpoint}/{kind}{repo_id}", sent.revision)
+        _check_sent(job, sent, token, progress)
+    return Pushed(repo_id, job.url, sent.revision, sent.branch, commit.tag, sent.pull_request, sent.changes)
 
 
-def _of_present_layout(folder: Path, progress: Progress) -> Path:
-    """Return `folder`, converted if it has the former layout."""
+def _to_present_layout(folder: Path, progress: Progress, dry_run: bool) -> None:
+    """Convert `folder` if it has the former layout."""
+    if dry_run and any(place.name is None for place in places_in(folder)):
+        raise PublishError(f"{folder} has the former layout: a push converts it, and a dry run leaves it", again=False)
     try:
         convert(folder, progress)
     except NcfmHubError as error:
         raise PublishError(f"{error}; nothing was pushed", again=False) from error
-    return folder
 
 
 def _checked(folder: Path, repo_type: RepoType, progress: Progress) -> Checked:
@@ -143,7 +153,7 @@ def _checked(folder: Path, repo_type: RepoType, progress: Progress) -> Checked:
     return checked
 
 
-def _name_in_card(job: _Job) -> None:
+def _name_in_card(job: PushJob) -> None:
     """Write the repository's id into the folder's card."""
     if job.repo_type == "model":
         write_pool_card(job.checked.root, repo_id=job.repo_id)
@@ -152,78 +162,68 @@ def _name_in_card(job: _Job) -> None:
         write_card(job.checked.root, repo_id=job.repo_id, default=default)
 
 
-def _commit(job: _Job) -> _Sent:
+def _commit(job: PushJob, say: Callable[[str], None]) -> _Sent:
     """Make one attempt, based on the repository's current state."""
-    remote = look_at(job.api, job.repo_id, job.repo_type) or _create(job)
-    check_visibility(remote, job.repo_id, job.private)
-    remote.check_ours_to_write(job.checked.held, {*job.checked.files, CARD, PLOT})
-    same = {name for name in job.checked.held if _same_images(job, remote, name)}
-    for name, held in job.checked.held.items():
-        _check_replacing(job, remote, name, held, name in same)
-    made = _merged_card(job, remote)
-    done = job.api.create_commit(
-        job.repo_id,
-        operations_of(job.checked, remote, made, same),
-        repo_type=job.repo_type,
-        commit_message="Upload with ncfm-hub",
-        parent_commit=remote.head,  # a concurrent commit gives 412: read and merge again
-    )
-    replaced = [name for name in job.checked.held if remote.holds(name) and name not in same]
-    notes = [note for name in replaced for note in _replaced(job, remote, name)]
-    return _Sent(made.card, made.plot, str(done.oid), notes)
+    ready = prepare(job, _target(job) or _create(job))
+    target, changes, made = ready.target, ready.changes, ready.made
+    say(f"uploading to {job.repo_id}: {changes}" if changes else f"{job.repo_id} has all of it: nothing is uploaded")
+    if target.new_branch:
+        make_branch(job.api, target, job.commit.branch)
+    done = _send(job, ready)
+    notes = [note for name in ready.replaced for note in replaced_notes(job, target.remote, name)]
+    branch = done.pr_revision or job.commit.branch
+    return _Sent(made.card, made.plot, str(done.oid), branch, done.pr_url, changes, notes)
 
 
-def _same_images(job: _Job, remote: Remote, name: str | None) -> bool:
-    """Return whether the repository holds the images that are pushed under `name`, or nothing there."""
-    mark = MARK[job.repo_type]
-    local = job.checked.files[f"{name}/{mark}" if name else mark]
-    key = remote.key(name)
-    return not remote.holds(name) or remote.has(f"{key}/{mark}" if key else mark, local)
+def _rehearse(job: PushJob, progress: Progress) -> Changes:
+    """Return what a push would change, after the same checks."""
+    nothing = Remote(job.repo_id, job.repo_type, None, job.private, {}, {}, None, None)
+    target = _target(job)
+    ready = prepare(job, target or Target(nothing, job.commit.branch != MAIN))
+    notes = [] if target else [f"{job.repo_id} would be made"]
+    notes += [f"branch {job.commit.branch} would be made from {MAIN}"] if ready.target.new_branch else []
+    notes += [f"{name or 'the pool'} in {job.repo_id} would be replaced" for name in ready.replaced]
+    for note in notes:
+        progress.note(note)
+    return ready.changes
 
 
-def _check_replacing(job: _Job, remote: Remote, name: str | None, held: Held, same: bool) -> None:
-    command = replace(job, replace=True).command
-    remote.check_source(name, held)
-    if not job.replace:
-        remote.check_same(name, held, f"with: {command}")
-        if not same:
-            remote.check_asked(name, held, f"with: {command}")
+def _target(job: PushJob) -> Target | None:
+    return find_target(job.api, job.repo_id, job.repo_type, job.commit)
 
 
-def _replaced(job: _Job, remote: Remote, name: str | None) -> list[str]:
-    """Return notes on what the push replaces; nothing is replaced silently."""
-    coming, before, called = job.checked.held[name], remote.held(name), name or "pool"
-    said = [f"the header of {CARD} in {job.repo_id} could not be read, and is written anew"] if remote.damage else []
-    if remote.holds_another(name, coming):
-        said.append(f"{job.repo_id} held {before or 'what did not say what it is of'}; it was replaced by {coming}")
-    else:
-        changes = before.changes(coming) if before else ""
-        said.append(f"{job.repo_id} held the same {called} made before, which was replaced ({changes or 'made anew'})")
-    if remote.holds_another(name, coming) and (stay := remote.not_ours(job.checked.files)):
-        said.append(f"files that users added to {job.repo_id} stay: {', '.join(stay)}")
-    return said
+def _send(job: PushJob, ready: ReadyCommit) -> "CommitInfo":
+    try:
+        return job.api.create_commit(
+            job.repo_id,
+            ready.operations,
+            repo_type=job.repo_type,
+            commit_message=job.commit.message,
+            revision=job.commit.branch,
+            create_pr=job.commit.create_pr,
+            parent_commit=ready.target.remote.head,  # a concurrent commit gives 412: read and merge again
+        )
+    except Exception as error:
+        if job.commit.create_pr and is_lost_answer(error, "/commit/"):
+            raise PublishError(
+                f"the Hub's answer was lost ({short(error)}); if {job.url}/discussions shows no new pull request, "
+                f"push again with: {job.command}",
+                again=False,
+            ) from None  # with the cause it would be tried again
+        raise
 
 
-def _create(job: _Job) -> Remote:
+def _create(job: PushJob) -> Target:
     job.api.create_repo(
         job.repo_id, repo_type=job.repo_type, visibility="private" if job.private else None, exist_ok=True
     )
-    made = look_at(job.api, job.repo_id, job.repo_type)
+    made = _target(job)
     if made is None:
         raise PublishError(f"{job.repo_id} was made but cannot be seen")
     return made
 
 
-def _merged_card(job: _Job, remote: Remote) -> Rendered:
-    if job.repo_type == "dataset":
-        return card_of_push(job.api, job.checked, remote, job.default)
-    local = read_card(job.checked.root)
-    assert local is not None  # just written
-    of_another = remote.holds_another(None, job.checked.held[None])
-    return Rendered(merge_cards(local, remote.card, of_another=of_another) if remote.card else local, None)
-
-
-def _keep_card(job: _Job, sent: _Sent) -> None:
+def _keep_card(job: PushJob, sent: _Sent) -> None:
     """Write the card as committed into the folder, reduced to the distilled datasets that are there."""
     local = read_card(job.checked.root)
     if local is None or generated_configs(local.header) == generated_configs(sent.card.header):
@@ -232,7 +232,24 @@ def _keep_card(job: _Job, sent: _Sent) -> None:
         write_text(job.checked.root / CARD, merge_cards(local, sent.card).text())
 
 
-def _read_back(job: _Job, sent: _Sent) -> str:
+def _check_sent(job: PushJob, sent: _Sent, token: str | None, progress: Progress) -> None:
+    """Read the commit back, then tag it, and keep its card."""
+    commit, reading = job.commit, f"reading {job.repo_id} back"
+    progress.note(reading)
+    if sent.pull_request:  # the same command would open another one
+        commit = replace_fields(commit, create_pr=False, branch=sent.branch)
+    again = replace_fields(job, commit=commit).command
+    published = f"{job.repo_id} is published at revision {sent.revision}"
+    with ending_with(f"{published}, compare it again with: {again}", job.repo_id, token):
+        found = with_retries(lambda: _read_back(job, sent), what=reading, progress=progress)
+        progress.note(f"checked: {found}")
+        if commit.tag:
+            tagging = partial(set_tag, job.api, job.repo_id, job.repo_type, commit, sent.revision)
+            with_retries(tagging, what=f"tagging {job.repo_id}", progress=progress)
+        _keep_card(job, sent)
+
+
+def _read_back(job: PushJob, sent: _Sent) -> str:
     """Compare the commit with what was pushed; returns what was compared."""
     files = job.checked.files | {CARD: sent.card.text().encode()} | ({PLOT: sent.plot} if sent.plot else {})
     commit = PushedCommit(job.api, job.repo_id, job.repo_type, sent.revision)

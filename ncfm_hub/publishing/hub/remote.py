@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -114,14 +115,16 @@ class Remote:
             return self.ours
         return self.ours and (name in self.described or (self.has_former and self.former_name in (None, name)))
 
-    def has(self, name: str, path: Path) -> bool:
-        """Return whether its file `name` equals the one at `path`, byte by byte."""
+    def has(self, name: str, content: Path | bytes) -> bool:
+        """Return whether its file `name` equals the one at a path, or `content`, byte by byte."""
         from huggingface_hub.utils.sha import git_hash
 
-        stated = self.files.get(name) or ""
+        stated = self.files.get(name)
+        if stated is None:
+            return False
         if len(stated) == _GIT_ID:
-            return git_hash(path.read_bytes()) == stated
-        return sha256_file(path) == stated
+            return git_hash(content if isinstance(content, bytes) else content.read_bytes()) == stated
+        return (sha256(content).hexdigest() if isinstance(content, bytes) else sha256_file(content)) == stated
 
     def holds_another(self, name: str | None, coming: Held) -> bool:
         """Return whether pushing `coming` would replace something other than an earlier version of it."""
@@ -217,11 +220,11 @@ class Remote:
         return held_set(described) or (held_by_card(self.card, key) if self.card else None)
 
 
-def look_at(api: "HfApi", repo_id: str, repo_type: RepoType) -> Remote | None:
-    """Return the repository at the head of its main branch; None if it is missing or not visible to this user."""
+def look_at(api: "HfApi", repo_id: str, repo_type: RepoType, revision: str | None = None) -> Remote | None:
+    """Return the repository at `revision` or the head of its main branch; None if it is missing, or hidden."""
     ask = api.dataset_info if repo_type == "dataset" else api.model_info
     try:
-        info = ask(repo_id, files_metadata=True)
+        info = ask(repo_id, revision=revision, files_metadata=True)
     except Exception as error:
         if is_missing(error):
             return None

@@ -52,6 +52,14 @@ def test_dd_ranking_gets_normalised_images_class_by_class_and_logits(folder, tmp
     assert set(about["files"]) | {"export.json"} == {path.name for path in made.iterdir()}
 
 
+def test_a_dry_run_describes_the_files_and_writes_none(folder, tmp_path):
+    out, about = export_set(folder, "dd-ranking", tmp_path / "out", dry_run=True)
+    assert not out.exists()
+    assert (out, about) == export_set(folder, "dd-ranking", tmp_path / "out")
+    with pytest.raises(DistilledError, match="is not empty"):
+        export_set(folder, "dd-ranking", tmp_path / "out", dry_run=True)
+
+
 def test_a_probability_of_zero_has_a_finite_logit(tmp_path):
     distilled = noise_set(NAMES)
     distilled.soft_labels[0] = torch.tensor([1.0, 0.0, 0.0])

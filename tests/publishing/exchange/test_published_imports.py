@@ -53,6 +53,15 @@ def described(made: Imported) -> dict[str, Any]:
     return yaml.safe_load((made.folder / made.name / "pipeline.yaml").read_text())
 
 
+def test_a_dry_run_says_what_is_assumed_and_writes_nothing(tmp_path):
+    content = [pixels().float() / 255, LABELS]
+    rehearsed = imported(tmp_path, content, factor=2, dry_run=True)
+    assert not rehearsed.folder.exists()
+    assert rehearsed == imported(tmp_path, content, factor=2)
+    with pytest.raises(DistilledError, match="is not empty"):
+        imported(tmp_path, content, factor=2, dry_run=True)
+
+
 def test_a_pair_of_the_authors_is_decoded_and_put_in_class_order(tmp_path):
     made = imported(tmp_path, [pixels().float() / 255, LABELS], factor=2, made_by="Ada | Eve")
     distilled = load_distilled(made.folder)

@@ -88,7 +88,7 @@ CARD = write("README.md", "---\na: [b\n---\n")
     ],
 )
 def test_a_set_that_cannot_be_loaded_is_not_sent(tmp_path, monkeypatch, damage, says):
-    monkeypatch.setattr("ncfm_hub.publishing.hub.push.look_at", lambda *_: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("ncfm_hub.publishing.hub.target.look_at", lambda *_: pytest.fail("the Hub was asked"))
     folder = write_folder(tmp_path / "set", noise_set())
     damage(folder if damage is CARD else folder / "ipc2")
     with pytest.raises(PublishError, match=f"{says}.*; nothing was pushed$") as refused:
@@ -146,7 +146,7 @@ def less_of_pool_json(folder: Path) -> None:
     ],
 )
 def test_a_pool_that_cannot_be_loaded_is_not_sent(tmp_path, monkeypatch, damage, says):
-    monkeypatch.setattr("ncfm_hub.publishing.hub.push.look_at", lambda *_: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("ncfm_hub.publishing.hub.target.look_at", lambda *_: pytest.fail("the Hub was asked"))
     folder = write_pool(tmp_path / "pool", 1)
     damage(folder)
     with pytest.raises(PublishError, match=f"{says}.*; nothing was pushed$"):

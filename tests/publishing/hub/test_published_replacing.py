@@ -93,7 +93,8 @@ def test_the_same_set_made_again_replaces_the_first_with_a_line(hub, here, tmp_p
         push_folder(again, REPO)
     push_folder(again, REPO, replace=True, progress=here)
     assert remote_files(hub) == OWN, "the study was of the images before"
-    assert here.lines[0] == (
+    assert here.lines[0].startswith(f"uploading to {REPO}: 6 files, ")
+    assert here.lines[1] == (
         f"{REPO} held the same ipc2 made before, which was replaced (seed 0 -> 1, distillation.steps 500 -> 700)"
     )
 
@@ -108,6 +109,7 @@ def test_studies_of_the_same_images_stay_and_others_are_not_pushed(hub, here, tm
     assert remote_files(hub) == OWN | STUDY
     assert here.lines == [
         f"{one / 'ipc2' / 'nas.json'} is not pushed: it is of other images",
+        f"{REPO} has all of it: nothing is uploaded",
         f"reading {REPO} back",
         "checked: 7 files by SHA-256, 30 images as load_dataset gives them",
     ]
