@@ -16,8 +16,8 @@ from ncfm_hub.planning.plan import Plan
 from ncfm_hub.planning.plan import plan as plan  # part of the public API
 from ncfm_hub.planning.pool_plan import plan_pool as plan_pool  # the same
 from ncfm_hub.planning.pool_plan import pool_repository
+from ncfm_hub.planning.recorded import resolve_named
 from ncfm_hub.planning.work_folder import WORK_FOLDER, claim, claim_for_copy, copied
-from ncfm_hub.recipes.resolve import resolve
 from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
 from ncfm_hub.utils.files import whole_file
 from ncfm_hub.utils.named import Named, path_of, texts_of
@@ -92,7 +92,8 @@ def distill(
 ) -> Run:
     """Distill a dataset, evaluate the result, write its folder and, if asked, push it to the Hub.
 
-    dataset: name of a pipeline, Hub id, local folder or pipeline file
+    dataset: name of a pipeline, Hub id, local folder or pipeline file; or, for its recipe on its source revision, the
+        pipeline.yaml of a distilled dataset, or `owner/name/ipc10@REV`
     ipc: stored images per class (the setting `distillation.ipc`); default: the pipeline file's, or that of `append`
     preset: "gpu", "cpu" or "paper"; default: chosen by device
     overrides: settings by dotted key, for example {"distillation.steps": 100}
@@ -231,7 +232,7 @@ def pretrain(
     from ncfm_hub.sources import inspect_source
 
     progress, output = progress or Silent(), path_of(output)
-    pipeline = resolve(dataset, preset, overrides)
+    pipeline = resolve_named(dataset, preset, overrides, token)
     how: dict[str, Any] = {"private": private, "replace": replace, "commit": commit, "token": token}
     target = None
     if push:

@@ -384,7 +384,7 @@ def test_pipeline_yaml_says_ipc_and_seed_once(finished: run.Run) -> None:
     """Beside the recipe, where earlier versions look for them, and not in it, where they know no such key."""
     described = yaml.safe_load((finished.set_folder / "pipeline.yaml").read_text())
     assert not {"ipc", "seed"} & set(described["recipe"]["distillation"])
-    recipe = recipe_of(described, finished.set_folder)
+    recipe = recipe_of(described, finished.set_folder / "pipeline.yaml")
     assert (recipe.distillation.ipc, recipe.distillation.seed) == (2, 0)
 
 

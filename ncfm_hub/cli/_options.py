@@ -161,7 +161,7 @@ dataset_option = click.option(
     required=True,
     metavar="NAME",
     shell_complete=complete_source,
-    help="Source: pipeline name, Hub ID, local folder or .yaml file.",
+    help="Source: pipeline, Hub ID, folder, .yaml file or recorded recipe.",
 )
 ipc_option = _recipe(
     "--ipc", "distillation.ipc", type=click.IntRange(min=1), metavar="N", help="Stored images per class (IPC)."

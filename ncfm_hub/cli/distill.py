@@ -53,6 +53,9 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
     added. In the folder the same name again renames what was there, in the repository it replaces it, after a
     question that -y answers; without a terminal, pass --replace.
 
+    --dataset also takes the recipe of a finished dataset, on its source revision: a pipeline.yaml that a run wrote, or
+    owner/name/ipc10@REV for that of a repository at a branch, tag or commit.
+
     \b
     Examples:
       ncfm-hub distill --dataset cifar100 --ipc 50 --push
@@ -60,6 +63,7 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
       ncfm-hub distill --dataset owner/name --ipc 10 --label-column label --resolution 64 --dry-run
       ncfm-hub distill --dataset ./my-images --ipc 1 --classes cat,dog --set distillation.lr=0.02
       ncfm-hub distill --dataset cifar10 --ipc 10 --classes bird --pool me/cifar10-ncfm-pool --append me/pets --push
+      ncfm-hub distill --dataset owner/cifar10-ncfm/ipc10@main --seed 1
     """
     options.check_publishing(request["push"], request["repo_id"], request["commit"])
     options.refuse_with_pool(request["pool"])

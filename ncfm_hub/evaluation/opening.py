@@ -65,7 +65,7 @@ def open_subject(target: Named, options: SubjectOptions = _AS_MADE, progress: Pr
     if folder is None:
         return _open_foreign(target, options, progress)
     described, distilled = read_pipeline(folder), read_data(folder)
-    recipe = recipe_of(described, folder)
+    recipe = recipe_of(described, folder / PIPELINE)
     if source is not None:
         recipe = recipe.model_copy(update={"source": _other_copy(recipe.source, resolve(source, None, None).recipe)})
     recipe = change_evaluation(recipe, options.preset, options.overrides)
@@ -99,7 +99,7 @@ def open_subject(target: Named, options: SubjectOptions = _AS_MADE, progress: Pr
         source=found,
         recipe=recipe,
         engine=engine,
-        place=text_of(options.pool) or _recorded_place(of_pool),
+        place=text_of(options.pool) or recorded_place(of_pool),
         teachers=of_pool.get("digest"),
         token=token,
         folder=folder,
@@ -107,8 +107,11 @@ def open_subject(target: Named, options: SubjectOptions = _AS_MADE, progress: Pr
     )
 
 
-def _recorded_place(of_pool: Mapping[str, Any]) -> str | Path | None:
-    """Return the pool's origin from pipeline.yaml; a Hub pool includes its commit."""
+def recorded_place(of_pool: Mapping[str, Any]) -> str | Path | None:
+    """Return where pipeline.yaml says that the pool came from: a Hub repository and commit, or a folder known here.
+
+    None for a pool made by the recipe; a Path for a folder that is unknown on this machine, and must not be opened.
+    """
     origin = of_pool.get("origin")
     if origin in (None, *OWN_POOLS):
         return None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError, PipelineError
+from ncfm_hub.publishing.dataset.layout import PIPELINE
 from ncfm_hub.publishing.dataset.loading import find, split_target
 from ncfm_hub.publishing.dataset.place import SetPlace
 from ncfm_hub.publishing.dataset.provenance import recipe_of
@@ -106,7 +107,7 @@ def plan_addition(
     repo_id = None if Path(target).expanduser().is_dir() else split_target(target)[0]
     if repo_id:
         target = f"{repo_id}@{place.root.name}"  # a snapshot's folder is named after its commit
-    recipe = recipe_of(described, folder)
+    recipe = recipe_of(described, folder / PIPELINE)
     _check_can_grow(target, described)
     if output is not None and output.resolve() == place.root.resolve() and name in (None, place.name):
         raise DistilledError(f"{target} stays as it is; name another folder for the larger dataset with --output")

@@ -10,11 +10,12 @@ from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.planning.announcing import UNTRAINED, extractors_of, student_network
 from ncfm_hub.planning.appending import Addition, plan_addition, refuse_with_append
 from ncfm_hub.planning.plan_lines import source_lines, target_line
+from ncfm_hub.planning.recorded import resolve_named
 from ncfm_hub.publishing.dataset.folders import check_beside
 from ncfm_hub.publishing.dataset.names import check_name, default_name, default_repo_name
 from ncfm_hub.publishing.dataset.place import SetPlace
 from ncfm_hub.publishing.hub.held import Held
-from ncfm_hub.recipes.resolve import ResolvedPipeline, resolve
+from ncfm_hub.recipes.resolve import ResolvedPipeline
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import SourceInfo, TestSplit, inspect_source, planned_validation, test_split_needed
 from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
@@ -102,6 +103,14 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return the plan as text, one line per item."""
+        return [
+            *self.work_lines(),
+            f"folder     {self.place.folder}",
+            target_line(self.repo_id, self.commit),
+        ]
+
+    def work_lines(self) -> list[str]:
+        """Return what is computed, one line per item."""
         source = self.source
         return [
             *source_lines(self.pipeline, source),
@@ -111,8 +120,6 @@ class Plan:
             f"steps      {self.pipeline.recipe.distillation.steps}",
             f"device     {self.device}",
             f"estimate   {self._estimate()}",
-            f"folder     {self.place.folder}",
-            target_line(self.repo_id, self.commit),
         ]
 
     def _estimate(self) -> str:
@@ -158,7 +165,7 @@ def plan(
     output, pool, append = path_of(output), text_of(pool), text_of(append)
     given = {"distillation.ipc": ipc, "distillation.seed": seed}
     overrides = {**(overrides or {}), **{key: value for key, value in given.items() if value is not None}}
-    pipeline = resolve(dataset, preset, overrides)
+    pipeline = resolve_named(dataset, preset, overrides, token)
     addition = None
     if append is not None:
         refuse_with_append(preset, validation)

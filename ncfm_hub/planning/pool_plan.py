@@ -9,8 +9,9 @@ from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.planning.announcing import UNTRAINED, extractors_of
 from ncfm_hub.planning.plan import coming, images_used
 from ncfm_hub.planning.plan_lines import source_lines, target_line
+from ncfm_hub.planning.recorded import resolve_named
 from ncfm_hub.planning.work_folder import check_for_copy
-from ncfm_hub.recipes.resolve import ResolvedPipeline, resolve
+from ncfm_hub.recipes.resolve import ResolvedPipeline
 from ncfm_hub.sources import SourceInfo, inspect_source
 from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
 from ncfm_hub.utils.named import Named, path_of
@@ -82,7 +83,7 @@ def plan_pool(
     from ncfm_hub.machine.engine import open_engine
     from ncfm_hub.planning.cost import pool_minutes
 
-    pipeline, output = resolve(dataset, preset, overrides), path_of(output)
+    pipeline, output = resolve_named(dataset, preset, overrides, token), path_of(output)
     source = inspect_source(pipeline.recipe.source, token=token, test="if there")
     if output is not None:
         check_for_copy(output)

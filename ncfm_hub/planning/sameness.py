@@ -41,8 +41,17 @@ def differences(addition: Addition, now: Mapping[str, Any], info: SourceInfo) ->
         found.append(f"on {device} no two runs are bound to give the same bits")
     if not _same_units(addition, info, device):
         found.append("classes that are computed together are others (distillation.classes_at_once=1 takes each alone)")
+    return found + machine_changes(before, now)
+
+
+def machine_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what else the bits depend on and is not as it was: versions, device, threads, precision and kernels.
+
+    before, now: pipeline.yaml of two runs
+    """
+    found: list[str] = []
     for section, keys in (("versions", _VERSIONS), ("machine", _MACHINE)):
-        there = before.get(section, {})
+        there = before.get(section) or {}
         found += _changes({key: there.get(key) for key in keys}, {key: now[section][key] for key in keys})
     return found
 

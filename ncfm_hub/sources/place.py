@@ -88,7 +88,7 @@ def find_place(spec: SourceRecipe, token: str | None = None) -> Place:
     if dataset.startswith(LOCAL_SOURCE):
         raise SourceError(
             f"{dataset.removeprefix(LOCAL_SOURCE)!r} is a folder on another machine, and no copy of it is known "
-            "here; give one with --source"
+            "here; give one with --source (`distill`: --set source.dataset=DIR)"
         )
     if dataset == PACKAGED_NAME:
         return _folder(packaged_digits(), PACKAGED_NAME, spec.revision)

@@ -43,8 +43,8 @@ def user_s(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("inside", "call"),
     [
-        ("ncfm_hub.planning.plan.resolve", lambda: ncfm_hub.plan("digits", 1)),
-        ("ncfm_hub.api.resolve", lambda: ncfm_hub.pretrain("digits")),
+        ("ncfm_hub.planning.plan.resolve_named", lambda: ncfm_hub.plan("digits", 1)),
+        ("ncfm_hub.api.resolve_named", lambda: ncfm_hub.pretrain("digits")),
         ("ncfm_hub.evaluation.evaluate.evaluate_sets", lambda: ncfm_hub.evaluate("nowhere")),
         ("ncfm_hub.evaluation.continual.study.open_subject", lambda: ncfm_hub.continual("nowhere")),
         ("ncfm_hub.evaluation.search.study.open_subject", lambda: ncfm_hub.search_architectures("nowhere")),

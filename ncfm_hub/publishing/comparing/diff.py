@@ -1,12 +1,11 @@
 """`diff`: compare two distilled datasets."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from ncfm_hub.publishing.comparing.images import compare_classes, compare_pixels, compare_soft_labels
 from ncfm_hub.publishing.comparing.records import compare_accuracies, compare_recipes
-from ncfm_hub.publishing.dataset.loading import locate
+from ncfm_hub.publishing.dataset.loading import find_at
 from ncfm_hub.publishing.dataset.reading import read_data
 from ncfm_hub.publishing.dataset.records import read_pipeline, read_results
 from ncfm_hub.utils.named import Named
@@ -20,7 +19,7 @@ def diff(a: Named, b: Named, *, token: str | None = None) -> dict[str, Any]:
     Returns `recipe`, `classes`, `pixels`, `labels` and `accuracy`, each with what differs.
     Raises DistilledError if one of them cannot be read.
     """
-    one, other = (_folder(target, token) for target in (a, b))
+    one, other = (find_at(target, token=token).folder for target in (a, b))
     first, second = read_data(one), read_data(other)
     return {
         "a": os.fspath(a),
@@ -31,10 +30,3 @@ def diff(a: Named, b: Named, *, token: str | None = None) -> dict[str, Any]:
         "labels": compare_soft_labels(first, second),
         "accuracy": compare_accuracies(read_results(one), read_results(other)),
     }
-
-
-def _folder(target: Named, token: str | None) -> Path:
-    name, at, revision = os.fspath(target).partition("@")
-    if not at or not isinstance(target, str) or Path(target).expanduser().exists():
-        return locate(target, token=token)
-    return locate(name, revision=revision, token=token)

@@ -62,6 +62,14 @@ def find(
     return _download(repo_id, name or inside, revision, token)
 
 
+def find_at(target: Named, name: str | None = None, *, token: str | None = None) -> SetPlace:
+    """Return the same for a target that may end in `@REV`, a repository's branch, tag or commit."""
+    repo, at, revision = os.fspath(target).partition("@")
+    if not at or not isinstance(target, str) or Path(target).expanduser().exists():
+        return find(target, name, token=token)
+    return find(repo, name, revision=revision, token=token)
+
+
 def split_target(target: str) -> tuple[str | None, str | None]:
     """Split `owner/repository/name` into the repository's id and the name; either is None where it is not given."""
     parts = target.split("/")

@@ -94,18 +94,18 @@ def describe_import(
     }
 
 
-def recipe_of(described: dict[str, Any], folder: Path) -> Recipe:
-    """Return the recipe recorded in a `pipeline.yaml`, at the source's pinned revision.
+def recipe_of(described: dict[str, Any], file: Path) -> Recipe:
+    """Return the recipe recorded in a `pipeline.yaml`, at the pinned revisions of the source and of the pool's weights.
 
-    Raises DistilledError naming the folder if this version cannot read it.
+    Raises DistilledError naming the file if this version cannot read it.
     """
     if "imported" not in described and not isinstance(described.get("seed"), int):
-        raise DistilledError(f"{folder}/pipeline.yaml gives no seed, from which start and random images are drawn")
-    unusable = f"{folder}/pipeline.yaml holds no usable recipe"
+        raise DistilledError(f"{file} gives no seed, from which start and random images are drawn")
+    unusable = f"{file} holds no usable recipe"
     try:
         values = {section: dict(content) for section, content in described["recipe"].items()}
         values["source"] |= _source_here(described["source"])
-        values["pool"]["pretrained"] = weights_here(values["pool"].get("pretrained"))
+        values["pool"]["pretrained"] = weights_here(_pretrained(described) or values["pool"].get("pretrained"))
         if "imported" in described:  # only its factor is known; the rest configures the DM baseline
             assumed = preset_section("distillation", described["preset"])
             values["distillation"] = assumed | values["distillation"]
@@ -143,6 +143,12 @@ def remember_places(recipe: Recipe, source: "SourceInfo", pool: "Pool | None" = 
         remember(weights_digest(weights), weights)
     if pool and pool.origin not in OWN_POOLS and Path(pool.origin).expanduser().is_dir():
         remember(pool.digest, Path(pool.origin).expanduser())
+
+
+def _pretrained(described: dict[str, Any]) -> Any:
+    """Return the weights that a pool trained by this recipe started from: their commit, where the recipe has a name."""
+    pool = described.get("pool") or {}
+    return pool.get("pretrained") if pool.get("trained_by_this_recipe") else None
 
 
 def _source_here(source: dict[str, Any]) -> dict[str, Any]:

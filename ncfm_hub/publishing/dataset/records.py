@@ -19,9 +19,14 @@ _OF_RESULTS: Kinds = {
 def read_pipeline(folder: Path) -> dict[str, Any]:
     """Read `pipeline.yaml`. Raises DistilledError if it is missing or not a mapping."""
     try:
-        return read_mapping(folder / PIPELINE, "YAML", _OF_PIPELINE)
+        return read_record(folder / PIPELINE)
     except FileNotFoundError as error:
         raise DistilledError(f"{folder} is not a distilled dataset of ncfm-hub: it has no {PIPELINE}") from error
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Read a `pipeline.yaml` under any name. Raises FileNotFoundError, and DistilledError if it is not a mapping."""
+    return read_mapping(file, "YAML", _OF_PIPELINE)
 
 
 def read_results(folder: Path) -> dict[str, Any]:

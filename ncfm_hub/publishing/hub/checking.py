@@ -127,7 +127,7 @@ def _check_set(folder: Path, distilled: Distilled) -> tuple[dict[str, Any], list
 
     _check_images(folder, distilled)
     described = read_pipeline(folder)
-    recipe_of(described, folder)
+    recipe_of(described, folder / PIPELINE)
     _check_described(folder, distilled, described)
     measured = (folder / RESULTS).is_file()
     if not measured and "imported" not in described:  # an imported dataset may be published without evaluation

@@ -43,7 +43,7 @@ def check_provenance(it: Contents) -> str:
         missing.append("source.revision")
     if missing:
         raise DistilledError(f"{PIPELINE} lacks {', '.join(missing)}")
-    recipe_of(described, it.folder)
+    recipe_of(described, it.folder / PIPELINE)
     if it.tensors.content is not None:
         channels, resolution = it.tensors.content.images.shape[1:3]
         for key, found in (("resolution", resolution), ("channels", channels)):
@@ -63,7 +63,7 @@ def check_results(it: Contents) -> str:
         raise DistilledError(f"there is no {RESULTS}")
     measured, students, count = results.get("rows") or [], (results.get("protocol") or {}).get("students"), 0
     for where, figure, row in _figures(results):
-        _check_figure(where, figure)
+        check_figure(where, figure)
         if row in measured and students is not None and figure["n"] != students:
             raise DistilledError(f"{RESULTS}: {where} is of n={figure['n']} students; the protocol says {students}")
         count += 1
@@ -85,7 +85,8 @@ def _figures(results: Mapping[str, Any]) -> Iterator[tuple[str, Any, Mapping[str
                     yield f"{key} of {named}", row[key], row
 
 
-def _check_figure(where: str, figure: Mapping[str, Any]) -> None:
+def check_figure(where: str, figure: Mapping[str, Any]) -> None:
+    """Raise DistilledError unless the mean and deviation of an accuracy in results.json follow from its values."""
     values = [float(value) for value in figure["values"]]
     if len(values) != figure["n"] or not values:
         raise DistilledError(f"{RESULTS}: {where} has n={figure['n']} and {counted(len(values), 'value')}")
