@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ncfm_hub.publishing.verifying.verify import verify as verify
     from ncfm_hub.recipes.resolve import load_pipeline as load_pipeline
     from ncfm_hub.reporting import write_report as write_report
+    from ncfm_hub.reproducing.reproduce import plan_reproduction as plan_reproduction
+    from ncfm_hub.reproducing.reproduce import reproduce as reproduce
     from ncfm_hub.utils.commit_options import CommitOptions as CommitOptions
 
 _HOMES = {
@@ -49,8 +51,10 @@ _HOMES = {
     "naslib_datasets": "ncfm_hub.evaluation.search.naslib",
     "plan": "ncfm_hub.api",
     "plan_pool": "ncfm_hub.api",
+    "plan_reproduction": "ncfm_hub.reproducing.reproduce",
     "pretrain": "ncfm_hub.api",
     "push": "ncfm_hub.api",
+    "reproduce": "ncfm_hub.reproducing.reproduce",
     "search_architectures": "ncfm_hub.evaluation.search.study",
     "verify": "ncfm_hub.publishing.verifying.verify",
     "write_report": "ncfm_hub.reporting",
@@ -72,8 +76,10 @@ __all__ = [
     "naslib_datasets",
     "plan",
     "plan_pool",
+    "plan_reproduction",
     "pretrain",
     "push",
+    "reproduce",
     "search_architectures",
     "verify",
     "write_report",

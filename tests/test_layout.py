@@ -12,6 +12,7 @@ FLOORS = (
     ("__main__", "demo"),
     ("cli",),
     ("__init__",),
+    ("reproducing",),
     ("api",),
     ("reporting",),
     ("stages",),

@@ -21,12 +21,13 @@ from ncfm_hub.cli.pretrain import pretrain
 from ncfm_hub.cli.preview import preview
 from ncfm_hub.cli.push import push
 from ncfm_hub.cli.report import report
+from ncfm_hub.cli.reproduce import reproduce
 from ncfm_hub.cli.verify import verify
 
 GROUPS = {
     "Make": (distill, pretrain, import_),
     "Measure": (evaluate, diff, continual, nas, report, preview),
-    "Share": (push, verify, export, localhub),
+    "Share": (push, verify, reproduce, export, localhub),
     "Tools": (pipelines, env),
 }
 

@@ -8,6 +8,7 @@ from ncfm_hub.cli._output import Output, rough_duration
 if TYPE_CHECKING:
     from ncfm_hub.api import PoolResult, Run
     from ncfm_hub.publishing import Pushed
+    from ncfm_hub.publishing.verifying.result import Check
 
 _SHORTER = (
     "--preset cpu, --steps N, --students N, --pool REPO|DIR, --set pool.size=N, --set pool.epochs=N, "
@@ -16,8 +17,11 @@ _SHORTER = (
 _HEADINGS = ("trained on", "labels", "images", "stored", "test acc. %", "train acc. %", "time")
 
 
-def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
-    """Warn before a run of more than two hours, and ask for confirmation if there is a terminal."""
+def announce_cost(plan: dict[str, Any], out: Output, yes: bool, shorter: str = _SHORTER) -> None:
+    """Warn before a run of more than two hours, and ask for confirmation if there is a terminal.
+
+    shorter: the options that shorten it
+    """
     from ncfm_hub.planning.announcing import LONG_MINUTES
 
     minutes = plan["cost"].get("total_minutes")
@@ -26,9 +30,16 @@ def announce_cost(plan: dict[str, Any], out: Output, yes: bool) -> None:
         return
     if minutes <= LONG_MINUTES:
         return
-    out.warn(f"This takes about {rough_duration(minutes * 60)} on this machine. To shorten it: {_SHORTER}")
+    out.warn(f"This takes about {rough_duration(minutes * 60)} on this machine. To shorten it: {shorter}")
     if not yes:
         out.confirm("Start?")
+
+
+def check_lines(checks: "Sequence[Check]") -> list[str]:
+    """Format one line per check of a dataset."""
+    width = max(len(one.name) for one in checks)
+    named = max(len(one.dataset or "") for one in checks)
+    return [f"{one.outcome:11}  {one.dataset or '':{named}}  {one.name:{width}}  {one.found}" for one in checks]
 
 
 def run_data(run: "Run") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import click
 
 from ncfm_hub.cli import _options as options
+from ncfm_hub.cli import _reports as reports
 from ncfm_hub.cli._output import Output
 
 
@@ -28,11 +29,6 @@ def verify(out: Output, target: str, revision: str | None, token: str | None) ->
     from ncfm_hub.publishing.verifying.verify import verify as check
 
     verified = check(target, revision=revision, token=token)
-    width = max(len(one.name) for one in verified.checks)
-    named = max(len(one.dataset or "") for one in verified.checks)
-    lines = [
-        f"{one.outcome:11}  {one.dataset or '':{named}}  {one.name:{width}}  {one.found}" for one in verified.checks
-    ]
-    out.result(verified.as_dict(), lines, quiet="passed" if verified.ok else "failed")
+    out.result(verified.as_dict(), reports.check_lines(verified.checks), quiet="passed" if verified.ok else "failed")
     if not verified.ok:
         click.get_current_context().exit(1)

@@ -31,7 +31,7 @@ class Job:
 
     def __init__(self, user: Person, stranger: Person, hub: LiveHub, data: Path):
         self.revision = upload_folder(data / "cifar100-subset", "uoft-cs/cifar100", hub)
-        self.ended = user.done(*ARGV)
+        self.user, self.ended = user, user.done(*ARGV)
         self.folder = user.folder / "cifar100-ncfm"
         seen = stranger.run([sys.executable, "-I", STRANGER, "ada/cifar100-ncfm", "ipc50"])
         assert seen.returncode == 0, seen.stderr
@@ -143,3 +143,13 @@ def test_provenance_is_pinned(job: Job) -> None:
     assert (source["train_count"], source["test_count"]) == (10000, 2000)
     assert described["recipe"]["distillation"]["steps"] == 1, "the user's defaults had their say"
     assert job.revision[:12] in job.seen["card"]
+
+
+def test_what_was_published_is_made_again_from_the_hub_byte_for_byte(job: Job) -> None:
+    """By its own record: without the user's defaults, which say the same, and are of no account."""
+    settings = {"NCFM_HUB_CONFIG": ""}
+    ended = job.user.done("reproduce", "ada/cifar100-ncfm/ipc50@main", "--format", "json", **settings)
+    found = json.loads(ended.stdout)
+    assert found["ok"]
+    assert {check["outcome"] for check in found["checks"]} == {"passed"}
+    assert "byte for byte: 5,000 stored images" in next(c["found"] for c in found["checks"] if c["name"] == "images")

@@ -24,7 +24,10 @@ def compare_classes(a: Distilled, b: Distilled) -> dict[str, Any]:
 
 
 def compare_pixels(a: Distilled, b: Distilled) -> dict[str, Any]:
-    """Return how many stored images differ, and by how much: levels of 0 to 255, over all compared pixels."""
+    """Return how many stored images differ, and by how much: levels of 0 to 255, over all compared pixels.
+
+    The cosine is that of the two vectors of all pixels, each image less its mean.
+    """
     if a.stored.shape[1:] != b.stored.shape[1:]:
         sizes = (" x ".join(map(str, one.stored.shape[1:])) for one in (a, b))
         return _not_compared(f"images of {' and '.join(sizes)} pixels")
@@ -38,6 +41,7 @@ def compare_pixels(a: Distilled, b: Distilled) -> dict[str, Any]:
         "differing": int(apart.flatten(1).any(1).sum()),
         "mean_absolute_difference": float(apart.double().mean()),
         "largest_difference": int(apart.max()),
+        "cosine": _cosine(one, other),
     }
 
 
@@ -58,6 +62,14 @@ def compare_soft_labels(a: Distilled, b: Distilled) -> dict[str, Any]:
         "mean_absolute_difference": float(apart.double().mean()),
         "most_probable_class_differs": int((one.argmax(1) != other.argmax(1)).sum()),
     }
+
+
+def _cosine(one: "torch.Tensor", other: "torch.Tensor") -> float:
+    import torch
+
+    centred = (images.float().flatten(1) for images in (one, other))
+    one, other = ((images - images.mean(1, keepdim=True)).flatten() for images in centred)
+    return float(torch.cosine_similarity(one, other, dim=0))
 
 
 def _common(of: Distilled, other: Distilled) -> list[str]:

@@ -42,7 +42,7 @@ def compare_accuracies(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, 
         keys = dict.fromkeys([*protocols[0], *protocols[1]])
         return {
             "rows": [
-                {"set": key[0], "labels": key[1], **_difference(rows[0][key], rows[1][key])}
+                {"set": key[0], "labels": key[1], **compare_figures(rows[0][key], rows[1][key])}
                 for key in rows[0]
                 if key in rows[1]
             ],
@@ -52,7 +52,8 @@ def compare_accuracies(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, 
         raise DistilledError(f"{RESULTS} is not as documented: {type(error).__name__} {error}") from error
 
 
-def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+def compare_figures(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return two means, the second minus the first, and the standard error of that; None for single students."""
     spread = None
     if one["std"] is not None and other["std"] is not None:
         spread = (one["std"] ** 2 / one["n"] + other["std"] ** 2 / other["n"]) ** 0.5

@@ -20,7 +20,7 @@ def check_stored_images(it: Contents) -> str:
     tensors, images = it.tensors.get(), _images(it, "stored")
     if images.shape == tensors.images.shape and not torch.equal(images, tensors.images):
         differ = (images != tensors.images).flatten(1).any(1)
-        raise DistilledError(_differing(differ, f"{it.place('stored')} and {TENSORS}"))
+        raise DistilledError(differing(differ, f"{it.place('stored')} and {TENSORS}"))
     labels = torch.as_tensor(it.tables["stored"].get().columns["label"]).long()
     found, expected = images_digest(images, labels), images_digest(tensors.images, tensors.labels)
     if found != expected:
@@ -40,7 +40,7 @@ def check_decoded_images(it: Contents) -> str:
         )
     differ = differs_from_decoded(images, tensors.images, tensors.factor)
     if differ.any():
-        raise DistilledError(_differing(differ, f"{it.place('default')} and decoded {TENSORS}"))
+        raise DistilledError(differing(differ, f"{it.place('default')} and decoded {TENSORS}"))
     return f"{counted(len(images), 'image')} of {it.place('default')} equal the decoded stored images"
 
 
@@ -49,6 +49,7 @@ def _images(it: Contents, config: Config) -> "torch.Tensor":
     return decode_images(directory_of(it.folder, config), it.tables[config].get().pictures, shape)
 
 
-def _differing(differ: "torch.Tensor", where: str) -> str:
+def differing(differ: "torch.Tensor", where: str) -> str:
+    """Return how many images differ, and which is the first. differ: bool (N,)."""
     count, first = int(differ.sum()), int(differ.int().argmax())
     return f"{count} of {counted(len(differ), 'image')} differ between {where}, the first in row {first}"

@@ -1,9 +1,9 @@
-"""What `verify` returns."""
+"""What `verify` returns; its lines are also those of `reproduce`."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Outcome = Literal["passed", "failed", "not checked"]
+Outcome = Literal["passed", "failed", "not checked", "noted"]  # noted: found, and judged by no rule
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def test_a_dataset_does_not_differ_from_itself(tmp_path):
         "differing": 0,
         "mean_absolute_difference": 0.0,
         "largest_difference": 0,
+        "cosine": pytest.approx(1.0),
     }
     assert (found["labels"]["compared"], found["labels"]["differing"]) == (24, 0)
     (row,) = found["accuracy"]["rows"]
@@ -60,6 +61,8 @@ def test_differing_pixels_are_counted_and_averaged(tmp_path):
     found = ncfm_hub.diff(one, other)["pixels"]
     assert (found["compared"], found["differing"], found["largest_difference"]) == (6, 2, int(apart.max()))
     assert found["mean_absolute_difference"] == pytest.approx(apart.sum().item() / (6 * 3 * 8 * 8))
+    a, b = (x.double() - x.double().mean((1, 2, 3), keepdim=True) for x in (noise_set().stored, stored))
+    assert found["cosine"] == pytest.approx(float((a * b).sum() / (a.norm() * b.norm())), rel=1e-5)
 
 
 def test_classes_are_matched_by_name_and_the_smaller_ipc_counts(tmp_path):
