@@ -14,7 +14,7 @@ _SHORTER = "--set distillation.steps=N, --set evaluation.students=N"
 
 
 @click.command(short_help="Make a published dataset again and compare the two.")
-@click.argument("target")
+@options.target_argument
 @click.option("--name", metavar="NAME", help="Which of several datasets (default: the card's default).")
 @options.set_option
 @options.device_option
