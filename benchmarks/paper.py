@@ -88,8 +88,8 @@ class Stages:
     def pretrain(self) -> None:
         from safetensors.torch import save_file
 
-        from ncfm_hub.extractors.cache import get_pool, pool_folder
-        from ncfm_hub.extractors.pool import POOL_FILE
+        from ncfm_hub.extractors.cache import get_pool
+        from ncfm_hub.extractors.pool import POOL_FILE, pool_folder
 
         pool = get_pool(self._source(), self.recipe.source.flip, self.recipe.pool, self._engine(), self.window)
         described = json.loads((pool_folder(pool.key) / POOL_FILE).read_text())

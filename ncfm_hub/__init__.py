@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from ncfm_hub.api import plan_pool as plan_pool
     from ncfm_hub.api import pretrain as pretrain
     from ncfm_hub.api import push as push
+    from ncfm_hub.api import push_pool as push_pool
     from ncfm_hub.evaluation.continual.study import continual as continual
     from ncfm_hub.evaluation.search.naslib import naslib_datasets as naslib_datasets
     from ncfm_hub.evaluation.search.study import search_architectures as search_architectures
+    from ncfm_hub.extractors.pulled import pull_pool as pull_pool
     from ncfm_hub.publishing import Distilled as Distilled
     from ncfm_hub.publishing import load_distilled as load_distilled
     from ncfm_hub.publishing.comparing.diff import diff as diff
     from ncfm_hub.publishing.exchange.exports import export_set as export_set
     from ncfm_hub.publishing.exchange.imports import import_set as import_set
+    from ncfm_hub.publishing.pools.listing import list_pools as list_pools
+    from ncfm_hub.publishing.pools.listing import show_pool as show_pool
     from ncfm_hub.publishing.verifying.verify import verify as verify
     from ncfm_hub.recipes.resolve import load_pipeline as load_pipeline
     from ncfm_hub.reporting import write_report as write_report
@@ -46,6 +50,7 @@ _HOMES = {
     "evaluate": "ncfm_hub.api",
     "export_set": "ncfm_hub.publishing.exchange.exports",
     "import_set": "ncfm_hub.publishing.exchange.imports",
+    "list_pools": "ncfm_hub.publishing.pools.listing",
     "load_distilled": "ncfm_hub.publishing",
     "load_pipeline": "ncfm_hub.recipes.resolve",
     "naslib_datasets": "ncfm_hub.evaluation.search.naslib",
@@ -53,9 +58,12 @@ _HOMES = {
     "plan_pool": "ncfm_hub.api",
     "plan_reproduction": "ncfm_hub.reproducing.reproduce",
     "pretrain": "ncfm_hub.api",
+    "pull_pool": "ncfm_hub.extractors.pulled",
     "push": "ncfm_hub.api",
+    "push_pool": "ncfm_hub.api",
     "reproduce": "ncfm_hub.reproducing.reproduce",
     "search_architectures": "ncfm_hub.evaluation.search.study",
+    "show_pool": "ncfm_hub.publishing.pools.listing",
     "verify": "ncfm_hub.publishing.verifying.verify",
     "write_report": "ncfm_hub.reporting",
 }
@@ -71,6 +79,7 @@ __all__ = [
     "evaluate",
     "export_set",
     "import_set",
+    "list_pools",
     "load_distilled",
     "load_pipeline",
     "naslib_datasets",
@@ -78,9 +87,12 @@ __all__ = [
     "plan_pool",
     "plan_reproduction",
     "pretrain",
+    "pull_pool",
     "push",
+    "push_pool",
     "reproduce",
     "search_architectures",
+    "show_pool",
     "verify",
     "write_report",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ncfm_hub.errors import PublishError, ReplaceNeeded
 from ncfm_hub.machine.reproducible import reproducible
-from ncfm_hub.planning.announcing import announce_pool
+from ncfm_hub.planning.announcing import announce_pool, published_in
 from ncfm_hub.planning.plan import Plan
 from ncfm_hub.planning.plan import plan as plan  # part of the public API
 from ncfm_hub.planning.pool_plan import plan_pool as plan_pool  # the same
@@ -20,7 +20,8 @@ from ncfm_hub.planning.recorded import resolve_named
 from ncfm_hub.planning.work_folder import WORK_FOLDER, claim, claim_for_copy, copied
 from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
 from ncfm_hub.utils.files import whole_file
-from ncfm_hub.utils.named import Named, path_of, texts_of
+from ncfm_hub.utils.named import NONE, Named, path_of, text_of, texts_of
+from ncfm_hub.utils.patience import speaking
 from ncfm_hub.utils.progress import Progress, Silent
 from ncfm_hub.utils.stopwatch import Stopwatch, Ticking
 
@@ -109,8 +110,9 @@ def distill(
         refused before any work starts
     commit: how the commit of the push is made: message, branch, tag, or a pull request
     token: Hub token; default: the one you are logged in with
-    pool: folder or Hub repository of a pretrained extractor pool, which may cover more classes; default: taken from the
-        cache, or trained
+    pool: folder or Hub repository (`owner/name[@revision]`) of a pretrained extractor pool, which may cover more
+        classes, or "none" to train one here (the setting `pool.use`); default: from the cache, else published with the
+        same settings, else trained
     append: distilled dataset, folder or Hub repository, to add the classes in `source.classes` to, under its own
         settings and seed. It stays unchanged: the larger dataset is written to `output` and pushed to its repository.
         The images equal those of one distillation of all classes if the same `pool` was used each time and no setting
@@ -121,25 +123,26 @@ def distill(
     progress: receives messages and progress; default: silent
     Raises a subclass of NcfmHubError with a one-line message.
     """
-    settled = plan(
-        dataset,
-        ipc,
-        preset=preset,
-        overrides=overrides,
-        seed=seed,
-        output=output,
-        name=name,
-        default=default,
-        push=push,
-        repo_id=repo_id,
-        private=private,
-        replace=replace,
-        commit=commit,
-        token=token,
-        pool=pool,
-        append=append,
-        validation=validation,
-    )
+    with speaking(progress):
+        settled = plan(
+            dataset,
+            ipc,
+            preset=preset,
+            overrides=overrides,
+            seed=seed,
+            output=output,
+            name=name,
+            default=default,
+            push=push,
+            repo_id=repo_id,
+            private=private,
+            replace=replace,
+            commit=commit,
+            token=token,
+            pool=pool,
+            append=append,
+            validation=validation,
+        )
     return carry_out(settled, token=token, resume=resume, restart=restart, progress=progress)
 
 
@@ -178,7 +181,9 @@ def carry_out(
     with watch.measure("source"):
         source = stages.read_source(pipeline.recipe, settled.test, token, progress)
     with watch.measure("pool"), peaks.measure("pool"):
-        extractors = get_extractors(source, pipeline.recipe, settled.extractors, engine, token, progress)
+        extractors = get_extractors(
+            source, pipeline.recipe, settled.extractors, engine, token, progress, published=settled.published
+        )
     new = stages.part_to_make(source, extractors, settled, engine, progress)
     with peaks.measure("distill"):
         made = stages.make_images(new, extractors, pipeline.recipe, engine, work, resume, progress)
@@ -212,11 +217,12 @@ def pretrain(
     replace: bool = False,
     commit: CommitOptions = ON_MAIN,
     token: str | None = None,
+    pool: Named | None = None,
     progress: Progress | None = None,
 ) -> PoolResult:
-    """Train the extractor pool that `distill` uses for the same dataset and settings, or find it in the cache.
+    """Train the extractor pool that `distill` uses for the same dataset and settings, or find it as `distill` does.
 
-    dataset, preset, overrides, commit, token, progress: as for `distill`
+    dataset, preset, overrides, commit, token, pool, progress: as for `distill`
     output: folder to copy the pool to; default: the pool stays in the cache, and its folder there is returned
     push: publish the pool as a model repository
     repo_id: repository to push to; default: `<user>/<pipeline>-ncfm-pool`
@@ -225,7 +231,7 @@ def pretrain(
     Raises a subclass of NcfmHubError with a one-line message.
     """
     from ncfm_hub import stages
-    from ncfm_hub.extractors.cache import get_extractors, pool_folder
+    from ncfm_hub.extractors.cache import get_extractors
     from ncfm_hub.machine.engine import open_engine
     from ncfm_hub.publishing import push_folder
     from ncfm_hub.publishing.cards.pool_card import write_pool_card
@@ -243,17 +249,24 @@ def pretrain(
     if output is not None and engine.accelerator.is_main_process:
         claim_for_copy(output)
     source = stages.read_source(pipeline.recipe, "if there", token, progress)
-    announce_pool(pipeline.recipe, source.info, len(source.train.labels), engine, progress)
-    pool = get_extractors(source, pipeline.recipe, None, engine, token, progress)
-    folder = pool_folder(pool.key)
+    place = text_of(pool) if pool is not None else pipeline.recipe.pool.use
+    images = len(source.train.labels)
+    described = announce_pool(
+        pipeline.recipe, source.info, images, engine, progress, pool=place, pipeline=pipeline.name, token=token
+    )
+    published = published_in(described, place)
+    found = get_extractors(source, pipeline.recipe, place, engine, token, progress, published=published, keep=True)
+    assert found.folder is not None
+    folder = found.folder
     pushed = None
     if engine.accelerator.is_main_process:
-        write_pool_card(folder, repo_id=target)
+        if place in (None, NONE) and not found.claims_recipe:
+            write_pool_card(folder, repo_id=target)
         if output is not None:
             folder = _copy_pool(folder, output)
         if target:
             pushed = push_folder(folder, target, **how, repo_type="model", progress=progress)
-    return PoolResult(folder, pool.key, len(pool.members), list(pool.accuracy), pushed)
+    return PoolResult(folder, found.key, len(found.members), list(found.accuracy), pushed)
 
 
 @reproducible()
@@ -279,7 +292,8 @@ def evaluate(
     source: pipeline, Hub id or folder to test on, for third-party datasets or in place of the recorded source
     preset, overrides: settings of the sections `evaluation` and `engine`, for third-party datasets of every section;
         default: those of the first dataset
-    pool: folder or Hub repository of an extractor pool for the baselines; default: the one the dataset was made with
+    pool: folder or Hub repository (`owner/name[@revision]`) of an extractor pool for the baselines, or "none" to train
+        one here; default: the one the dataset was made with
     ranking: also compute the DD-Ranking metrics
     again: retrain students even where cached results exist
     update: write the results into the folder's results.json and card
@@ -359,6 +373,37 @@ def push(
         repo_type=repo_type,
         progress=progress,
     )
+
+
+def push_pool(
+    target: Named,
+    *,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    repo_id: str | None = None,
+    **options: Any,
+) -> "Pushed":
+    """Publish an extractor pool as a model repository; see `push`, which takes the same `options`.
+
+    target: a folder, the key of a pool in the cache or its beginning, or what `pretrain` trained it for: name of a
+        pipeline, Hub id, local folder or pipeline file
+    preset, overrides: settings of that training, as for `distill`
+    repo_id: name or owner/name; default: `<user>/<pipeline>-ncfm-pool`
+    Returns the repository, its address and the commit.
+    Raises PoolError if there is no such pool, PublishError; ReplaceNeeded if another version is there.
+    """
+    from ncfm_hub.extractors.pool import POOL_FILE
+    from ncfm_hub.extractors.published import pool_repo_name
+    from ncfm_hub.publishing.pools.listing import local_pool
+    from ncfm_hub.publishing.pools.trained import pool_of_pipeline, repo_name_of
+
+    folder = local_pool(text_of(target))
+    if folder is not None and (folder / POOL_FILE).is_file():
+        name = repo_name_of(folder)
+    else:
+        pipeline = resolve(target, preset, overrides)
+        folder, name = pool_of_pipeline(pipeline, options.get("token")), pool_repo_name(pipeline.name)
+    return push(folder, repo_id=repo_id or name, **options)
 
 
 def _push_run(settled: Plan, token: str | None, progress: Progress) -> "Pushed":

@@ -19,7 +19,7 @@ from ncfm_hub.evaluation import table
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.batches import one_hot
 from ncfm_hub.evaluation.protocol import Row
-from ncfm_hub.extractors.pool import find_pool
+from ncfm_hub.extractors.finding import find_pool
 from ncfm_hub.extractors.soft_labels import soft_labels
 from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.matching.characteristic import ncfd_floor

@@ -17,6 +17,7 @@ from ncfm_hub.cli.import_ import import_
 from ncfm_hub.cli.localhub import localhub
 from ncfm_hub.cli.nas import nas
 from ncfm_hub.cli.pipelines import pipelines
+from ncfm_hub.cli.pool import pool
 from ncfm_hub.cli.pretrain import pretrain
 from ncfm_hub.cli.preview import preview
 from ncfm_hub.cli.push import push
@@ -27,7 +28,7 @@ from ncfm_hub.cli.verify import verify
 GROUPS = {
     "Make": (distill, pretrain, import_),
     "Measure": (evaluate, diff, continual, nas, report, preview),
-    "Share": (push, verify, reproduce, export, localhub),
+    "Share": (push, pool, verify, reproduce, export, localhub),
     "Tools": (pipelines, env),
 }
 

@@ -19,6 +19,7 @@ from ncfm_hub.cli._output import FORMATS, Output
 from ncfm_hub.cli._secrets import remember_secret
 from ncfm_hub.cli._suggestions import SetOption
 from ncfm_hub.errors import NcfmHubError
+from ncfm_hub.utils.named import NONE
 from ncfm_hub.utils.patience import speaking
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ def refuse(instead: Mapping[str, str]) -> None:
 def refuse_with_pool(pool: str | None) -> None:
     """Raise a usage error for training settings of the pool together with a trained pool."""
     for key in overrides():
-        if pool is not None and key.startswith("pool."):
+        if pool is not None and key.startswith("pool.") and (pool != NONE or key == "pool.use"):
             raise click.UsageError(
-                f"{key} has no effect with --pool {pool}, which is already trained; leave out one of the two"
+                f"{key} has no effect with --pool {pool}{'' if pool == NONE else ', which is already trained'}; leave "
+                "out one of the two"
             )
 
 
@@ -268,9 +270,15 @@ table_options = _stack(
 )
 extractors_option = click.option(
     "--pool",
-    metavar="REPO|DIR",
+    metavar="REPO|DIR|none",
     shell_complete=complete_folder,
-    help="Extractor pool for the baselines (default: the dataset's own).",
+    help="Extractor pool; none: train one here (default: the dataset's own).",
+)
+pool_option = click.option(
+    "--pool",
+    metavar="REPO|DIR|none",
+    shell_complete=complete_folder,
+    help="Trained extractor pool; none: train one (default: find or train).",
 )
 pool_options = _stack(
     _recipe(

@@ -1,19 +1,26 @@
 """Format results of commands: plain data for scripts, lines and tables for people."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.cli._output import Output, rough_duration
+from ncfm_hub.utils.counting import byte_count
 
 if TYPE_CHECKING:
     from ncfm_hub.api import PoolResult, Run
     from ncfm_hub.publishing import Pushed
+    from ncfm_hub.publishing.pools.description import PoolDescription
     from ncfm_hub.publishing.verifying.result import Check
 
 _SHORTER = (
     "--preset cpu, --steps N, --students N, --pool REPO|DIR, --set pool.size=N, --set pool.epochs=N, "
     "--set evaluation.updates=N"
 )
+_NAMES_SHOWN = 10
+_LONGEST = 1000  # characters of a value, which may be a path or quote files of others
+_POOL_HEADINGS = ("pool", "source", "networks", "classes", "size", "origin")
 _HEADINGS = ("trained on", "labels", "images", "stored", "test acc. %", "train acc. %", "time")
 
 
@@ -90,6 +97,54 @@ def _by_beta(members: list[dict[str, float]]) -> str:
     """Format the members' mean accuracy by beta, the weight of the initial network in the blend."""
     means = {beta: sum(member[beta] for member in members) / len(members) for beta in members[0]}
     return ", ".join(f"{mean:.1f} % at beta {float(beta):g}" for beta, mean in means.items())
+
+
+def described_pool_data(pool: "PoolDescription") -> dict[str, Any]:
+    """Return a described pool as a JSON object."""
+    return {**asdict(pool), "mean_accuracy": pool.by_beta()}
+
+
+def described_pool_lines(data: dict[str, Any]) -> list[str]:
+    """Format the result of `described_pool_data` for people."""
+    from ncfm_hub.publishing.cards.escaping import plain
+
+    names = data["class_names"]
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    means = ", ".join(f"{mean:.1f} % at beta {float(beta):g}" for beta, mean in data["mean_accuracy"].items())
+    image = f"{data['channels']} x {data['resolution']} x {data['resolution']} px"
+    lines = {
+        "pool": data["place"],
+        "origin": data["origin"],
+        "source": data["source"] or "unknown",
+        "networks": f"{data['members']} x {data['architecture']}, {image}",
+        "weights": data["pretrained"] or "from scratch",
+        "classes": f"{len(names)}: {shown}",
+        "accuracy": means or "not measured",
+        "key": data["key"],
+        "digest": data["digest"] or "not stated",
+        "size": byte_count(data["size"]),
+    }
+    return [f"{name:8}  {plain(value, _LONGEST)}" for name, value in lines.items()]
+
+
+def described_pools_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Format a list of described pools as a table."""
+    from ncfm_hub.publishing.cards.escaping import plain
+
+    if not rows:
+        return ["no extractor pools"]
+    cells = [
+        (
+            row["place"] if row["place"] == row["origin"] else Path(row["place"]).name,
+            row["source"] or "unknown",
+            f"{row['members']} x {row['architecture']}",
+            str(len(row["class_names"])),
+            byte_count(row["size"]),
+            row["origin"],
+        )
+        for row in rows
+    ]
+    return _aligned([_POOL_HEADINGS, *(tuple(plain(cell, _LONGEST) for cell in line) for line in cells)])
 
 
 def _pushed_to(repo: dict[str, Any]) -> str:

@@ -17,9 +17,7 @@ from ncfm_hub.cli._stopping import lasts
 @options.ipc_option
 @options.preset("by device, or the appended dataset's")
 @options.source_options
-@click.option(
-    "--pool", metavar="REPO|DIR", shell_complete=complete_folder, help="Trained extractor pool (default: train one)."
-)
+@options.pool_option
 @click.option(
     "--append",
     metavar="REPO|DIR",
@@ -48,6 +46,9 @@ def distill(out: Output, dry_run: bool, yes: bool, resume: bool, restart: bool, 
 
     Writes a folder with images, soft labels, test accuracies and a dataset card that `datasets.load_dataset` reads.
     --push publishes it. With --append, the default output folder is ./PIPELINE-ncfm-M-classes.
+
+    Without --pool the extractor pool comes from the cache, else from those published with the same settings by you or
+    as the pipeline names them, else it is trained.
 
     A folder and its repository hold one directory and configuration per distilled dataset: another IPC or --name is
     added. In the folder the same name again renames what was there, in the repository it replaces it, after a

@@ -14,6 +14,7 @@ from ncfm_hub.cli._stopping import lasts
 @options.dataset_option
 @options.preset_option
 @options.source_options
+@options.pool_option
 @options.pool_options
 @options.device_option
 @options.set_option
@@ -24,7 +25,8 @@ from ncfm_hub.cli._stopping import lasts
 def pretrain(out: Output, dry_run: bool, **request: Any) -> None:
     """Train the extractor pool for a dataset.
 
-    The pool holds pairs of initial and trained networks. It is kept in the cache, where `distill` finds it.
+    The pool holds pairs of initial and trained networks. It is kept in the cache, where `distill` finds it. One that
+    was published with the same settings is pulled instead; --pool names any other, and --pool none trains one here.
 
     \b
     Examples:
@@ -33,6 +35,7 @@ def pretrain(out: Output, dry_run: bool, **request: Any) -> None:
       ncfm-hub pretrain --dataset imagenette --backbone resnet18 --pretrained hf-hub:timm/resnet18.a1_in1k
     """
     options.check_publishing(request["push"], request["repo_id"], request["commit"], request["replace"])
+    options.refuse_with_pool(request["pool"])
     lasts("resume from the last checkpoint with")
     from ncfm_hub import api as run
 

@@ -193,7 +193,7 @@ def _open_foreign(target: str, options: SubjectOptions, progress: Progress) -> S
         source=found,
         recipe=recipe,
         engine=engine,
-        place=text_of(options.pool),
+        place=text_of(options.pool) or recipe.pool.use,
         token=token,
     )
 

@@ -13,8 +13,9 @@ from ncfm_hub.distillation.start import make_start
 from ncfm_hub.errors import DistilledError, PoolError
 from ncfm_hub.evaluation.batches import TrainingSet
 from ncfm_hub.evaluation.students import StudentPlan, student_plan
-from ncfm_hub.extractors.cache import get_extractors, is_cached, pinned
-from ncfm_hub.extractors.pool import Pool, check_pool_fits, find_pool
+from ncfm_hub.extractors.cache import cached_pool, get_extractors, key_of_recipe
+from ncfm_hub.extractors.finding import find_pool
+from ncfm_hub.extractors.pool import Pool, check_pool_fits
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Architecture, channel_statistics
 from ncfm_hub.networks.names import resolve_student
@@ -22,6 +23,7 @@ from ncfm_hub.planning.announcing import announce_pool
 from ncfm_hub.publishing.dataset.dataset import Distilled, decode_stored, to_pixels
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import Source
+from ncfm_hub.utils.named import NONE
 from ncfm_hub.utils.progress import Progress, Silent
 
 
@@ -37,7 +39,7 @@ class Subject:
     stored: stored images in all classes
     factor: stored images are factor x factor tilings; None for datasets not initialised with real tiles
     place: folder, or Hub repository and commit, of its extractor pool; a Path for a local folder of its author that is
-        unknown on this machine; None for a pool made by the recipe
+        unknown on this machine; None for a pool made by the recipe, NONE for one that is trained here
     pool: its extractor pool if already loaded; see `extractors`
     teachers: digest of the weights behind its soft labels, if known
     folder: where its files are; None while only in memory
@@ -111,8 +113,8 @@ class Subject:
         if self.pool is not None:
             return self.pool
         progress, source, place = progress or Silent(), self.source, self._place()
-        if place is None:
-            announce_pool(self.recipe, source.info, len(source.train.labels), self.engine, progress)
+        if place in (None, NONE):
+            announce_pool(self.recipe, source.info, len(source.train.labels), self.engine, progress, pool=place)
         found = get_extractors(source, self.recipe, place, self.engine, self.token, progress)
         if self.teachers and found.digest != self.teachers:
             progress.note("this extractor pool is not the one that computed the dataset's soft labels")
@@ -122,12 +124,12 @@ class Subject:
         """Return whether `extractors` finds a pool without training one."""
         if self.pool is not None:
             return True
-        info, flip = self.source.info, self.recipe.source.flip
+        info = self.source.info
         try:
             place = self._place()
-            if place is None:
-                trained = pinned(self.recipe.pool)
-                return is_cached(self.source.fingerprint, flip, trained, info.resolution, self.engine)
+            if place is None or place == NONE:
+                key = key_of_recipe(self.recipe, self.source.fingerprint, info.resolution, self.engine)
+                return cached_pool(key, pulled=place is None) is not None
             check_pool_fits(find_pool(place, self.token), self.class_names, info.channels, info.resolution)
         except PoolError:
             return False

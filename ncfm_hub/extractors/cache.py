@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ import timm
 import torch
 
 from ncfm_hub.errors import PoolError
+from ncfm_hub.extractors.finding import find_pool
 from ncfm_hub.extractors.members import describe_pool, open_again, train_missing
-from ncfm_hub.extractors.pool import POOL_FILE, Pool, check_pool_fits, find_pool, read_pool, timm_files_are_sound
+from ncfm_hub.extractors.pool import POOL_FILE, Pool, check_pool_fits, pool_folder, read_pool, timm_files_are_sound
+from ncfm_hub.extractors.pulled import pull_pool, pulled_pools, read_pulled
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.machine.locks import one_run
 from ncfm_hub.networks.build import (
@@ -24,9 +29,9 @@ from ncfm_hub.networks.build import (
     name_of,
     pretrained_name,
 )
-from ncfm_hub.recipes.schema import PoolRecipe, Recipe
+from ncfm_hub.recipes.schema import NOT_OF_TRAINING, PoolRecipe, Recipe
 from ncfm_hub.sources.types import Source
-from ncfm_hub.utils.files import cache_root
+from ncfm_hub.utils.named import NONE
 from ncfm_hub.utils.places import LOCAL_WEIGHTS, public_weights
 from ncfm_hub.utils.progress import Progress, Silent
 
@@ -38,7 +43,7 @@ def pool_key(fingerprint: str, flip: bool, recipe: PoolRecipe, architecture: str
         "format": 5,
         "source": fingerprint,
         "flip": flip,
-        "recipe": recipe.model_dump() | {"pretrained": weights},
+        "recipe": recipe.model_dump(exclude=set(NOT_OF_TRAINING)) | {"pretrained": weights},
         "architecture": weights if architecture == recipe.pretrained else architecture,
         "computed": [engine.device.type, engine.precision, engine.compiled, engine.native],
         "versions": [torch.__version__, timm.__version__],
@@ -60,15 +65,21 @@ def architecture_name(recipe: PoolRecipe, resolution: int) -> str:
     return recipe.pretrained if recipe.pretrained else convnet_for(resolution)
 
 
-def pool_folder(key: str) -> Path:
-    """Return the cache folder of a pool."""
-    return cache_root() / "pools" / key
+def key_of_recipe(recipe: Recipe, fingerprint: str, resolution: int, engine: Engine) -> str:
+    """Return the key of the pool that a recipe trains for a source, its weights pinned to their current commit."""
+    trained = pinned(recipe.pool)
+    return pool_key(fingerprint, recipe.source.flip, trained, architecture_name(trained, resolution), engine)
 
 
-def is_cached(fingerprint: str, flip: bool, recipe: PoolRecipe, resolution: int, engine: Engine) -> bool:
-    """Return whether a complete pool for this source and recipe is in the cache; the recipe must be `pinned`."""
-    key = pool_key(fingerprint, flip, recipe, architecture_name(recipe, resolution), engine)
-    return (pool_folder(key) / POOL_FILE).is_file()
+def cached_pool(key: str, *, pulled: bool = True) -> Path | None:
+    """Return the folder in the cache of a complete pool with this key: of one trained here, else of a pulled one.
+
+    pulled: whether it may be a pulled one
+    """
+    here = pool_folder(key)
+    if (here / POOL_FILE).is_file():
+        return here
+    return next(iter(pulled_pools(key)), None) if pulled else None
 
 
 def pinned(recipe: PoolRecipe) -> PoolRecipe:
@@ -98,8 +109,22 @@ def pinned(recipe: PoolRecipe) -> PoolRecipe:
     return recipe.model_copy(update={"pretrained": f"hf-hub:{name}@{Path(configuration).parent.name}"})
 
 
-def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, progress: Progress | None = None) -> Pool:
-    """Return the pool for a source, training it if it is not cached; several processes share the members."""
+def get_pool(
+    source: Source,
+    flip: bool,
+    recipe: PoolRecipe,
+    engine: Engine,
+    progress: Progress | None = None,
+    *,
+    pulled: bool = True,
+    published: str | None = None,
+    token: str | None = None,
+) -> Pool:
+    """Return the pool for a source, training it if it is not cached; several processes share the members.
+
+    pulled: whether it may be one that was pulled from the Hub
+    published: repository and commit of one to pull, if the cache has none
+    """
     progress = progress or Silent()
     unpinned = recipe
     recipe = engine.decide_once(lambda: pinned(unpinned))
@@ -107,6 +132,8 @@ def get_pool(source: Source, flip: bool, recipe: PoolRecipe, engine: Engine, pro
     key = pool_key(source.fingerprint, flip, recipe, name, engine)
     folder = pool_folder(key)
     found = _from_cache(folder, engine)
+    if found is None and pulled:
+        found = _pulled(partial(_check_as_trained, source, recipe, name, key), key, published, token, engine, progress)
     if found is not None:
         return found
     weights = pretrained_name(recipe.backbone, recipe.pretrained) if recipe.pretrained else None
@@ -142,6 +169,40 @@ def _from_cache(folder: Path, engine: Engine) -> Pool | None:
     return mine or read_pool(folder, "cache")
 
 
+def _pulled(
+    check: Callable[[Pool], None],
+    key: str,
+    published: str | None,
+    token: str | None,
+    engine: Engine,
+    progress: Progress,
+) -> Pool | None:
+    """Return a pulled pool with this key, in all processes; None if there is none that passes the check."""
+
+    def choose() -> Path | None:
+        pools = [partial(read_pulled, folder) for folder in pulled_pools(key)]
+        for pool in (*pools, *([partial(pull_pool, published, token=token)] if published else ())):
+            try:
+                check(found := pool())
+                return found.folder
+            except PoolError as error:
+                progress.note(f"{error}; this pool is not used")
+        return None
+
+    chosen = engine.decide_once(choose)
+    return None if chosen is None else replace(read_pulled(chosen), claims_recipe=True)
+
+
+def _check_as_trained(source: Source, recipe: PoolRecipe, name: str, key: str, pool: Pool) -> None:
+    """Raise PoolError unless a pulled pool is what training with these settings gives, as far as that can be seen."""
+    info, architecture = source.info, pool.architecture
+    found = (pool.key, len(pool.members), pool.class_names, architecture.channels, architecture.resolution)
+    wanted = (key, recipe.size, info.class_names, info.channels, info.resolution)
+    other = not is_place(name) and architecture.name.split(".")[0] != name.split(".")[0]
+    if found != wanted or other:
+        raise PoolError(f"{pool.origin} is not what its key says: other members, classes, image size or architecture")
+
+
 def _describe(source: Source, name: str, weights: str | None) -> Architecture:
     info = source.info
     mean, std = channel_statistics(source.train.images)
@@ -163,11 +224,44 @@ def _describe(source: Source, name: str, weights: str | None) -> Architecture:
 
 
 def get_extractors(
-    source: Source, recipe: Recipe, place: str | None, engine: Engine, token: str | None, progress: Progress
+    source: Source,
+    recipe: Recipe,
+    place: str | None,
+    engine: Engine,
+    token: str | None,
+    progress: Progress,
+    *,
+    published: str | None = None,
+    keep: bool = False,
 ) -> Pool:
-    """Return the pool at `place` if given, else from the cache, else trained."""
-    if place is None:
-        return get_pool(source, recipe.source.flip, recipe.pool, engine, progress)
-    pool = find_pool(place, token)
-    check_pool_fits(pool, source.info.class_names, source.info.channels, source.info.resolution)
+    """Return the pool at `place` if given, else from the cache, else published, else trained; reports which.
+
+    place: a folder or Hub repository; NONE for a pool trained here
+    published: repository and commit of a pool that states the key of the recipe, see `find_published`
+    keep: put a pool of the Hub into the cache, so that its folder holds all of its files
+    """
+    if place is None or place == NONE:
+        pool = get_pool(
+            source,
+            recipe.source.flip,
+            recipe.pool,
+            engine,
+            progress,
+            pulled=place is None,
+            published=published,
+            token=token,
+        )
+        how = ", trained with the same settings" if pool.claims_recipe else ""
+    else:
+        pool, how = _given(place, engine, token, keep), ", as given"
+        check_pool_fits(pool, source.info.class_names, source.info.channels, source.info.resolution)
+    progress.note(f"extractor pool: {len(pool.members)} x {pool.architecture.name}, {pool.origin}{how}")
     return pool
+
+
+def _given(place: str, engine: Engine, token: str | None, keep: bool) -> Pool:
+    if not keep or Path(place).expanduser().is_dir():
+        return find_pool(place, token)
+    folder = engine.decide_once(lambda: pull_pool(place, token=token).folder)
+    assert folder is not None
+    return read_pulled(folder)

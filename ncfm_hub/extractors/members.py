@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ncfm_hub.errors import Damaged
-from ncfm_hub.extractors.pool import POOL_FILE, Pool, member_file, write_pool_files
+from ncfm_hub.extractors.pool import POOL_FILE, Pool, digest_of, member_file, write_pool_files
 from ncfm_hub.extractors.pretraining import (
     TrainingPlan,
     begun_groups,
@@ -16,13 +16,14 @@ from ncfm_hub.extractors.pretraining import (
     partial_file,
     train_members,
 )
+from ncfm_hub.extractors.weights_facts import weights_facts
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.machine.groups import halving, in_groups
 from ncfm_hub.networks.build import Architecture, Weights, build_network, normalise
 from ncfm_hub.networks.capacity import networks_at_once
 from ncfm_hub.networks.stacked import TogetherTrainer
 from ncfm_hub.networks.trainer import Trainer
-from ncfm_hub.recipes.schema import PoolRecipe
+from ncfm_hub.recipes.schema import NOT_OF_TRAINING, PoolRecipe
 from ncfm_hub.sources.types import ImageSet, Source
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.places import public_weights
@@ -190,18 +191,24 @@ def _is_done(folder: Path, member: int) -> bool:
 
 def describe_pool(source: Source, recipe: PoolRecipe, architecture: Architecture, key: str, folder: Path) -> None:
     """Write the files that turn a folder of trained members into a pool, and remove temporary files of training."""
+
+    def pair(member: int) -> tuple[Weights, Weights]:
+        (init, _), (trained, _) = (load_tensors(member_file(folder, member, which)) for which in ("init", "trained"))
+        return init, trained
+
     accuracy = tuple(load_record(_measured_file(folder, member)) for member in range(recipe.size))
-    (init, _), (trained, _) = (load_tensors(member_file(folder, 0, which)) for which in ("init", "trained"))
     names, weights = source.info.class_names, public_weights(recipe.pretrained)
-    pool = Pool(architecture, names, ((init, trained),), accuracy, key, "trained here", weights)
+    pool = Pool(architecture, names, (pair(0),), accuracy, key, "trained here", weights)
     split, known = _measured_on(source)
     description = {
-        "recipe": recipe.model_dump() | {"pretrained": weights},
+        "digest": digest_of(map(pair, range(recipe.size))),
+        "recipe": recipe.model_dump(exclude=set(NOT_OF_TRAINING)) | {"pretrained": weights},
         "source": {"dataset": source.info.public_name}
         | {
             name: getattr(source.info, name)
             for name in ("is_local", "content", "revision", "license", "license_name", "license_link", "fingerprint")
         },
+        **({"weights": facts} if (facts := weights_facts(recipe)) else {}),
         "measured_on": {"split": split, "images": min(MEASURED_IMAGES, len(known.labels))},
     }
     write_pool_files(folder, pool, description)

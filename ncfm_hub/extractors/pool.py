@@ -7,8 +7,7 @@ A pool folder contains `pool.json` (architecture, class names, recipe, accuracie
 
 import hashlib
 import itertools
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +18,14 @@ from safetensors.torch import save_file
 
 from ncfm_hub.errors import Damaged, PoolError
 from ncfm_hub.extractors.pool_file import POOL_FILE as POOL_FILE
-from ncfm_hub.extractors.pool_file import check_pool_file
+from ncfm_hub.extractors.pool_file import read_pool_file
 from ncfm_hub.networks.build import Architecture, Weights, build_network, shapes_of, timm_call
-from ncfm_hub.utils.files import sha256_file, whole_file, write_json
+from ncfm_hub.utils.files import cache_root, sha256_file, whole_file, write_json
 from ncfm_hub.utils.sealed import add_tensors, contiguous, load_record, load_tensors, save_record
 
 POOL_FORMAT = 1
 TIMM_FILES = ("config.json", "model.safetensors")
-# Only these files are downloaded from a Hub repository.
-FILE_PATTERNS = [POOL_FILE, "*-init.safetensors", "*-trained.safetensors"]
+_WHICH = ("init", "trained")
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,8 @@ class Pool:
     measured_on: split and number of images that accuracies were measured on
     key: hex digest of what determines the pool
     origin: "trained here", "cache", or the folder or repository it came from
+    folder: where it was read from; None while only in memory
+    claims_recipe: whether it is of a Hub, and states the key of the run's settings
     """
 
     architecture: Architecture
@@ -49,19 +49,36 @@ class Pool:
     origin: str
     pretrained: str | None
     measured_on: dict[str, Any] | None = None
+    folder: Path | None = None
+    claims_recipe: bool = False
 
     @cached_property
     def digest(self) -> str:
-        """Hex digest of the bits of all weights, which can differ between pools of the same key."""
-        digest = hashlib.sha256()
-        for weights in itertools.chain.from_iterable(self.members):
-            add_tensors(digest, weights)
-        return digest.hexdigest()
+        """See `digest_of`."""
+        return digest_of(self.members)
 
     def positions(self, class_names: Sequence[str]) -> list[int]:
         """Return the output positions of these classes, which must be among the pool's, see `check_pool_fits`."""
         place = {name: position for position, name in enumerate(self.class_names)}
         return [place[name] for name in class_names]
+
+
+def digest_of(members: Iterable[tuple[Weights, Weights]]) -> str:
+    """Return a hex digest of the bits of all weights, which can differ between pools of the same key."""
+    digest = hashlib.sha256()
+    for weights in itertools.chain.from_iterable(members):
+        add_tensors(digest, weights)
+    return digest.hexdigest()
+
+
+def pools_folder() -> Path:
+    """Return the folder of all pools in the cache."""
+    return cache_root() / "pools"
+
+
+def pool_folder(key: str) -> Path:
+    """Return the cache folder of a pool trained here."""
+    return pools_folder() / key
 
 
 def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
@@ -76,6 +93,11 @@ def blend(member: tuple[Weights, Weights], beta: float) -> Weights:
 def member_file(folder: Path, member: int, which: str) -> Path:
     """Return the path of a member's "init" or "trained" weights."""
     return folder / f"{member:02d}-{which}.safetensors"
+
+
+def member_files(members: int) -> list[str]:
+    """Return the names of the weights of so many members."""
+    return [member_file(Path(), member, which).name for member in range(members) for which in _WHICH]
 
 
 def write_pool_files(folder: Path, pool: Pool, description: dict[str, Any]) -> None:
@@ -101,7 +123,7 @@ def timm_files_are_sound(folder: Path) -> bool:
     try:
         files = load_record(folder / POOL_FILE)["files"]
         return all(sha256_file(folder / name) == files[name] for name in TIMM_FILES)
-    except (OSError, Damaged, KeyError):
+    except (OSError, Damaged, KeyError, TypeError):
         return False
 
 
@@ -136,60 +158,36 @@ def _write_timm_files(folder: Path, pool: Pool) -> None:
     )
 
 
-def read_pool(folder: Path, origin: str) -> Pool:
+def read_pool(folder: Path, origin: str, *, digests_needed: bool = False) -> Pool:
     """Read a pool folder.
 
+    digests_needed: each file must have its digest
     Raises PoolError naming a file that is missing, unreadable or does not match its digest, if it has one.
     """
-    try:
-        described = load_record(folder / POOL_FILE, digest_needed=False)
-    except FileNotFoundError:
-        raise PoolError(f"{origin} is not an extractor pool: it has no {POOL_FILE}") from None
-    except (OSError, Damaged) as error:
-        raise PoolError(f"{origin}: {POOL_FILE} is not readable ({error})") from None
-    content = check_pool_file(described, origin)
+    _, content = read_pool_file(folder, origin, digest_needed=digests_needed)
     architecture = content.network()
     expected = shapes_of(architecture)
-    members = tuple(
-        (
-            _read_weights(folder, number, "init", origin, expected),
-            _read_weights(folder, number, "trained", origin, expected),
-        )
-        for number in range(len(content.members))
-    )
-    return Pool(
+
+    def weights(member: int, which: str) -> Weights:
+        return _read_weights(member_file(folder, member, which), origin, expected, digests_needed)
+
+    pool = Pool(
         architecture,
         tuple(content.class_names),
-        members,
+        tuple((weights(number, "init"), weights(number, "trained")) for number in range(len(content.members))),
         tuple(member.accuracy for member in content.members),
         content.key,
         origin,
         content.pretrained,
         content.measured_on.model_dump() if content.measured_on else None,
+        folder,
     )
-
-
-def find_pool(place: str, token: str | None = None) -> Pool:
-    """Load a pool from a local folder or a model repository on the Hub (`owner/name`, optionally `@revision`)."""
-    folder = Path(place).expanduser()
-    if folder.is_dir():
-        return read_pool(folder, place)
-    name, _, revision = place.partition("@")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise PoolError(f"no pool folder {place!r}; expected a folder or a Hub model repository (owner/name)")
-    from huggingface_hub import snapshot_download
-
-    from ncfm_hub.utils.hub_errors import expected_errors, explain
-    from ncfm_hub.utils.waiting import patient
-
-    try:
-        with patient():
-            fetched = Path(
-                snapshot_download(name, revision=revision or None, allow_patterns=FILE_PATTERNS, token=token)
-            )
-    except expected_errors() as error:
-        raise PoolError(f"the pool cannot be fetched: {explain(error, name, revision=revision)}") from None
-    return read_pool(fetched, f"{name}@{fetched.name}")  # a snapshot's folder is named after its commit
+    if content.digest is not None and content.digest != pool.digest:
+        raise PoolError(
+            f"{origin}: the weights have the digest {pool.digest[:12]}, and {POOL_FILE} states {content.digest[:12]}; "
+            "the folder mixes files of two pools"
+        )
+    return pool
 
 
 def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, resolution: int) -> None:
@@ -208,11 +206,10 @@ def check_pool_fits(pool: Pool, class_names: tuple[str, ...], channels: int, res
         )
 
 
-def _read_weights(folder: Path, member: int, which: str, origin: str, expected: Weights) -> Weights:
+def _read_weights(path: Path, origin: str, expected: Weights, digest_needed: bool) -> Weights:
     """Read weights, which must match the architecture exactly: a missing one would silently stay random."""
-    path = member_file(folder, member, which)
     try:
-        weights, _ = load_tensors(path, digest_needed=False)
+        weights, _ = load_tensors(path, digest_needed=digest_needed)
     except (OSError, Damaged) as error:
         raise PoolError(f"{origin}: {path.name} is missing or not readable ({error})") from None
     for name in sorted(expected.keys() | weights.keys()):

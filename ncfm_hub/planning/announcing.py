@@ -1,10 +1,13 @@
 """Warn before work that takes long, and suggest how to shorten it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import SourceInfo
+from ncfm_hub.utils.named import NONE
+from ncfm_hub.utils.patience import speaking
 from ncfm_hub.utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -15,14 +18,29 @@ LONG_MINUTES = 120  # longer work is announced
 UNTRAINED = "to be trained"
 
 
-def announce_pool(recipe: Recipe, source: SourceInfo, images: int, engine: "Engine", progress: Progress) -> None:
-    """Warn if training the pool on `images` images takes long; silent if the pool is cached."""
+def announce_pool(
+    recipe: Recipe,
+    source: SourceInfo,
+    images: int,
+    engine: "Engine",
+    progress: Progress,
+    *,
+    pool: str | None = None,
+    pipeline: str | None = None,
+    token: str | None = None,
+) -> dict[str, Any]:
+    """Warn if training the pool on `images` images takes long; silent if the pool is there.
+
+    Other arguments and the result: see `extractors_of`.
+    """
     from ncfm_hub.planning.cost import pool_minutes
 
-    extractor, described = extractors_of(recipe, source, None, None, engine)
+    with speaking(progress):
+        extractor, described = extractors_of(recipe, source, pool, token, engine, pipeline)
     if described["origin"] == UNTRAINED:
         minutes = pool_minutes(recipe.pool, extractor, images, engine)
         announce(minutes, "--preset cpu, --set pool.size=N, --set pool.epochs=N", progress)
+    return described
 
 
 def announce_evaluation(
@@ -64,17 +82,25 @@ def student_network(source: SourceInfo) -> "Architecture":
 
 
 def extractors_of(
-    recipe: Recipe, source: SourceInfo, pool: str | None, token: str | None, engine: "Engine"
+    recipe: Recipe,
+    source: SourceInfo,
+    pool: str | None,
+    token: str | None,
+    engine: "Engine",
+    pipeline: str | None = None,
 ) -> tuple["Architecture", dict[str, Any]]:
     """Return the extractors' architecture and the plan's entry on the pool.
 
-    pool: folder or repository; None if the pool is trained or cached
+    pool: folder or repository; None if the pool is found or trained, NONE if it must be one trained here
+    pipeline: its name, to look for a published pool too
     """
-    from ncfm_hub.extractors.cache import architecture_name, is_cached, pinned
-    from ncfm_hub.extractors.pool import check_pool_fits, find_pool
+    from ncfm_hub.extractors.cache import architecture_name, cached_pool, pinned, pool_key
+    from ncfm_hub.extractors.finding import find_pool
+    from ncfm_hub.extractors.pool import check_pool_fits
+    from ncfm_hub.extractors.published import find_published
     from ncfm_hub.networks.build import backbone_of, check_network
 
-    if pool is not None:
+    if pool is not None and pool != NONE:
         found = find_pool(pool, token)
         check_pool_fits(found, source.class_names, source.channels, source.resolution)
         architecture, members, origin = found.architecture, len(found.members), found.origin
@@ -82,8 +108,18 @@ def extractors_of(
     else:
         trained = pinned(recipe.pool)
         name, members = architecture_name(trained, source.resolution), trained.size
-        cached = is_cached(source.fingerprint, recipe.source.flip, trained, source.resolution, engine)
-        origin = "cache" if cached else UNTRAINED
+        key = pool_key(source.fingerprint, recipe.source.flip, trained, name, engine)
+        origin = "cache" if cached_pool(key, pulled=pool is None) else UNTRAINED
+        if origin == UNTRAINED and pool is None and pipeline is not None:
+            origin = find_published(key, pipeline, recipe.pool.published, token) or UNTRAINED
         architecture = replace(student_network(source), name=backbone_of(name) if name == trained.pretrained else name)
         check_network(architecture)
     return architecture, {"architecture": name, "members": members, "cached": origin == "cache", "origin": origin}
+
+
+def published_in(described: Mapping[str, Any], pool: str | None) -> str | None:
+    """Return the published pool that was found, as repository and commit; None if another is used or trained.
+
+    described: from `extractors_of`; pool: as passed to it
+    """
+    return None if pool is not None or described["cached"] or described["origin"] == UNTRAINED else described["origin"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncfm_hub.errors import DistilledError, PipelineError
 from ncfm_hub.machine.reproducible import reproducible
-from ncfm_hub.planning.announcing import UNTRAINED, extractors_of, student_network
+from ncfm_hub.planning.announcing import UNTRAINED, extractors_of, published_in, student_network
 from ncfm_hub.planning.appending import Addition, plan_addition, refuse_with_append
 from ncfm_hub.planning.plan_lines import source_lines, target_line
 from ncfm_hub.planning.recorded import resolve_named
@@ -19,7 +19,7 @@ from ncfm_hub.recipes.resolve import ResolvedPipeline
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import SourceInfo, TestSplit, inspect_source, planned_validation, test_split_needed
 from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
-from ncfm_hub.utils.named import Named, path_of, text_of
+from ncfm_hub.utils.named import NONE, Named, path_of, text_of
 
 if TYPE_CHECKING:
     from ncfm_hub.machine.engine import Engine
@@ -40,7 +40,9 @@ class Plan:
     pool: architecture, members, cached, origin
     cost: estimated minutes by stage; None if unknown
     no_cost: why the cost is unknown; None if it is known
-    extractors: folder of the pool, or Hub repository and commit; None if it is trained or taken from the cache
+    extractors: folder of the pool, or Hub repository and commit; None if it is trained or taken from the cache, "none"
+        if it must be one trained here
+    published: repository and commit of a pool trained with the same settings, which is pulled if the cache has none
     validation: evaluate on a part of the training split and leave the test split unread
     device: where it is computed, and where the source images lie
     addition: the classes to append and the dataset they are added to; `source` covers the classes of both
@@ -59,6 +61,7 @@ class Plan:
     cost: dict[str, float | None]
     no_cost: str | None
     extractors: str | None
+    published: str | None
     validation: bool
     device: str
     addition: Addition | None = None
@@ -200,11 +203,12 @@ def plan(
         )
     asked = pipeline.recipe.engine
     engine = open_engine(asked.precision, asked.compile, build=False, device=asked.device)
-    extractor, described = extractors_of(pipeline.recipe, source, pool, token, engine)
+    pool = pool if pool is not None else pipeline.recipe.pool.use
+    extractor, described = extractors_of(pipeline.recipe, source, pool, token, engine, pipeline.name)
     _check_students(pipeline.recipe, source)
     ready = described["origin"] != UNTRAINED
     estimated = _cost(pipeline.recipe, source, extractor, ready, engine, addition)
-    place = None if pool is None else described["origin"]  # includes the commit if the pool is on a Hub
+    place = pool if pool in (None, NONE) else described["origin"]  # includes the commit if the pool is on a Hub
     device = describe_placement(_image_bytes(source), engine)
     minutes, no_cost = estimated
     return Plan(
@@ -221,6 +225,7 @@ def plan(
         cost=minutes,
         no_cost=no_cost,
         extractors=place,
+        published=published_in(described, pool),
         validation=validation,
         device=device,
         addition=addition,

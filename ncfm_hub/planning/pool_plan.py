@@ -14,7 +14,7 @@ from ncfm_hub.planning.work_folder import check_for_copy
 from ncfm_hub.recipes.resolve import ResolvedPipeline
 from ncfm_hub.sources import SourceInfo, inspect_source
 from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
-from ncfm_hub.utils.named import Named, path_of
+from ncfm_hub.utils.named import Named, path_of, text_of
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def plan_pool(
     replace: bool = False,
     commit: CommitOptions = ON_MAIN,
     token: str | None = None,
+    pool: Named | None = None,
 ) -> PoolPlan:
     """Return what `pretrain` would do with the same arguments, without doing it.
 
@@ -91,7 +92,8 @@ def plan_pool(
     target = pool_repository(pipeline, source, **how) if push else None
     asked = pipeline.recipe.engine
     engine = open_engine(asked.precision, asked.compile, build=False, device=asked.device)
-    extractor, described = extractors_of(pipeline.recipe, source, None, token, engine)
+    place = text_of(pool) if pool is not None else pipeline.recipe.pool.use
+    extractor, described = extractors_of(pipeline.recipe, source, place, token, engine, pipeline.name)
     images = images_used(source, source.train_examples)
     minutes: float | None = 0.0
     if described["origin"] == UNTRAINED:
@@ -110,12 +112,13 @@ def pool_repository(
     token: str | None,
 ) -> str:
     """Return the repository that a pool of `source` is pushed to. Raises the errors of `check_can_push`."""
+    from ncfm_hub.extractors.published import pool_repo_name
     from ncfm_hub.publishing import check_can_push
 
     return check_can_push(
         repo_id,
         token=token,
-        default_name=f"{pipeline.name}-ncfm-pool",
+        default_name=pool_repo_name(pipeline.name),
         repo_type="model",
         private=private,
         coming=coming(source),

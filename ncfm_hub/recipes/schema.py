@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 # Every number has an upper bound far above useful values: a recipe may come with a third-party dataset and must
 # not fill the memory or train forever.
 Pixels = Annotated[int, Field(ge=1, le=2048)]  # per side
-Few = Annotated[int, Field(ge=1, le=1000)]
+MOST_MEMBERS = 1000
+Few = Annotated[int, Field(ge=1, le=MOST_MEMBERS)]
 BatchSize = Annotated[int, Field(ge=1, le=8192)]
 LARGEST_BATCH = 65_536
 Wide = Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
@@ -25,6 +26,8 @@ NotNegative = Annotated[float, Field(ge=0, le=1e6)]
 PositiveFloat = Annotated[float, Field(gt=0, le=1e6)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OneGpu = Annotated[str, Field(pattern=r"^cuda:\d{1,2}$"), annotated_types.doc("cuda:N")]
+_REPOSITORY = r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?$"
+HubRepository = Annotated[str, Field(pattern=_REPOSITORY), annotated_types.doc("owner/name, or owner/name@revision")]
 Switch = Literal["auto", "on", "off"]
 Baseline = Literal["random", "herding", "k-center", "el2n", "start", "dm", "whole"]
 
@@ -65,6 +68,11 @@ class PoolRecipe(_Section):
     schedule: Literal["steps", "one-cycle"]  # steps: x0.2 at 2/3 and 5/6
     batch_size: BatchSize = 128
     seed: Seed = 0
+    use: str | None = None  # a trained pool: folder or `owner/name[@revision]`; `none`: train one here; None: find one
+    published: HubRepository | None = None  # looked at for a pool with the key of these settings
+
+
+NOT_OF_TRAINING = ("use", "published")  # settings of a pool that do not say how to train it
 
 
 class DistillationRecipe(_Section):

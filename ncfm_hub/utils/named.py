@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import overload
 
 Named = str | os.PathLike[str]
+NONE = "none"  # in place of a name, where None means that none was given
 
 
 @overload

@@ -214,3 +214,12 @@ def test_values_of_the_pool_beside_extractors_that_are_there_are_refused(invoke,
     assert result.exit_code == 2
     assert "has no effect with --pool me/pool" in result.stderr
     assert library.calls == []
+
+
+def test_none_in_place_of_a_pool_goes_with_settings_of_its_training(invoke, library):
+    assert invoke(*BASE, "--pool", "none", "--set", "pool.size=2").exit_code == 0
+    assert library.call("plan")["pool"] == "none"
+    assert library.call("plan")["overrides"] == OF_BASE | {"pool.size": 2}
+    result = invoke(*BASE, "--pool", "none", "--set", "pool.use=me/pool")
+    assert result.exit_code == 2
+    assert "pool.use has no effect with --pool none; leave out one of the two" in result.stderr

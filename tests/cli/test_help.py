@@ -17,6 +17,7 @@ PATHS = [
     [],
     *([name] for name in sorted(main.commands)),
     *(["pipelines", name] for name in ("list", "show", "copy")),
+    *(["pool", name] for name in ("push", "pull", "list", "show")),
 ]
 
 

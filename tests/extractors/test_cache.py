@@ -12,8 +12,8 @@ from filelock import FileLock
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import members
-from ncfm_hub.extractors.cache import architecture_name, get_pool, pinned, pool_folder, pool_key
-from ncfm_hub.extractors.pool import Pool, check_pool_fits
+from ncfm_hub.extractors.cache import architecture_name, get_pool, pinned, pool_key
+from ncfm_hub.extractors.pool import Pool, check_pool_fits, pool_folder
 from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.stacked import TogetherTrainer
 from ncfm_hub.recipes.schema import PoolRecipe
@@ -64,7 +64,7 @@ def test_every_value_of_the_recipe_is_in_the_key(engine: Engine) -> None:
         "batch_size": 8,
         "seed": 1,
     }
-    assert others.keys() == PoolRecipe.model_fields.keys()
+    assert others.keys() | {"use", "published"} == PoolRecipe.model_fields.keys()
     keys = {pool_key("f", True, recipe(**{name: value}), "net", engine) for name, value in others.items()}
     keys.add(pool_key("f", True, recipe(), "net", engine))
     keys.add(pool_key("g", True, recipe(), "net", engine))
@@ -75,6 +75,11 @@ def test_every_value_of_the_recipe_is_in_the_key(engine: Engine) -> None:
     assert len(keys) == len(others) + 6
     assert all(len(key) == 32 and set(key) <= set("0123456789abcdef") for key in keys)
     assert pool_key("f", True, recipe(), "net", engine) in keys
+
+
+def test_which_pool_is_used_is_not_in_the_key(engine: Engine) -> None:
+    plain = pool_key("f", True, recipe(), "net", engine)
+    assert pool_key("f", True, recipe(use="none", published="ada/pool"), "net", engine) == plain
 
 
 def test_the_backbone_follows_the_resolution_unless_named() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from ncfm_hub.errors import PoolError
 from ncfm_hub.extractors import members
-from ncfm_hub.extractors.cache import get_pool, pool_folder
-from ncfm_hub.extractors.pool import find_pool
+from ncfm_hub.extractors.cache import get_pool
+from ncfm_hub.extractors.finding import find_pool
+from ncfm_hub.extractors.pool import pool_folder
 from ncfm_hub.machine.engine import Engine, open_engine
 from ncfm_hub.machine.native import native_library
 from ncfm_hub.recipes.schema import PoolRecipe

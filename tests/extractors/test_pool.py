@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ncfm_hub.errors import PoolError
+from ncfm_hub.extractors.finding import find_pool
 from ncfm_hub.extractors.pool import (
     POOL_FILE,
     Pool,
     blend,
     check_pool_fits,
-    find_pool,
     member_file,
     read_pool,
     write_pool_files,

@@ -147,7 +147,7 @@ def test_classes_may_come_one_by_one(append: Distill, at_once: Path, tmp_path: P
 
 def test_a_set_of_some_classes_has_soft_labels_of_these_alone(old: Path, pool: str, engine: Engine) -> None:
     """Of the probabilities over the pool's four classes, those of two, made to sum to one."""
-    from ncfm_hub.extractors.pool import find_pool
+    from ncfm_hub.extractors.finding import find_pool
 
     distilled = load_distilled(old)
     every = soft_labels(distilled.images, find_pool(pool), engine).double()

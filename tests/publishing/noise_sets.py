@@ -1,6 +1,7 @@
 """Small distilled datasets of noise, the files that a run would write, and folders with both."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,13 +230,22 @@ def write_former(root: Path, distilled: Distilled, results: dict[str, Any] | Non
     return root
 
 
-def write_pool(folder: Path, members: int = 2, classes: int = 3) -> Path:
-    """A pool of small untrained networks, as `pretrain` leaves it."""
+def write_pool(
+    folder: Path,
+    members: int = 2,
+    classes: int = 3,
+    key: str = "0123456789abcdef" * 2,
+    name: str = "convnet-d1-w32-instance-relu-avg",
+    **facts: Any,
+) -> Path:
+    """A pool of small untrained networks, as `pretrain` leaves it. facts: entries of pool.json"""
     source = tiny_source(per_class=2, classes=classes)
-    pool = tiny_pool(source, members, "convnet-d1-w32-instance-relu-avg")
+    accuracy = tuple({"0.0": 90.0 - number, "1.0": 30.0} for number in range(members))
+    pool = replace(tiny_pool(source, members, name), key=key, accuracy=accuracy)
     for number, pair in enumerate(pool.members):
         for which, weights in zip(("init", "trained"), pair, strict=True):
             save_tensors(member_file(folder, number, which), weights)
     about = {name: getattr(source.info, name) for name in ("dataset", "is_local", "revision", "fingerprint")}
-    write_pool_files(folder, pool, {"recipe": {"size": members}, "source": about})
+    described = {"digest": pool.digest, "recipe": {"size": members}, "source": about}
+    write_pool_files(folder, pool, described | facts)
     return folder

@@ -16,7 +16,9 @@ from ncfm_hub.utils.mappings import read_mapping
 
 TEMPLATE = "extractor_pool.md.j2"
 POOL = "pool.json"
+POOL_TAG = "ncfm"  # by which `list_pools` finds published pools
 _NAMES_SHOWN = 100
+_OUR_NETWORKS = ("ncfm_", "convnet-")  # beginnings of the names of those that are not timm's
 
 
 def render_pool_card(pool: dict[str, Any], *, repo_id: str | None) -> str:
@@ -50,11 +52,11 @@ def pool_card(folder: Path, *, repo_id: str | None) -> Card:
 
 def _card(pool: Mapping[str, Any], repo_id: str | None) -> Card:
     try:
-        source, names = pool.get("source", {}), pool["class_names"]
+        source, weights, names = pool.get("source", {}), pool.get("weights", {}), pool["class_names"]
         context = {
             "pool": pool,
             "architecture": pool["architecture"],
-            "ours": str(pool["architecture"]["name"]).startswith("ncfm_"),
+            "ours": str(pool["architecture"]["name"]).startswith(_OUR_NETWORKS),
             "classes": len(names),
             "names": inline(", ".join(names[:_NAMES_SHOWN]), longest=4000),
             "names_left": max(0, len(names) - _NAMES_SHOWN),
@@ -62,21 +64,26 @@ def _card(pool: Mapping[str, Any], repo_id: str | None) -> Card:
             "accuracy": [member["accuracy"] for member in pool["members"] if member.get("accuracy")],
             "source": source,
             "licence": statements.licence(source),
+            "base_model": weights.get("base_model"),
+            "weights_licence": statements.licence(weights),
             "recipe": [(key, value) for key, value in pool.get("recipe", {}).items() if value is not None],
             "repo_id": repo_id,
         }
-        return make_card(_header(source), render(TEMPLATE, context))
+        return make_card(_header(source, weights), render(TEMPLATE, context))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DistilledError(f"{POOL} is not as documented: {type(error).__name__} {error}") from error
 
 
-def _header(source: Mapping[str, Any]) -> dict[str, Any]:
+def _header(source: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the header. Fine-tuned networks are under the licence of their weights, where that is known."""
     on_a_hub = "dataset" in source and source.get("is_local") is False
-    stated = [source.get(key) for key in LICENSE_KEYS]
+    base_model = weights.get("base_model")
+    stated = [(weights if weights.get("license") else source).get(key) for key in LICENSE_KEYS]
     return {
         "library_name": "timm",
         "pipeline_tag": "image-classification",
         **(license_fields(*stated) if any(stated) else {}),
+        **({"base_model": base_model, "base_model_relation": "finetune"} if base_model else {}),
         **({"datasets": [source["dataset"]]} if on_a_hub else {}),
-        "tags": ["timm", "image-classification", "dataset-distillation", "ncfm"],
+        "tags": ["timm", "image-classification", "dataset-distillation", POOL_TAG],
     }

@@ -54,7 +54,8 @@ def _as_measured(recipe: Mapping[str, Any], protocol: Mapping[str, Any]) -> dict
 
 
 def _pool_given(pipeline: Mapping[str, Any]) -> bool:
-    return pipeline.get("pool", {}).get("origin") not in (None, *OWN_POOLS)
+    pool = pipeline.get("pool", {})
+    return pool.get("origin") not in (None, *OWN_POOLS) and not pool.get("trained_by_this_recipe")
 
 
 def _context(one: CardSet) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ncfm_hub.errors import DistilledError, PipelineError
 from ncfm_hub.publishing.dataset.layout import OWN_POOLS
 from ncfm_hub.recipes.files import check_section
 from ncfm_hub.recipes.resolve import ResolvedPipeline, preset_section
-from ncfm_hub.recipes.schema import EngineRecipe, EvaluationRecipe, Recipe
+from ncfm_hub.recipes.schema import NOT_OF_TRAINING, EngineRecipe, EvaluationRecipe, Recipe
 from ncfm_hub.sources.place import HUB, PACKAGED_NAME
 from ncfm_hub.utils.places import (
     LOCAL_SOURCE,
@@ -64,7 +64,7 @@ def describe_run(
             "pretrained": public_weights(pool.pretrained),
             "origin": public_origin(pool.origin),
             # `recipe` always has a pool section, since only a complete recipe can be read back.
-            "trained_by_this_recipe": pool.origin in OWN_POOLS,
+            "trained_by_this_recipe": pool.origin in OWN_POOLS or pool.claims_recipe,
         },
         "versions": _versions(),
         "machine": engine.describe(),
@@ -106,6 +106,7 @@ def recipe_of(described: dict[str, Any], file: Path) -> Recipe:
         values = {section: dict(content) for section, content in described["recipe"].items()}
         values["source"] |= _source_here(described["source"])
         values["pool"]["pretrained"] = weights_here(_pretrained(described) or values["pool"].get("pretrained"))
+        values["pool"]["use"] = _given_pool(described.get("pool") or {})
         if "imported" in described:  # only its factor is known; the rest configures the DM baseline
             assumed = preset_section("distillation", described["preset"])
             values["distillation"] = assumed | values["distillation"]
@@ -151,6 +152,12 @@ def _pretrained(described: dict[str, Any]) -> Any:
     return pool.get("pretrained") if pool.get("trained_by_this_recipe") else None
 
 
+def _given_pool(pool: dict[str, Any]) -> str | None:
+    """Return the pool of the Hub that a dataset was made with, if it was not one with the recipe's key."""
+    origin = str(pool.get("origin"))
+    return origin if is_hub_pool(origin) and not pool.get("trained_by_this_recipe") else None
+
+
 def _source_here(source: dict[str, Any]) -> dict[str, Any]:
     """Return the recorded source as recipe settings; no path in a third-party `pipeline.yaml` is ever opened."""
     name = str(source["dataset"])
@@ -168,6 +175,8 @@ def _public_recipe(recipe: Recipe, source: "SourceInfo") -> dict[str, Any]:
     values = recipe.model_dump(exclude={"distillation": {"ipc", "seed"}})  # they stand beside it, said once
     del values["engine"]["device"]  # this machine's, which means nothing on another
     values["pool"]["pretrained"] = public_weights(recipe.pool.pretrained)
+    for key in NOT_OF_TRAINING:  # said by the origin of the pool, which earlier versions know too
+        del values["pool"][key]
     if source.folder:
         values["source"]["dataset"] = source.public_name
     return values

@@ -37,3 +37,35 @@ def test_the_card_of_a_pool():
     assert "states the licence `other`, `Mine`, <https://h.org/l>." in text
     with pytest.raises(DistilledError, match=r"pool\.json is not as documented"):
         render_pool_card({"class_names": []}, repo_id=None)
+
+
+def test_the_card_of_a_fine_tuned_pool_names_its_weights_and_their_licence():
+    pool = {
+        "architecture": {"name": "resnet18", "channels": 3, "resolution": 32, "mean": [0.5] * 3, "std": [0.25] * 3},
+        "class_names": ["a", "b"],
+        "members": [{"accuracy": {}}],
+        "pretrained": "hf-hub:ada/weights@0123",
+        "weights": {"base_model": "ada/weights", "license": "apache-2.0"},
+        "source": {"dataset": "some/insects", "is_local": False, "license": "mit"},
+    }
+    text = render_pool_card(pool, repo_id="ada/pool")
+    assert header(text)["base_model"] == "ada/weights"
+    assert header(text)["base_model_relation"] == "finetune"
+    assert header(text)["license"] == "apache-2.0"
+    assert "The weights come from `ada/weights`, whose card states the licence `apache-2.0`." in text
+    assert "The source states the licence `mit`." in text
+    assert "import ncfm_hub" not in text
+    pool["weights"] = {"base_model": "ada/weights"}
+    text = render_pool_card(pool, repo_id=None)
+    assert header(text)["license"] == "mit"
+    assert "The weights come from `ada/weights`." in text
+
+
+@pytest.mark.parametrize("name", ["ncfm_alexnet", "convnet-d1-w32-instance-relu-avg"])
+def test_the_card_imports_what_registers_networks_that_timm_has_not(name):
+    pool = {
+        "architecture": {"name": name, "channels": 1, "resolution": 8, "mean": [0.5], "std": [0.25]},
+        "class_names": ["a"],
+        "members": [{}],
+    }
+    assert "import ncfm_hub.networks.build  # registers" in render_pool_card(pool, repo_id=None)
