@@ -12,9 +12,6 @@ from ncfm_hub.utils.hub_errors import expected_errors
 from ncfm_hub.utils.slugs import slug
 from ncfm_hub.utils.waiting import patient
 
-# Of answers that are none of a Hub's, such as those of the sign-in page of a network.
-_ODD = (LookupError, TypeError, AttributeError)
-
 
 def pool_repo_name(pipeline: str) -> str:
     """Return the default repository of a pipeline's pool, without the owner."""
@@ -37,7 +34,7 @@ def find_published(key: str, pipeline: str, named: str | None, token: str | None
                 found = look_at_pool(*place, token)
             except PoolError as error:
                 patience.note(f"{error}; it is not used")
-            except (*expected_errors(), *_ODD):
+            except _no_answers():
                 continue
             else:
                 if found.content.key == key:
@@ -48,8 +45,13 @@ def find_published(key: str, pipeline: str, named: str | None, token: str | None
 def _places(pipeline: str, named: str | None, token: str | None) -> Iterator[tuple[str, str | None]]:
     known = current_token(token)
     if known is not None:
-        with suppress(NcfmHubError, *expected_errors(), *_ODD):
+        with suppress(NcfmHubError, *_no_answers()):
             yield f"{account_of(known)}/{pool_repo_name(pipeline)}", None
     place = split_place(named or "")
     if place is not None:
         yield place
+
+
+def _no_answers() -> tuple[type[Exception], ...]:
+    """Return the errors of the Hub client, and those of answers that are none, as of the sign-in page of a network."""
+    return (*expected_errors(), LookupError, TypeError, AttributeError)
