@@ -401,7 +401,7 @@ def push_pool(
     if folder is not None and (folder / POOL_FILE).is_file():
         name = repo_name_of(folder)
     else:
-        pipeline = resolve(target, preset, overrides)
+        pipeline = resolve_named(target, preset, overrides, options.get("token"))
         folder, name = pool_of_pipeline(pipeline, options.get("token")), pool_repo_name(pipeline.name)
     return push(folder, repo_id=repo_id or name, **options)
 

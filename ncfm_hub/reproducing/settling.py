@@ -7,10 +7,12 @@ from typing import Any
 from ncfm_hub.errors import DistilledError, PipelineError, PoolError, SourceError
 from ncfm_hub.evaluation.opening import recorded_place
 from ncfm_hub.extractors.cache import architecture_name, pinned, pool_folder, pool_key
-from ncfm_hub.extractors.pool import find_pool, read_pool
+from ncfm_hub.extractors.finding import find_pool
+from ncfm_hub.extractors.pool import read_pool
 from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.recipes.schema import Recipe
 from ncfm_hub.sources import inspect_source, is_validation, planned_validation, test_split_needed
+from ncfm_hub.utils.named import NONE
 from ncfm_hub.utils.places import LOCAL_SOURCE
 
 # Sections without effect on what is distilled, or whose effect the comparison of machines shows.
@@ -79,21 +81,34 @@ def check_source(described: Mapping[str, Any], recipe: Recipe, token: str | None
 def place_of_pool(
     described: Mapping[str, Any], recipe: Recipe, given: str | None, changed: Mapping[str, Any], token: str | None
 ) -> str | None:
-    """Return where the recorded pool is; None for one that the recipe trains, or finds in the cache.
+    """Return where the recorded pool is; None for one that the recipe trains or finds, NONE if it must train it.
 
     recipe: the recorded one; given: where the user says that the pool is; changed: settings that are not as recorded
     Raises PoolError if a pool that the recipe does not train is not to be had, or has other weights.
     """
     of_pool = described.get("pool") or {}
+    by_recipe = bool(of_pool.get("trained_by_this_recipe"))
+    anew = any(key.startswith(("pool.", "source.")) for key in changed)
     place = given or recorded_place(of_pool)
-    if place is None:
-        trained = any(key.startswith(("pool.", "source.")) for key in changed)
-        return None if trained else _of_another_key(described, recipe)
+    if place == NONE and not by_recipe:
+        raise PoolError("the recipe does not train the pool that it was made with; name that pool by --pool")
+    if place in (None, NONE) or (by_recipe and anew and given is None):
+        return given if anew or given == NONE else _of_another_key(described, recipe)
     if any(key.startswith("pool.") for key in changed):
         raise PipelineError("settings of the section `pool` have no effect: the dataset was made with a given pool")
+    try:
+        return _with_recorded_weights(place, str(of_pool.get("digest")), token)
+    except PoolError:
+        if by_recipe and given is None:  # published once, and no longer to be had
+            return None
+        raise
+
+
+def _with_recorded_weights(place: str | Path, recorded: str, token: str | None) -> str:
+    """Return `place` if the pool there has the recorded digest. Raises PoolError."""
     if isinstance(place, Path):
         raise PoolError(f"it was made with the extractor pool in {str(place)!r}, which is not here; name it by --pool")
-    found, recorded = find_pool(place, token).digest, str(of_pool.get("digest"))
+    found = find_pool(place, token).digest
     if found != recorded:
         raise PoolError(f"{place} has other weights: their digest is {found[:12]}, and {recorded[:12]} is recorded")
     return place

@@ -184,6 +184,25 @@ def test_a_pool_that_was_given_must_be_there_and_have_its_weights(
     assert "has other weights: their digest is" in check.found
 
 
+def test_a_published_pool_that_is_gone_is_trained_anew_if_the_recipe_can(copy: SetPlace) -> None:
+    gone = {"origin": f"owner/gone@{'0' * 40}", "trained_by_this_recipe": True}
+    edited(copy, lambda content: content["pool"].update(gone))
+    assert made_from(copy) is None
+    assert made_from(copy, pool="none") == "none"
+    assert made_from(copy, overrides={"pool.size": 1}) is None
+    edited(copy, lambda content: content["pool"].update(trained_by_this_recipe=False))
+    for pool in (None, "none"):
+        (_, _, check) = plan_reproduction(copy.root, pool=pool).checks
+        assert check.outcome == "failed"
+
+
+def made_from(place: SetPlace, **asked: Any) -> str | None:
+    """Return the pool that a planned reproduction is distilled with."""
+    planned = plan_reproduction(place.root, **asked)
+    assert planned.plan is not None, planned.checks
+    return planned.plan.extractors
+
+
 def test_weights_in_the_cache_under_the_key_of_another_version_are_used(
     copy: SetPlace, home: Path, tmp_path: Path
 ) -> None:
