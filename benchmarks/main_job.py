@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -33,11 +34,13 @@ def pipeline_over(dataset: str, pipeline: str, folder: Path) -> str:
     return str(path)
 
 
-def run(dataset: str, ipc: int, preset: str, seed: int, steps: int | None, output: Path) -> dict[str, float]:
-    """Run the job with a cache of its own; wall seconds, CPU seconds and peak resident bytes."""
+def run(
+    dataset: str, ipc: int, preset: str, seed: int, steps: int | None, output: Path, more: Sequence[str] = ()
+) -> dict[str, float]:
+    """Run the job, with `more` arguments, with a cache of its own; wall and CPU seconds and peak resident bytes."""
     command = [sys.executable, "-m", "ncfm_hub", "distill", "--dataset", dataset, "--ipc", str(ipc), "--preset", preset]
     command += ["--seed", str(seed), "--output", str(output), "--yes"]
-    command += [] if steps is None else ["--steps", str(steps)]
+    command += [*([] if steps is None else ["--steps", str(steps)]), *more]
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NCFM_HUB_CACHE": cache, "HF_HOME": f"{cache}/hf"}
         environment |= {"TORCHINDUCTOR_CACHE_DIR": f"{cache}/compiled"}
@@ -52,12 +55,12 @@ def run(dataset: str, ipc: int, preset: str, seed: int, steps: int | None, outpu
     }
 
 
-def table(result: dict) -> str:
-    """The rows as a Markdown table, with the command's cost below."""
+def rows(results: dict) -> list[str]:
+    """The rows of a results.json as lines of a Markdown table."""
     from ncfm_hub.publishing.cards.statements import SETS
 
     lines = ["| trained on | labels | stored images | test acc. % (mean ± std) | students |", "|---|---|---|---|---|"]
-    for row in result["results"]["rows"]:
+    for row in results["rows"]:
         figure = row["accuracy"]
         spread = f" ± {figure['std']:.1f}" if figure["std"] is not None else ""
         cells = [
@@ -68,8 +71,14 @@ def table(result: dict) -> str:
             str(figure["n"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def table(result: dict) -> str:
+    """The rows as a Markdown table, with the command's cost below."""
     machine, cost = result["machine"], result["cost"]
-    lines += [
+    lines = [
+        *rows(result["results"]),
         "",
         f"{result['name']}, {result['ipc']} images per class, preset `{result['preset']}`, "
         f"{result['results']['distillation']['steps']:,} steps, seed {result['seed']}: "
