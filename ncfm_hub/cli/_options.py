@@ -23,6 +23,7 @@ from ncfm_hub.utils.named import NONE
 from ncfm_hub.utils.patience import speaking
 
 if TYPE_CHECKING:
+    from ncfm_hub.evaluation.opening import SubjectOptions
     from ncfm_hub.utils.commit_options import CommitOptions
 
 Command = Callable[..., Any]
@@ -49,6 +50,14 @@ def refuse_with_pool(pool: str | None) -> None:
                 f"{key} has no effect with --pool {pool}{'' if pool == NONE else ', which is already trained'}; leave "
                 "out one of the two"
             )
+
+
+def subject_of(request: dict[str, Any]) -> "SubjectOptions":
+    """Take how a distilled dataset is opened out of a command's arguments, and return it."""
+    from ncfm_hub.evaluation.opening import SubjectOptions
+
+    taken = {name: request.pop(name, None) for name in ("source", "preset", "pool", "revision", "token")}
+    return SubjectOptions(**taken, overrides=overrides())
 
 
 def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -10,6 +10,7 @@ from ncfm_hub.utils.counting import byte_count
 
 if TYPE_CHECKING:
     from ncfm_hub.api import PoolResult, Run
+    from ncfm_hub.evaluation.planned import PlannedMeasurement
     from ncfm_hub.publishing import Pushed
     from ncfm_hub.publishing.pools.description import PoolDescription
     from ncfm_hub.publishing.verifying.result import Check
@@ -47,6 +48,14 @@ def check_lines(checks: "Sequence[Check]") -> list[str]:
     width = max(len(one.name) for one in checks)
     named = max(len(one.dataset or "") for one in checks)
     return [f"{one.outcome:11}  {one.dataset or '':{named}}  {one.name:{width}}  {one.found}" for one in checks]
+
+
+def planned(plans: Sequence["PlannedMeasurement"], out: Output) -> None:
+    """Print what a measurement would train and write: the result of its `--dry-run`."""
+    from ncfm_hub.evaluation.planned import lines_of
+
+    out.result([plan.as_dict() for plan in plans], lines_of(plans))
+    out.rehearsed(True)
 
 
 def run_data(run: "Run") -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from ncfm_hub.cli import _options as options
+from ncfm_hub.cli import _reports as reports
 from ncfm_hub.cli._output import Output
 from ncfm_hub.cli._stopping import lasts
 
@@ -47,8 +48,9 @@ def _split_memories(ctx: click.Context, parameter: click.Parameter, value: str) 
 @options.output_folder("./NAME-continual")
 @options.subject_options
 @options.extractors_option
+@options.dry_run_option
 @options.output_option
-def continual(out: Output, target: str, **request: Any) -> None:
+def continual(out: Output, target: str, dry_run: bool, **request: Any) -> None:
     """Evaluate a distilled dataset as the memory of class-incremental learning.
 
     The classes of TARGET (a folder or a Hub repository) arrive in steps. After each step an evaluation network
@@ -74,6 +76,11 @@ def continual(out: Output, target: str, **request: Any) -> None:
     lasts("resume with")
     from ncfm_hub.evaluation.continual import study as library
     from ncfm_hub.evaluation.continual.table import table_lines
+
+    if dry_run:
+        how = options.subject_of(request)
+        reports.planned([library.plan_continual(target, **request, options=how, progress=out)], out)
+        return
 
     study = library.continual(target, **request, overrides=options.overrides(), progress=out)
     plot = str(study.folder / library.PLOT)

@@ -23,8 +23,9 @@ from ncfm_hub.cli._stopping import lasts
     is_flag=True,
     help="Write the result to the folder's results.json and card.",
 )
+@options.dry_run_option
 @options.output_option
-def evaluate(out: Output, **request: Any) -> None:
+def evaluate(out: Output, dry_run: bool, **request: Any) -> None:
     """Evaluate distilled datasets, including third-party ones.
 
     Trains evaluation networks (students) on each TARGET (a folder or a Hub repository) and on its baselines, and tests
@@ -50,6 +51,15 @@ def evaluate(out: Output, **request: Any) -> None:
       ncfm-hub evaluate runs/mine owner/theirs --source cifar10 --ranking
     """
     options.refuse_with_pool(request["pool"])
+    if dry_run:
+        from ncfm_hub.evaluation.evaluate import plan_evaluation
+
+        targets, with_ranking, update = request.pop("targets"), request.pop("ranking"), request.pop("update")
+        del request["again"]
+        how = options.subject_of(request)
+        plans = plan_evaluation(targets, how, with_ranking=with_ranking, update=update, progress=out)
+        reports.planned(plans, out)
+        return
     lasts("start it again with" if request["again"] else "resume with")
     from ncfm_hub import api as run
 

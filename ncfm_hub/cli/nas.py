@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ncfm_hub.cli import _options as options
+from ncfm_hub.cli import _reports as reports
 from ncfm_hub.cli._output import Output
 from ncfm_hub.cli._stopping import lasts
 
@@ -52,9 +53,16 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @options.subject_options
 @options.output_folder("./NAME-nas")
+@options.dry_run_option
 @options.output_option
 def nas(
-    out: Output, target: str, space: str | None, architectures: list[str] | None, output: Path | None, **request: Any
+    out: Output,
+    target: str,
+    space: str | None,
+    architectures: list[str] | None,
+    output: Path | None,
+    dry_run: bool,
+    **request: Any,
 ) -> None:
     """Test how well a distilled dataset ranks architectures.
 
@@ -91,6 +99,10 @@ def nas(
     request["random_baseline"] = request.pop("baseline") == "random"
     folder = output or Path(f"{Path(target).resolve().name}-nas")
     folder = study_folder(folder, target, revision=request["revision"], token=request["token"])
+    if dry_run:
+        how, chosen = options.subject_of(request), {"architectures": architectures, "budget": budget, **request}
+        reports.planned([search.plan_search(target, **chosen, options=how, folder=folder, progress=out)], out)
+        return
     found = search.search_architectures(
         target, architectures=architectures, budget=budget, **request, overrides=options.overrides(), progress=out
     )

@@ -7,14 +7,17 @@ from typing import Any
 
 from ncfm_hub.errors import DistilledError, PipelineError
 from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
+from ncfm_hub.evaluation.planned import PlannedMeasurement
 from ncfm_hub.evaluation.protocol import student_journal
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.evaluation.table import SETS_IN_ORDER, evaluate_subject
+from ncfm_hub.machine.reproducible import reproducible
 from ncfm_hub.networks.build import check_network
 from ncfm_hub.planning.announcing import announce_evaluation
+from ncfm_hub.planning.cost import students_of
 from ncfm_hub.publishing.cards.dataset_card import write_card
 from ncfm_hub.publishing.dataset.conversion import place_to_write
-from ncfm_hub.publishing.dataset.layout import RESULTS
+from ncfm_hub.publishing.dataset.layout import CARD, RESULTS
 from ncfm_hub.publishing.dataset.place import find_set
 from ncfm_hub.publishing.dataset.records import read_pipeline, read_results
 from ncfm_hub.utils.files import write_json, write_study
@@ -31,24 +34,9 @@ def evaluate_sets(
     progress: Progress,
 ) -> list[dict[str, Any]]:
     """Return a result for each target, in order; see `ncfm_hub.api.evaluate`."""
-    if update:
-        _check_folders(targets)
-    subjects: list[Subject] = []
-    for target in targets:  # read all before evaluating the first, so that errors come early
-        subject = open_subject(target, options, progress)
-        subjects.append(_like(subjects[0], subject) if subjects else _settled(subject))
+    subjects = _opened(targets, options, with_ranking, update, progress)
     for subject in subjects:
-        _check(subject, with_ranking, update)
-    for subject in subjects:
-        announce_evaluation(
-            subject.recipe,
-            subject.source.info,
-            len(subject.labels),
-            (len(subject.source.train.labels), len(subject.source.tested_on().labels)),
-            subject.engine,
-            progress,
-            with_ranking,
-        )
+        _announce(subject, with_ranking, progress)
     found = []
     for subject in subjects:
         result = evaluate_subject(subject, with_ranking, student_journal(), progress, again=again)
@@ -56,6 +44,57 @@ def evaluate_sets(
             _update(subject.folder, result, progress)
         found.append({"target": subject.name, **result} if len(targets) > 1 else result)
     return found
+
+
+@reproducible()
+def plan_evaluation(
+    targets: Sequence[str], options: SubjectOptions, *, with_ranking: bool, update: bool, progress: Progress
+) -> list[PlannedMeasurement]:
+    """Return what `evaluate_sets` would do with the same arguments, without doing it. Raises the same errors."""
+    return [
+        PlannedMeasurement(
+            subject.name,
+            subject.source.info.dataset,
+            students_of(subject.recipe.evaluation, with_ranking),
+            _announce(subject, with_ranking, progress),
+            _written(subject.folder) if update and subject.folder else (),
+        )
+        for subject in _opened(targets, options, with_ranking, update, progress)
+    ]
+
+
+def _opened(
+    targets: Sequence[str], options: SubjectOptions, with_ranking: bool, update: bool, progress: Progress
+) -> list[Subject]:
+    """Read and check all targets before the first is evaluated, so that errors come early."""
+    if update:
+        _check_folders(targets)
+    subjects: list[Subject] = []
+    for target in targets:
+        subject = open_subject(target, options, progress)
+        subjects.append(_like(subjects[0], subject) if subjects else _settled(subject))
+    for subject in subjects:
+        _check(subject, with_ranking, update)
+    return subjects
+
+
+def _announce(subject: Subject, with_ranking: bool, progress: Progress) -> float | None:
+    """Return the estimated minutes, and warn if they are many."""
+    return announce_evaluation(
+        subject.recipe,
+        subject.source.info,
+        len(subject.labels),
+        (len(subject.source.train.labels), len(subject.source.tested_on().labels)),
+        subject.engine,
+        progress,
+        with_ranking,
+    )
+
+
+def _written(folder: Path) -> tuple[Path, ...]:
+    """Return the files that `update` writes."""
+    place = find_set(folder)
+    return place.folder / RESULTS, place.root / CARD
 
 
 def _settled(subject: Subject) -> Subject:

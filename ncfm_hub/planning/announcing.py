@@ -51,8 +51,8 @@ def announce_evaluation(
     engine: "Engine",
     progress: Progress,
     ranking: bool = False,
-) -> None:
-    """Warn if evaluating a dataset of `decoded` training images takes long.
+) -> float | None:
+    """Return the estimated minutes to evaluate a dataset of `decoded` training images, and warn if they are many.
 
     images: number of training and test images of the source
     ranking: include the DD-Ranking metrics
@@ -61,6 +61,7 @@ def announce_evaluation(
 
     minutes = evaluate_minutes(recipe, student_network(source), decoded, *images, engine, ranking)
     announce(minutes, "--preset cpu, --students N, --set evaluation.updates=N", progress)
+    return minutes
 
 
 def announce(minutes: float | None, shorter: str, progress: Progress) -> None:

@@ -14,7 +14,7 @@ from ncfm_hub.machine.engine import Engine
 from ncfm_hub.networks.build import Architecture
 from ncfm_hub.networks.names import resolve_student
 from ncfm_hub.planning.rates import decoded_rate, real_rate, trained_rate
-from ncfm_hub.recipes.schema import DistillationRecipe, PoolRecipe, Recipe, updates_of
+from ncfm_hub.recipes.schema import DistillationRecipe, EvaluationRecipe, PoolRecipe, Recipe, updates_of
 
 TESTING = 1 / 3  # of the time of training: a backward pass costs about two forward passes
 
@@ -107,8 +107,7 @@ def _evaluation(
     evaluation = recipe.evaluation
     if not evaluation.students:
         return 0
-    sets = {*evaluation.baselines, *(("random", "whole") if ranking else ())}
-    rows = len(sets) + 1 + evaluation.soft_labels * (1 + ("random" in sets))
+    rows = _rows(evaluation, ranking)
     updates = updates_of(evaluation.updates, evaluation.epochs, decoded, evaluation.batch_size)
     tested = test_images + min(decoded, test_images)  # of the images trained on no more
     images = updates * evaluation.batch_size + TESTING * tested
@@ -116,7 +115,20 @@ def _evaluation(
     networks = [student, *(replace(student, name=name) for name in names)]
     seconds = [images / trained_rate(network, evaluation.batch_size, engine) for network in networks]
     minutes = evaluation.students * (rows * sum(seconds) + 2 * ranking * seconds[0]) / 60
-    return minutes + (_mean_matching(recipe, student, decoded, train_images, engine) if "dm" in sets else 0)
+    return minutes + (
+        _mean_matching(recipe, student, decoded, train_images, engine) if "dm" in evaluation.baselines else 0
+    )
+
+
+def students_of(evaluation: EvaluationRecipe, ranking: bool = False) -> int:
+    """Return how many students an evaluation trains. ranking: include the DD-Ranking metrics."""
+    return evaluation.students * (_rows(evaluation, ranking) * (1 + len(evaluation.architectures)) + 2 * ranking)
+
+
+def _rows(evaluation: EvaluationRecipe, ranking: bool) -> int:
+    """Return the number of rows of a table."""
+    sets = {*evaluation.baselines, *(("random", "whole") if ranking else ())}
+    return len(sets) + 1 + evaluation.soft_labels * (1 + ("random" in sets))
 
 
 def _mean_matching(recipe: Recipe, student: Architecture, decoded: int, train_images: int, engine: Engine) -> float:

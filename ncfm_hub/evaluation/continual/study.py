@@ -28,6 +28,7 @@ from ncfm_hub.evaluation.continual.seen_classes import (
     training_of_seen,
 )
 from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
+from ncfm_hub.evaluation.planned import PlannedMeasurement
 from ncfm_hub.evaluation.protocol import Row, measure, student_journal
 from ncfm_hub.evaluation.students import StudentPlan, Students
 from ncfm_hub.evaluation.subjects import Subject
@@ -89,8 +90,7 @@ def continual(
     Raises DistilledError if there are more steps than classes, or soft labels are missing.
     """
     progress = progress or Silent()
-    folder = path_of(output) or Path(f"{slug(Path(target).resolve().name)}-continual")
-    folder = study_folder(folder, target, revision=revision, token=token)
+    folder = _folder(target, output, revision, token)
     subject = open_subject(target, SubjectOptions(source, preset, overrides, pool, revision, token), progress)
     results = class_incremental(subject, steps, orders, memories, labels, seed, student_journal(), progress)
     if subject.engine.accelerator.is_main_process:
@@ -99,6 +99,37 @@ def continual(
             progress.note(f"the study that was there is {earlier} now")
         plot_steps(results, folder / PLOT)
     return ContinualStudy(folder, results)
+
+
+@reproducible()
+def plan_continual(
+    target: Named,
+    *,
+    steps: int,
+    orders: int,
+    memories: Sequence[str],
+    labels: str,
+    seed: int,
+    output: Named | None,
+    options: SubjectOptions,
+    progress: Progress,
+) -> PlannedMeasurement:
+    """Return what `continual` would do with the same arguments, without doing it. Raises the same errors."""
+    folder = _folder(target, output, options.revision, options.token)
+    subject = open_subject(target, options, progress)
+    classes_after(len(subject.class_names), steps)
+    subject.training(labels)
+    _check_test_images(subject)
+    students = steps * orders * len(memories)
+    minutes = _announce(subject, students, progress)
+    written = (folder / RESULTS, folder / PLOT)
+    return PlannedMeasurement(subject.name, subject.source.info.dataset, students, minutes, written)
+
+
+def _folder(target: Named, output: Named | None, revision: str | None, token: str | None) -> Path:
+    """Return the folder of the study."""
+    folder = path_of(output) or Path(f"{slug(Path(target).resolve().name)}-continual")
+    return study_folder(folder, target, revision=revision, token=token)
 
 
 def class_incremental(
@@ -173,14 +204,15 @@ def _check_test_images(subject: Subject) -> None:
         )
 
 
-def _announce(subject: Subject, students: int, progress: Progress) -> None:
-    """Warn if training the students takes long."""
+def _announce(subject: Subject, students: int, progress: Progress) -> float | None:
+    """Return the estimated minutes of training the students, and warn if they are many."""
     only = {"students": students, "baselines": [], "soft_labels": False, "architectures": []}
     evaluation = subject.recipe.evaluation.model_copy(update=only)
     recipe = subject.recipe.model_copy(update={"evaluation": evaluation})
     images = (len(subject.source.train.labels), len(subject.source.tested_on().labels))
     minutes = evaluate_minutes(recipe, subject.architecture(), len(subject.labels), *images, subject.engine)
     announce(minutes, "--orders N, --memories distilled,random, --set evaluation.updates=N", progress)
+    return minutes
 
 
 def _rows(memories: Sequence[Memory], number: int, seen: Sequence[int]) -> list[Row]:

@@ -31,6 +31,10 @@ class Budget:
     whole_updates: int = WHOLE_UPDATES
     students: int = 1
 
+    def updates(self, proxies: int) -> int:
+        """Return the updates of one architecture, over all students and datasets."""
+        return (proxies * self.proxy_updates + self.whole_updates) * self.students
+
 
 @dataclass(frozen=True)
 class Sets:
@@ -80,9 +84,10 @@ def measure_candidates(
     """
     trained: list[Figures] = []
     failed: list[Figures] = []
-    usable = [one for one in candidates if _can_be_used(one, failed, progress)]
-    each = (len(sets.proxies) * budget.proxy_updates + budget.whole_updates) * budget.students
-    progress.note(_estimate(usable, plan.batch_size * each, engine))
+    usable = usable_candidates(candidates, failed, progress)
+    each = budget.updates(len(sets.proxies))
+    minutes = search_minutes(usable, plan.batch_size * each, engine)
+    progress.note(f"{counted(len(usable), 'architecture')}, about {minutes:.0f} min if none was trained before")
     with progress.bar(len(usable) * each, "searching") as bar:
         for number, architecture in enumerate(usable, 1):
             one = _OneBar(progress, bar, architecture.name)
@@ -121,6 +126,13 @@ def _measure(
     }
 
 
+def usable_candidates(
+    candidates: Sequence[Architecture], failed: list[Figures], progress: Progress
+) -> list[Architecture]:
+    """Return the architectures that accept the images; the others are added to `failed`, with the reason."""
+    return [one for one in candidates if _can_be_used(one, failed, progress)]
+
+
 def _can_be_used(architecture: Architecture, failed: list[Figures], progress: Progress) -> bool:
     try:
         check_network(architecture)
@@ -141,11 +153,10 @@ def _told(one: Figures) -> str:
     return f"{one['name']}: {kinds} ({sum(one['seconds'].values()):.0f} s)"
 
 
-def _estimate(architectures: Sequence[Architecture], images: int, engine: Engine) -> str:
-    """Estimate the total time. images: training images per architecture."""
+def search_minutes(architectures: Sequence[Architecture], images: int, engine: Engine) -> float:
+    """Estimate the time of a search, from one minute up. images: training images per architecture."""
     operations = TRAINING * images * sum(forward_operations(one) for one in architectures)
-    minutes = operations / (NETWORK_EFFICIENCY * machine_speed(engine.device)) / 60
-    return f"{counted(len(architectures), 'architecture')}, about {max(minutes, 1):.0f} min if none was trained before"
+    return max(operations / (NETWORK_EFFICIENCY * machine_speed(engine.device)) / 60, 1.0)
 
 
 class _OneBar:

@@ -3,21 +3,23 @@
 from pathlib import Path
 from typing import Any
 
+from ncfm_hub.publishing.dataset.layout import SEARCH
 from ncfm_hub.utils.counting import counted
 from ncfm_hub.utils.files import whole_file, write_study, write_text
 
 _COLOURS = {"distilled": "#0072B2", "random": "#D55E00"}  # Okabe and Ito: safe for colour-blind readers
 _MARKERS = {"distilled": "o", "random": "^"}
 PROXIES = {"distilled": "distilled images", "random": "random real images"}
+_, TABLE, PLOT = FILES = (SEARCH, "nas.md", "nas.png")
 Figures = dict[str, Any]
 
 
 def write_search(folder: Path, found: Figures) -> Path | None:
     """Write nas.json, nas.md and nas.png; returns the new name of an earlier search's nas.json, None without one."""
-    earlier = write_study(folder, ("nas.json", "nas.md", "nas.png"), found)
+    earlier = write_study(folder, FILES, found)
     text = "\n".join([*agreement_lines(found), "", *architecture_lines(found)])
-    write_text(folder / "nas.md", text + "\n")
-    draw_scatter(found, folder / "nas.png")
+    write_text(folder / TABLE, text + "\n")
+    draw_scatter(found, folder / PLOT)
     return earlier
 
 

@@ -5,7 +5,7 @@ training set, for a fixed number of updates. It is tested on images of the train
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,20 @@ from ncfm_hub.errors import PoolError
 from ncfm_hub.evaluation.baselines import random_images
 from ncfm_hub.evaluation.batches import TrainingSet
 from ncfm_hub.evaluation.opening import SubjectOptions, open_subject
+from ncfm_hub.evaluation.planned import PlannedMeasurement
 from ncfm_hub.evaluation.protocol import Row
 from ncfm_hub.evaluation.search.agreement import agreement
-from ncfm_hub.evaluation.search.candidates import Budget, Sets, measure_candidates
+from ncfm_hub.evaluation.search.candidates import (
+    Budget,
+    Sets,
+    measure_candidates,
+    search_minutes,
+    usable_candidates,
+)
+from ncfm_hub.evaluation.search.report import FILES
 from ncfm_hub.evaluation.subjects import Subject
 from ncfm_hub.machine.reproducible import reproducible
+from ncfm_hub.networks.build import Architecture
 from ncfm_hub.networks.grid import convnet_grid
 from ncfm_hub.publishing.dataset.dataset import images_digest
 from ncfm_hub.sources import Source, cut_validation, is_validation
@@ -65,13 +74,8 @@ def search_architectures(
     Raises PoolError for an unknown name, or if no architecture could be measured.
     """
     progress, budget = progress or Silent(), budget or Budget()
-    names = choose_architectures(architectures, sample, seed)
-    # Tested on a part of the training split in any case.
-    options = SubjectOptions(source, preset, overrides, revision=revision, token=token, test="if there")
-    subject = open_subject(target, options, progress)
-    if subject.engine.accelerator.num_processes > 1:
-        raise PoolError("an architecture search runs in one process; start it without a launcher")
-    candidates = list(dict.fromkeys(subject.architecture(name) for name in names))
+    options = SubjectOptions(source, preset, overrides, revision=revision, token=token)
+    subject, candidates = _opened(target, choose_architectures(architectures, sample, seed), options, progress)
     part = _validation_of(subject.source)
     sets = _sets(subject, part, random_baseline)
     trained, failed = measure_candidates(candidates, sets, subject.plan(), budget, subject.engine, progress)
@@ -91,6 +95,47 @@ def search_architectures(
         "architectures": trained,
         "failed": failed,
     }
+
+
+@reproducible()
+def plan_search(
+    target: Named,
+    *,
+    architectures: Sequence[str] | None,
+    sample: int | None,
+    seed: int,
+    budget: Budget,
+    random_baseline: bool,
+    options: SubjectOptions,
+    folder: Path,
+    progress: Progress,
+) -> PlannedMeasurement:
+    """Return what `search_architectures` would do with the same arguments, without doing it. Raises the same errors.
+
+    folder: where the result would be written
+    """
+    subject, candidates = _opened(target, choose_architectures(architectures, sample, seed), options, progress)
+    usable = usable_candidates(candidates, [], progress)
+    info = _validation_of(subject.source).info
+    proxies = 1 + random_baseline
+    return PlannedMeasurement(
+        subject.name,
+        f"{info.dataset}, {info.test_split}",
+        len(usable) * budget.students * (proxies + 1),
+        search_minutes(usable, subject.plan().batch_size * budget.updates(proxies), subject.engine),
+        tuple(folder / name for name in FILES),
+    )
+
+
+def _opened(
+    target: Named, names: Sequence[str], options: SubjectOptions, progress: Progress
+) -> tuple[Subject, list[Architecture]]:
+    """Return the dataset and the architectures to train, without those that are the same under two names."""
+    # Tested on a part of the training split in any case.
+    subject = open_subject(target, replace(options, test="if there"), progress)
+    if subject.engine.accelerator.num_processes > 1:
+        raise PoolError("an architecture search runs in one process; start it without a launcher")
+    return subject, list(dict.fromkeys(subject.architecture(name) for name in names))
 
 
 def choose_architectures(names: Sequence[str] | None, sample: int | None, seed: int) -> list[str]:
