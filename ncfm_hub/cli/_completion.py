@@ -12,8 +12,11 @@ def complete_pipeline(ctx: click.Context, parameter: click.Parameter, incomplete
 
 
 def complete_source(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the built-in pipelines that begin so, and let the shell add files and folders."""
-    return [*complete_pipeline(ctx, parameter, incomplete), CompletionItem(incomplete, type="file")]
+    """Return the built-in pipelines that begin so, and let the shell add files and folders.
+
+    Files come first: Click's script for bash forgets what came before them.
+    """
+    return [CompletionItem(incomplete, type="file"), *complete_pipeline(ctx, parameter, incomplete)]
 
 
 def complete_folder(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

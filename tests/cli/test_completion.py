@@ -32,11 +32,11 @@ def completed(line: str) -> list[str]:
         ("ncfm-hub pipelines ", ["plain,copy", "plain,list", "plain,show"]),
         ("ncfm-hub distill --preset ", ["plain,gpu", "plain,cpu", "plain,paper"]),
         ("ncfm-hub distill --preset p", ["plain,paper"]),
-        ("ncfm-hub distill --dataset cif", ["plain,cifar10", "plain,cifar100", "file,cif"]),
+        ("ncfm-hub distill --dataset cif", ["file,cif", "plain,cifar10", "plain,cifar100"]),
         ("ncfm-hub distill --dataset ./ph", ["file,./ph"]),
         ("ncfm-hub distill --dataset cifar10 --res", ["plain,--resolution", "plain,--resume", "plain,--restart"]),
-        ("ncfm-hub evaluate runs/a --source tiny", ["plain,tiny-imagenet", "file,tiny"]),
-        ("ncfm-hub import data.pt --source sv", ["plain,svhn", "file,sv"]),
+        ("ncfm-hub evaluate runs/a --source tiny", ["file,tiny", "plain,tiny-imagenet"]),
+        ("ncfm-hub import data.pt --source sv", ["file,sv", "plain,svhn"]),
         ("ncfm-hub pipelines show dig", ["plain,digits"]),
         ("ncfm-hub push ru", ["dir,ru"]),
         *((f"ncfm-hub {command} ru", ["dir,ru"]) for command in ("evaluate", "continual", "nas", "preview", "export")),
@@ -49,7 +49,27 @@ def test_what_is_completed(line, expected):
 
 
 def test_all_pipelines_are_offered():
-    assert completed("ncfm-hub distill --dataset ") == [*(f"plain,{name}" for name in pipeline_names()), "file,"]
+    assert completed("ncfm-hub distill --dataset ") == ["file,", *(f"plain,{name}" for name in pipeline_names())]
+
+
+def test_bash_keeps_pipelines_beside_files(tmp_path):
+    source = CliRunner().invoke(main, [], prog_name="ncfm-hub", env={"_NCFM_HUB_COMPLETE": "bash_source"})
+    if "Shell completion is not supported for Bash" in source.stderr:
+        pytest.skip("bash is older than 4.4, or not there")
+    script = source.stdout
+    command = tmp_path / "ncfm-hub"
+    command.write_text(f"#!/bin/sh\nexec {sys.executable} -m ncfm_hub\n")
+    command.chmod(0o755)
+    # What bash does for `ncfm-hub distill --dataset cif` and TAB. `compopt` works only when the user presses it.
+    script += f"""
+        compopt() {{ :; }}
+        COMP_WORDS=(ncfm-hub distill --dataset cif)
+        COMP_CWORD=3
+        _ncfm_hub_completion {command}
+        echo "${{COMPREPLY[@]}}"
+    """
+    found = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("cifar10 cifar100\n", "")
 
 
 def test_a_token_on_the_line_is_neither_said_nor_warned_of():
