@@ -11,7 +11,7 @@ from tests.children import run_python
 from tests.conftest import REPOSITORY, clean_environment
 
 NOTEBOOK = REPOSITORY / "notebooks" / "quickstart.ipynb"
-SMALLER = "STEPS, STUDENTS, UPDATES = 1, 2, 2"
+SMALLER = "EPOCHS, STEPS, STUDENTS, UPDATES = 1, 1, 2, 2"
 
 
 def cells() -> list[dict[str, Any]]:

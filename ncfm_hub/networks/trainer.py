@@ -73,7 +73,8 @@ class Trainer:
         answers = []
         for first in range(0, len(images), at_once):
             part = images[first : first + at_once]
-            x = prepare(fill_up(part, at_once).to(self.engine.device)).contiguous(memory_format=torch.channels_last)
+            filled = part if self._forward is self.network else fill_up(part, at_once)
+            x = prepare(filled.to(self.engine.device)).contiguous(memory_format=torch.channels_last)
             with self.engine.at_work(), self.engine.autocast():
                 answers.append(self._forward(x)[: len(part)].float())
         return torch.cat(answers).cpu()

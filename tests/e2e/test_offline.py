@@ -15,7 +15,7 @@ from tests.e2e.seeding import upload_folder
 
 DEFAULTS = """
 source: {resolution: 16, channels: 1}
-pool: {size: 1, epochs: 1}
+pool: {backbone: convnet-d3-w32-instance-relu-avg, size: 1, epochs: 1}
 distillation: {steps: 1, real_batch: 16, frequencies: 64}
 evaluation: {students: 1, updates: 2, baselines: [random]}
 engine: {compile: "off"}

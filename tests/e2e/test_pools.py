@@ -20,7 +20,7 @@ from tests.e2e.seeding import upload_folder
 POOL, SET, UNLUCKY = "ada/digits-ncfm-pool", "ada/digits-ncfm", "ada/unlucky"
 TIMM_USER = Path(__file__).with_name("timm_user.py")
 DEFAULTS = """
-pool: {size: 2, epochs: 1}
+pool: {backbone: convnet-d3-w32-instance-relu-avg, size: 2, epochs: 1}
 distillation: {steps: 2, real_batch: 16, frequencies: 64, images_at_once: 32}
 evaluation: {students: 1, updates: 5, baselines: [random, start]}
 engine: {compile: "off"}

@@ -61,6 +61,13 @@ def test_accuracy_counts_every_image_once(at_once: int) -> None:
     assert trainer.accuracy(images, labels, lambda x: 2 * x, at_once) == pytest.approx(70.0)
 
 
+def test_a_network_that_is_not_compiled_sees_no_row_twice() -> None:
+    trainer, seen = Trainer(network(), plain_engine()), []
+    trainer.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    trainer.logits(torch.randn(10, 3, 2, 2), lambda x: x, at_once=4)
+    assert seen == [4, 4, 2]
+
+
 def test_filling_up_repeats_the_last_row() -> None:
     assert fill_up(torch.tensor([[1], [2]]), 4).flatten().tolist() == [1, 2, 2, 2]
     assert fill_up(torch.tensor([[1], [2]]), 2).flatten().tolist() == [1, 2]
