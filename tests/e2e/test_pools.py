@@ -19,11 +19,12 @@ from tests.e2e.seeding import upload_folder
 
 POOL, SET, UNLUCKY = "ada/digits-ncfm-pool", "ada/digits-ncfm", "ada/unlucky"
 TIMM_USER = Path(__file__).with_name("timm_user.py")
-DEFAULTS = """
-pool: {backbone: convnet-d3-w32-instance-relu-avg, size: 2, epochs: 1}
-distillation: {steps: 2, real_batch: 16, frequencies: 64, images_at_once: 32}
-evaluation: {students: 1, updates: 5, baselines: [random, start]}
-engine: {compile: "off"}
+NARROW = "convnet-d3-w32-instance-relu-avg"
+DEFAULTS = f"""
+pool: {{backbone: {NARROW}, size: 2, epochs: 1}}
+distillation: {{steps: 2, real_batch: 16, frequencies: 64, images_at_once: 32}}
+evaluation: {{students: 1, updates: 5, baselines: [random, start]}}
+engine: {{compile: "off"}}
 """
 _DIGITS = ("distill", "--dataset", "digits")
 
@@ -130,7 +131,7 @@ def test_a_pool_of_the_hub_is_used_as_it_is(story: Story) -> None:
         "key": story.json("pretrain")["key"],
         "digest": read_pool(Path(story.json("pretrain")["folder"]), "the cache").digest,
         "classes": 10,
-        "architecture": "ncfm_convnet3",
+        "architecture": NARROW,
         "members": 2,
         "pretrained": None,
         "origin": f"{POOL}@{story.json('pretrain')['repo']['revision']}",
