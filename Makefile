@@ -50,7 +50,7 @@ style:
 
 types:
 	@echo "==> mypy"
-	@$(BIN)/python -m mypy
+	@$(BIN)/python -m mypy --cache-dir "$(NCFM_HUB_VENV)/.mypy_cache"
 
 fast:
 	@echo "==> pytest, the fast tests"

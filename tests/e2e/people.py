@@ -1,8 +1,9 @@
 """Somebody at a terminal: a home and a current folder of their own, and commands as child processes in it."""
 
+import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,18 @@ from tests.conftest import clean_environment
 # Tests run beside each other on few cores: there, threads that wait for each other cost more than they bring. A GPU is
 # hidden because bit-identity is promised on the CPU only, and because the preset follows the device.
 _SETTINGS = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+_IN_TURN = """
+import json, sys
+from click.testing import CliRunner
+from ncfm_hub.cli import main
+
+ended = {}
+for name, words in json.load(sys.stdin).items():
+    found = CliRunner().invoke(main, words, prog_name="ncfm-hub")
+    ended[name] = (found.exit_code, found.stdout, found.stderr)
+print(json.dumps(ended))
+"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,15 @@ class Person:
     def ncfm(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
         """`ncfm-hub ARGUMENTS`, to its end."""
         return self.python("-m", "ncfm_hub", *arguments, **settings)
+
+    def in_one_process(
+        self, lines: Mapping[str, Sequence[str]], **settings: str
+    ) -> dict[str, subprocess.CompletedProcess[str]]:
+        """`ncfm-hub ARGUMENTS` for each of `lines` in turn, by name, whose imports take their time only once."""
+        together = self.python("-c", _IN_TURN, given=json.dumps(lines), **settings)
+        assert together.returncode == 0, together.stderr
+        ended = json.loads(together.stdout).items()
+        return {name: subprocess.CompletedProcess(lines[name], *found) for name, found in ended}
 
     def done(self, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
         """The same, and it must succeed."""

@@ -61,7 +61,12 @@ def ada(tmp_path_factory: pytest.TempPathFactory, somebody: MakePerson) -> Perso
 @pytest.fixture(scope="module")
 def ended(ada: Person) -> Mapping[str, CompletedProcess[str]]:
     """All commands that work, one after another."""
-    return {name: ada.ncfm(*words) for name, words in OFFLINE.items()}
+    return ada.in_one_process(OFFLINE)
+
+
+@pytest.fixture(scope="module")
+def refused(ada: Person) -> Mapping[str, CompletedProcess[str]]:
+    return ada.in_one_process({name: words for name, (words, _) in REFUSED.items()})
 
 
 @pytest.mark.slow
@@ -84,9 +89,7 @@ def test_the_source_is_that_of_the_run_before(ended: Mapping[str, CompletedProce
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_here_is_refused_at_once(ada: Person, name: str) -> None:
-    words, reason = REFUSED[name]
-    refused = ada.ncfm(*words)
-    assert refused.returncode == 1
-    assert reason in error_line(refused)
-    assert "trying again" not in refused.stderr
+def test_what_is_not_here_is_refused_at_once(refused: Mapping[str, CompletedProcess[str]], name: str) -> None:
+    assert refused[name].returncode == 1
+    assert REFUSED[name][1] in error_line(refused[name])
+    assert "trying again" not in refused[name].stderr
