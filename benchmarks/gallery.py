@@ -103,7 +103,7 @@ def text(name: str, folder: Path, flags: Sequence[str] | None, over: str | None)
     described = yaml.safe_load((folder / "pipeline.yaml").read_text())
     results = json.loads((folder / "results.json").read_text())
     source, machine, ipc = described["source"], described["machine"], described["ipc"]
-    minutes = described["wall_time_seconds"]["total"] / 60
+    minutes = max(1, round(described["wall_time_seconds"]["total"] / 60))
     tested, steps = results["protocol"]["test_images"], described["recipe"]["distillation"]["steps"]
     typed = command(name, ipc, described["preset"], ("--steps", str(steps)) if flags is None else flags)
     shown = f"Contact sheet of {ENTRIES[name].title}, IPC {ipc}: stored images, a row per class"
@@ -117,7 +117,7 @@ def text(name: str, folder: Path, flags: Sequence[str] | None, over: str | None)
             "",
             f"{len(source['class_names'])} classes, IPC {ipc}, {steps:,} steps, seed "
             f"{described['seed']}; {source['train_count']:,} training and {tested:,} test images; "
-            f"{results['protocol']['updates']} updates for every row; {counted(max(1, round(minutes)), 'minute')} in all on "
+            f"{results['protocol']['updates']} updates for every row; {counted(minutes, 'minute')} in all on "
             f"{machine['threads']} threads ({machine['description']}).",
         ]
     )
