@@ -44,7 +44,6 @@ OPERATORS: dict[str, tuple[Operator, dict[str, Any], dict[str, Any]]] = {  # wit
     ),
     "input tiles": (winograd.input_tiles, {"x": made(2, 5, 6, 4)}, {}),
     "gradient tiles": (winograd.output_gradient_tiles, {"gradient": made(2, 5, 6, 4)}, {}),
-    "output maps": (winograd.output_maps, {"tiles": made(36, 4, 5), "maps": as_images(2, 5, 6, 4)}, {}),
 }
 EACH = [(name, tensor) for name, (_, tensors, _) in OPERATORS.items() for tensor in tensors]
 WRONG: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], type[Exception], str]] = {

@@ -1,23 +1,30 @@
-// The three passes over maps that Winograd's F(4 x 4, 3 x 3) needs around its matrix products; see winograd.py.
+// Winograd's F(4 x 4, 3 x 3): the convolution, and the passes over maps that its weight gradient needs; see winograd.py.
 //
 // Maps are float (N, H, W, C), C contiguous; tiles are float (36, T, C) with T = N ceil(H/4) ceil(W/4). What a tile
 // reaches beyond the map counts as zero and is not written.
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 namespace {
 
 constexpr int LANES = 16;
 typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
 
-struct Place {  // of a tile: the map it lies in and its first row and column
-  long map, row, column;
+struct Maps {
+  long count, height, width, channels;
+  long high() const { return (height + 3) / 4; }
+  long wide() const { return (width + 3) / 4; }
+  long tiles() const { return count * high() * wide(); }
+  long pixel(long map, long row, long column) const { return ((map * height + row) * width + column) * channels; }
 };
 
-Place place_of(long tile, long high, long wide) {
-  return {tile / (high * wide), tile / wide % high * 4, tile % wide * 4};
-}
+struct Place {  // of a tile: the map it lies in and its first row and column
+  long map, row, column;
+  Place(long tile, Maps of)
+      : map(tile / (of.high() * of.wide())), row(tile / of.wide() % of.high() * 4), column(tile % of.wide() * 4) {}
+};
 
 Lanes load(const float* from, long lanes) {
   Lanes found = {};
@@ -73,63 +80,125 @@ void both_ways(const Lanes (&square)[FROM][FROM], Lanes (&out)[TO][TO]) {
   for (int row = 0; row < TO; row++) transform(down[row], out[row]);
 }
 
-// From maps to tiles: SIDE x SIDE pixels that begin at `first` (-1 or 0) from the tile's corner.
+// The points of a tile, each `apart` values from the one before it: of SIDE x SIDE pixels that begin at `first` (-1 or 0)
+// from the tile's corner.
 template <int SIDE, void transform(const Lanes*, Lanes*)>
-void to_tiles(const float* maps, float* tiles, long count, long height, long width, long channels, long first) {
-  long high = (height + 3) / 4, wide = (width + 3) / 4, total = count * high * wide;
-#pragma omp parallel for schedule(static)
-  for (long tile = 0; tile < total; tile++) {
-    Place at = place_of(tile, high, wide);
-    for (long channel = 0; channel < channels; channel += LANES) {
-      long lanes = std::min<long>(LANES, channels - channel);
-      Lanes pixels[SIDE][SIDE], out[6][6];
-      for (int i = 0; i < SIDE; i++)
-        for (int j = 0; j < SIDE; j++) {
-          long row = at.row + first + i, column = at.column + first + j;
-          bool inside = row >= 0 && row < height && column >= 0 && column < width;
-          const float* pixel = maps + ((at.map * height + row) * width + column) * channels + channel;
-          pixels[i][j] = !inside ? Lanes{} : lanes == LANES ? load(pixel, LANES) : load(pixel, lanes);
-        }
-      both_ways<SIDE, 6, transform>(pixels, out);
-      for (int point = 0; point < 36; point++) {
-        float* to = tiles + (point * total + tile) * channels + channel;
-        lanes == LANES ? store(to, out[point / 6][point % 6], LANES) : store(to, out[point / 6][point % 6], lanes);
+void to_points(const float* maps, Maps size, Place at, long first, float* points, long apart) {
+  for (long channel = 0; channel < size.channels; channel += LANES) {
+    long lanes = std::min<long>(LANES, size.channels - channel);
+    Lanes pixels[SIDE][SIDE], out[6][6];
+    for (int i = 0; i < SIDE; i++)
+      for (int j = 0; j < SIDE; j++) {
+        long row = at.row + first + i, column = at.column + first + j;
+        bool inside = row >= 0 && row < size.height && column >= 0 && column < size.width;
+        const float* pixel = maps + size.pixel(at.map, row, column) + channel;
+        pixels[i][j] = !inside ? Lanes{} : lanes == LANES ? load(pixel, LANES) : load(pixel, lanes);
       }
+    both_ways<SIDE, 6, transform>(pixels, out);
+    for (int point = 0; point < 36; point++) {
+      float* to = points + point * apart + channel;
+      lanes == LANES ? store(to, out[point / 6][point % 6], LANES) : store(to, out[point / 6][point % 6], lanes);
     }
   }
+}
+
+// The 4 x 4 pixels of a tile from its points.
+void to_pixels(const float* points, long apart, float* maps, Maps size, Place at) {
+  for (long channel = 0; channel < size.channels; channel += LANES) {
+    long lanes = std::min<long>(LANES, size.channels - channel);
+    Lanes products[6][6], out[4][4];
+    for (int point = 0; point < 36; point++)
+      products[point / 6][point % 6] = load(points + point * apart + channel, LANES);
+    both_ways<6, 4, of_output>(products, out);
+    for (long i = 0; i < std::min<long>(4, size.height - at.row); i++)
+      for (long j = 0; j < std::min<long>(4, size.width - at.column); j++) {
+        float* to = maps + size.pixel(at.map, at.row + i, at.column + j) + channel;
+        lanes == LANES ? store(to, out[i][j], LANES) : store(to, out[i][j], lanes);
+      }
+  }
+}
+
+template <int SIDE, void transform(const Lanes*, Lanes*)>
+void to_tiles(const float* maps, float* tiles, Maps size, long first) {
+  long total = size.tiles();
+#pragma omp parallel for schedule(static)
+  for (long tile = 0; tile < total; tile++)
+    to_points<SIDE, transform>(maps, size, Place(tile, size), first, tiles + tile * size.channels,
+                               total * size.channels);
+}
+
+// ROWS x VECTORS sums stay in registers, of which there are 32 with AVX-512, and 16 of half the size before it.
+#ifdef __AVX512F__
+constexpr int ROWS = 6, VECTORS = 4;
+#else
+constexpr int ROWS = 6, VECTORS = 1;
+#endif
+
+// `rows` lines of a product (rows, inner) x (inner, columns), over VECTORS vectors of its columns.
+template <int rows>
+void multiply_lines(const float* left, const float* right, float* out, long inner, long columns) {
+  Lanes sums[rows][VECTORS] = {};
+  for (long k = 0; k < inner; k++)
+    for (int v = 0; v < VECTORS; v++) {
+      Lanes some = load(right + k * columns + v * LANES, LANES);
+      for (int row = 0; row < rows; row++) sums[row][v] += left[row * inner + k] * some;
+    }
+  for (int row = 0; row < rows; row++)
+    for (int v = 0; v < VECTORS; v++) store(out + row * columns + v * LANES, sums[row][v], LANES);
+}
+
+// (rows, inner) x (inner, columns), with `columns` a multiple of VECTORS vectors.
+void multiply(const float* left, const float* right, float* out, long rows, long inner, long columns) {
+  for (long column = 0; column < columns; column += VECTORS * LANES) {
+    long row = 0;
+    auto lines = [&](auto multiply_some, int count) {
+      for (; row + count <= rows; row += count)
+        multiply_some(left + row * inner, right + column, out + row * columns + column, inner, columns);
+    };
+    lines(multiply_lines<ROWS>, ROWS);
+    lines(multiply_lines<2>, 2);
+    lines(multiply_lines<1>, 1);
+  }
+}
+
+constexpr long CACHED = 250'000;  // values that a core's own cache holds: the points of some tiles, before and after
+
+// How many tiles to take at once: whole groups of ROWS.
+long tiles_at_once(long channels, long columns) {
+  return std::max<long>(1, CACHED / (36 * (channels + columns) * ROWS)) * ROWS;
 }
 
 }  // namespace
 
 extern "C" {
 
+// kernel: (36, C, columns), whose columns beyond the `outputs` channels fill up whole vectors.
+void convolve(const float* maps, const float* kernel, float* out, long count, long height, long width, long channels,
+              long outputs, long columns) {
+  Maps from{count, height, width, channels}, to{count, height, width, outputs};
+  long total = from.tiles(), at_once = tiles_at_once(channels, columns);
+#pragma omp parallel
+  {
+    std::vector<float> before(36 * at_once * channels), after(36 * at_once * columns);
+#pragma omp for schedule(static)
+    for (long first = 0; first < total; first += at_once) {
+      long tiles = std::min(at_once, total - first);
+      for (long tile = 0; tile < tiles; tile++)
+        to_points<6, of_input>(maps, from, Place(first + tile, from), -1, &before[tile * channels], at_once * channels);
+      for (long point = 0; point < 36; point++)
+        multiply(&before[point * at_once * channels], kernel + point * channels * columns,
+                 &after[point * at_once * columns], tiles, channels, columns);
+      for (long tile = 0; tile < tiles; tile++)
+        to_pixels(&after[tile * columns], at_once * columns, out, to, Place(first + tile, to));
+    }
+  }
+}
+
 void input_tiles(const float* maps, float* tiles, long count, long height, long width, long channels) {
-  to_tiles<6, of_input>(maps, tiles, count, height, width, channels, -1);
+  to_tiles<6, of_input>(maps, tiles, {count, height, width, channels}, -1);
 }
 
 void output_gradient_tiles(const float* maps, float* tiles, long count, long height, long width, long channels) {
-  to_tiles<4, of_output_gradient>(maps, tiles, count, height, width, channels, 0);
-}
-
-void output_maps(const float* tiles, float* maps, long count, long height, long width, long channels) {
-  long high = (height + 3) / 4, wide = (width + 3) / 4, total = count * high * wide;
-#pragma omp parallel for schedule(static)
-  for (long tile = 0; tile < total; tile++) {
-    Place at = place_of(tile, high, wide);
-    for (long channel = 0; channel < channels; channel += LANES) {
-      long lanes = std::min<long>(LANES, channels - channel);
-      Lanes products[6][6], out[4][4];
-      for (int point = 0; point < 36; point++) {
-        const float* from = tiles + (point * total + tile) * channels + channel;
-        products[point / 6][point % 6] = lanes == LANES ? load(from, LANES) : load(from, lanes);
-      }
-      both_ways<6, 4, of_output>(products, out);
-      for (long i = 0; i < std::min<long>(4, height - at.row); i++)
-        for (long j = 0; j < std::min<long>(4, width - at.column); j++) {
-          float* to = maps + ((at.map * height + at.row + i) * width + at.column + j) * channels + channel;
-          lanes == LANES ? store(to, out[i][j], LANES) : store(to, out[i][j], lanes);
-        }
-    }
-  }
+  to_tiles<4, of_output_gradient>(maps, tiles, {count, height, width, channels}, 0);
 }
 }

@@ -6,7 +6,9 @@ Networks", CVPR 2016, who take the points 0, 1, -1, 2, -2 and infinity. With 2/3
 errors are half as large, about five times those of the direct form; on choosing points: Barabasz et al., "Error
 Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", ACM TOMS 2020.
 
-The passes over the maps are in `winograd.cpp`: written with torch's operations, they take longer than the products do.
+The convolution is in `winograd.cpp`, a few tiles at a time, whose points stay in a core's own cache from the transform
+of the input through the products to the transform of the output. The weight gradient takes its products from torch, and
+from there only the passes over the maps: with torch's operations they take longer than the products do.
 
 Legend: N images, C input and O output channels, (H, W) resolution, T = N ceil(H/4) ceil(W/4) tiles.
 """
@@ -15,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from ncfm_hub.machine.kernels.checks import AS_IMAGES, check, check_maps
 from ncfm_hub.machine.native import call
 
-TILES_AT_ONCE = 256  # of the sizes tried the fastest, or within 2 % of it, at 128 channels and maps of 8 and 16 pixels
+TILES_AT_ONCE = 256  # of the weight gradient: of the sizes tried the fastest at 128 channels, maps of 8 and 16 pixels
+_COLUMNS = 64  # of which the kernel has a multiple: four vectors of 16
 SOURCE = Path(__file__).with_suffix(".cpp")
 A, B = 2 / 3, 3 / 2
 # G: the transform of a kernel along one axis, a row for each of the points 0, A, -A, B, -B and infinity.
@@ -42,9 +46,11 @@ def convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     Raises TypeError or ValueError for other tensors.
     """
     maps = _empty_maps(x, weight)
-    kernel = kernel_tiles(weight.transpose(0, 1))  # (36, C, O)
-    for some in _parts(x):
-        output_maps(torch.bmm(input_tiles(x[some]), kernel), maps[some])
+    x = x.contiguous(memory_format=AS_IMAGES)
+    kernel = F.pad(kernel_tiles(weight.transpose(0, 1)), (0, -len(weight) % _COLUMNS)).contiguous()  # (36, C, columns)
+    count, channels, height, width = x.shape
+    sizes = (count, height, width, channels, len(weight), kernel.shape[2])
+    call(SOURCE, "convolve", x, kernel, maps, *sizes)
     return maps
 
 
@@ -116,16 +122,8 @@ def input_tiles(x: torch.Tensor) -> torch.Tensor:
     return _to_tiles(x, "input_tiles")
 
 
-def output_maps(tiles: torch.Tensor, maps: torch.Tensor) -> None:
-    """A^T m A of (36, T, O), put together into `maps` (N, O, H, W), which are in channels_last memory."""
-    check_maps("maps", maps, memory=AS_IMAGES)
-    count, channels, height, width = maps.shape
-    check("tiles", tiles, (36, count * _tiles(maps), channels))
-    call(SOURCE, "output_maps", tiles, maps, count, height, width, channels)
-
-
 def output_gradient_tiles(gradient: torch.Tensor) -> torch.Tensor:
-    """The adjoint of `output_maps`: (N, O, H, W) -> (36, T, O)."""
+    """(N, O, H, W) -> A g A^T of all its 4 x 4 tiles, the adjoint of the output's transform: (36, T, O)."""
     return _to_tiles(gradient, "output_gradient_tiles")
 
 
