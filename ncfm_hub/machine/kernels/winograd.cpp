@@ -133,27 +133,30 @@ constexpr int ROWS = 6, VECTORS = 4;
 #else
 constexpr int ROWS = 6, VECTORS = 1;
 #endif
+constexpr long PANEL = 4 * LANES;  // columns of the right factor that lie together
 
-// `rows` lines of a product (rows, inner) x (inner, columns), over VECTORS vectors of its columns.
+// `rows` lines of the product of (rows, inner) and VECTORS vectors of a panel (inner, PANEL).
 template <int rows>
-void multiply_lines(const float* left, const float* right, float* out, long inner, long columns) {
+void multiply_lines(const float* left, const float* panel, float* out, long inner, long columns) {
   Lanes sums[rows][VECTORS] = {};
-  for (long k = 0; k < inner; k++)
-    for (int v = 0; v < VECTORS; v++) {
-      Lanes some = load(right + k * columns + v * LANES, LANES);
-      for (int row = 0; row < rows; row++) sums[row][v] += left[row * inner + k] * some;
-    }
+  for (long k = 0; k < inner; k++) {
+    Lanes right[VECTORS];
+    for (int v = 0; v < VECTORS; v++) right[v] = load(panel + k * PANEL + v * LANES, LANES);
+    for (int row = 0; row < rows; row++)
+      for (int v = 0; v < VECTORS; v++) sums[row][v] += left[row * inner + k] * right[v];
+  }
   for (int row = 0; row < rows; row++)
     for (int v = 0; v < VECTORS; v++) store(out + row * columns + v * LANES, sums[row][v], LANES);
 }
 
-// (rows, inner) x (inner, columns), with `columns` a multiple of VECTORS vectors.
-void multiply(const float* left, const float* right, float* out, long rows, long inner, long columns) {
+// (rows, inner) x (inner, columns), where the right factor lies in panels, (columns / PANEL, inner, PANEL).
+void multiply(const float* left, const float* panels, float* out, long rows, long inner, long columns) {
   for (long column = 0; column < columns; column += VECTORS * LANES) {
+    const float* panel = panels + column / PANEL * PANEL * inner + column % PANEL;
     long row = 0;
     auto lines = [&](auto multiply_some, int count) {
       for (; row + count <= rows; row += count)
-        multiply_some(left + row * inner, right + column, out + row * columns + column, inner, columns);
+        multiply_some(left + row * inner, panel, out + row * columns + column, inner, columns);
     };
     lines(multiply_lines<ROWS>, ROWS);
     lines(multiply_lines<2>, 2);
@@ -172,7 +175,7 @@ long tiles_at_once(long channels, long columns) {
 
 extern "C" {
 
-// kernel: (36, C, columns), whose columns beyond the `outputs` channels fill up whole vectors.
+// kernel: (36, columns / PANEL, C, PANEL), whose columns beyond the `outputs` channels fill up the last panel.
 void convolve(const float* maps, const float* kernel, float* out, long count, long height, long width, long channels,
               long outputs, long columns) {
   Maps from{count, height, width, channels}, to{count, height, width, outputs};
