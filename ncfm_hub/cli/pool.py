@@ -28,7 +28,7 @@ def pool() -> None:
     """
 
 
-@pool.command("push")
+@pool.command("push", short_help="Push an extractor pool to the Hub.")
 @click.argument("target")
 @options.repo_id_option
 @options.preset_option
@@ -65,7 +65,7 @@ def _push(out: Output, target: str, yes: bool, replace: bool, dry_run: bool, **r
     out.result(reports.push_data(made), reports.push_lines(made), quiet=made.repo_id)
 
 
-@pool.command("pull")
+@pool.command("pull", short_help="Pull an extractor pool into the cache.")
 @click.argument("repository", metavar="OWNER/NAME[@REV]")
 @options.token_option
 @options.output_option

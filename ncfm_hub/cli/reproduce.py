@@ -24,7 +24,11 @@ _SHORTER = "--set distillation.steps=N, --set evaluation.students=N"
     metavar="DIR",
     help="Copy of the source, if that was a local folder.",
 )
-@click.option("--pool", metavar="REPO|DIR", help="Copy of the extractor pool, if it was given by --pool.")
+@click.option(
+    "--pool",
+    metavar="REPO|DIR|none",
+    help="Copy of the extractor pool, if it was given by --pool; none: train it anew.",
+)
 @click.option(
     "-o",
     "--output",

@@ -83,7 +83,8 @@ def reproduce(
     output: folder to keep what is made in; the run of an earlier call that was stopped there is continued. Default: a
         temporary folder, which is removed
     dataset: folder with the source, for one that was a local folder; must have the recorded fingerprint
-    pool: folder or Hub repository of the recorded pool, where it was given and not trained by the recipe
+    pool: folder or Hub repository of the recorded pool, where it was given and not trained by the recipe; "none" to
+        train one that was published
     token, progress: as for `distill`
     Returns one entry per check; `ok` says whether the dataset was reproduced.
     Raises DistilledError if there is no such dataset, or no recipe that makes it.
