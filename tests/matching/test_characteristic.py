@@ -1,7 +1,6 @@
 """Characteristic functions and NCFD against complex numbers and angles in float64."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -41,21 +40,6 @@ def test_characteristic_function_is_the_mean_of_complex_exponentials() -> None:
     features, t = random_features(11, 5, 0), random_features(7, 5, 1)
     real, imaginary = characteristic_function(features, t)
     torch.testing.assert_close(torch.complex(real, imaginary), oracle.characteristic(features, t))
-
-
-@pytest.mark.parametrize("shape", [(40, 24), (3, 7, 24), (1, 24)])
-def test_in_fp32_it_is_the_same_with_and_without_gradients(shape: tuple[int, ...], monkeypatch: Any) -> None:
-    """Without, the product is another library's: here, and where torch lacks it."""
-    draws = torch.Generator().manual_seed(0)
-    features, frequencies = torch.randn(shape, generator=draws), torch.randn(50, 24, generator=draws)
-    exact = torch.stack(characteristic_function(features.double(), frequencies.double()))
-    both = (features, features.clone().requires_grad_())
-    found = [torch.stack(characteristic_function(z, frequencies)) for z in both]
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    found.append(torch.stack(characteristic_function(features, frequencies)))
-    assert [one.requires_grad for one in found] == [False, True, False]
-    for one in found:
-        torch.testing.assert_close(one.double(), exact, rtol=0, atol=3e-6)
 
 
 def test_characteristic_function_of_many_normals_is_a_gaussian() -> None:

@@ -11,7 +11,7 @@
 
 namespace {
 
-constexpr long LANES = 16, WIDE = 4 * LANES, TOGETHER = 4, EIGHT = 8, TAPS = 32;
+constexpr long LANES = 16, WIDE = 4 * LANES, HALF = 2 * LANES, EIGHT = 8, TAPS = 32;
 typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
 
 Lanes load(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
@@ -113,7 +113,7 @@ void norm_relu_pool_back(const float* x, float* of_x, const float* gradient, lon
 }
 
 // Pixels of a framed line: one before the image's and after, and what makes them whole groups.
-long line_pixels(long width) { return (width + TOGETHER - 1) / TOGETHER * TOGETHER + 2; }
+long line_pixels(long width) { return (width + EIGHT - 1) / EIGHT * EIGHT + 2; }
 
 // An image with a frame of zeros: (height + 2, line_pixels, channels).
 void framed(const float* image, long height, long width, long channels, float* out) {
@@ -123,22 +123,25 @@ void framed(const float* image, long height, long width, long channels, float* o
     std::memcpy(out + (i + 1) * line + channels, image + i * width * channels, width * channels * sizeof(float));
 }
 
-// Means of the first convolution's maps: of each tap's view of the image, and those through the weights.
+// Means of the first convolution's maps: of each tap's view of the image, and those through the weights. A tap sees of
+// every line the same pixels, whichever of the three lines above each other it belongs to.
 void means_of_maps(const float* frame, const float* weights, long height, long width, long channels, long out,
                    float* mean) {
   long line = line_pixels(width) * channels, run = 3 * channels;
+  std::vector<float> lines((height + 2) * run);
+  for (long i = 0; i < height + 2; i++)
+    for (long j = 0; j < width; j++)
+      for (long k = 0; k < run; k++) lines[i * run + k] += frame[i * line + j * channels + k];
   std::memset(mean, 0, out * sizeof(float));
-  for (long row = 0; row < 3; row++) {
-    float sums[TAPS] = {};
-    for (long i = 0; i < height; i++)
-      for (long j = 0; j < width; j++)
-        for (long k = 0; k < run; k++) sums[k] += frame[(i + row) * line + j * channels + k];
-    for (long k = 0; k < run; k++)
-      for (long o = 0; o < out; o++) mean[o] += sums[k] / (height * width) * weights[(row * run + k) * out + o];
-  }
+  for (long row = 0; row < 3; row++)
+    for (long k = 0; k < run; k++) {
+      float sum = 0;
+      for (long i = 0; i < height; i++) sum += lines[(i + row) * run + k];
+      for (long o = 0; o < out; o++) mean[o] += sum / (height * width) * weights[(row * run + k) * out + o];
+    }
 }
 
-// The first convolution, of few channels, its means taken away: weights (3, 3, CHANNELS, out), out a multiple of WIDE.
+// The first convolution, of few channels, its means taken away: weights (3, 3, CHANNELS, out), out a multiple of HALF.
 // The squares of what comes out are added to `squares` (out) unless it is null.
 template <long CHANNELS>
 void convolution_of(const float* frame, const float* weights, const float* mean, long height, long width, long out,
@@ -146,30 +149,30 @@ void convolution_of(const float* frame, const float* weights, const float* mean,
   constexpr long run = 3 * CHANNELS;
   long line = line_pixels(width) * CHANNELS;
   for (long i = 0; i < height; i++)
-    for (long j = 0; j < width; j += TOGETHER)
-      for (long o = 0; o < out; o += WIDE) {
-        Lanes sums[TOGETHER][4];
-        for (long v = 0; v < 4; v++)
-          for (long p = 0; p < TOGETHER; p++) sums[p][v] = -load(mean + o + v * LANES);
+    for (long j = 0; j < width; j += EIGHT)
+      for (long o = 0; o < out; o += HALF) {
+        Lanes sums[EIGHT][2];
+        for (long v = 0; v < 2; v++)
+          for (long p = 0; p < EIGHT; p++) sums[p][v] = -load(mean + o + v * LANES);
         for (long row = 0; row < 3; row++)
 #pragma GCC unroll 9
           for (long k = 0; k < run; k++) {
             const float* from = frame + (i + row) * line + j * CHANNELS + k;
             const float* tap = weights + (row * run + k) * out + o;
-            for (long v = 0; v < 4; v++) {
+            for (long v = 0; v < 2; v++) {
               Lanes weight = load(tap + v * LANES);
-              for (long p = 0; p < TOGETHER; p++) sums[p][v] += from[p * CHANNELS] * weight;
+              for (long p = 0; p < EIGHT; p++) sums[p][v] += from[p * CHANNELS] * weight;
             }
           }
-        Lanes squared[4] = {};
-        for (long p = 0; p < TOGETHER; p++) {
+        Lanes squared[2] = {};
+        for (long p = 0; p < EIGHT; p++) {
           if (j + p >= width) break;
-          for (long v = 0; v < 4; v++) {
+          for (long v = 0; v < 2; v++) {
             store(maps + (i * width + j + p) * out + o + v * LANES, sums[p][v]);
             squared[v] += sums[p][v] * sums[p][v];
           }
         }
-        for (long v = 0; squares && v < 4; v++)
+        for (long v = 0; squares && v < 2; v++)
           store(squares + o + v * LANES, load(squares + o + v * LANES) + squared[v]);
       }
 }

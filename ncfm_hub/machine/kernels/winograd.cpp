@@ -67,63 +67,70 @@ void of_output_gradient(const Lanes y[4], Lanes m[6]) {
   m[5] = y[3];
 }
 
-// A square of FROM x FROM values through a one-dimensional transform to TO, along columns and then along rows.
-template <int FROM, int TO, void transform(const Lanes*, Lanes*)>
-void both_ways(const Lanes (&square)[FROM][FROM], Lanes (&out)[TO][TO]) {
-  Lanes down[TO][FROM];
-  for (int column = 0; column < FROM; column++) {
-    Lanes from[FROM], to[TO];
-    for (int row = 0; row < FROM; row++) from[row] = square[row][column];
-    transform(from, to);
-    for (int row = 0; row < TO; row++) down[row][column] = to[row];
-  }
-  for (int row = 0; row < TO; row++) transform(down[row], out[row]);
-}
-
+// Both go through a one-dimensional transform along columns and then along rows.
+//
 // The points of a tile, each `apart` values from the one before it: of SIDE x SIDE pixels that begin at `first` (-1 or 0)
-// from the tile's corner.
+// from the tile's corner. Outside of the map they are `zeros` (C).
 template <int SIDE, void transform(const Lanes*, Lanes*)>
-void to_points(const float* maps, Maps size, Place at, long first, float* points, long apart) {
+void to_points(const float* maps, Maps size, Place at, long first, const float* zeros, float* points, long apart) {
+  const float* from[SIDE][SIDE];
+  for (int i = 0; i < SIDE; i++)
+    for (int j = 0; j < SIDE; j++) {
+      long row = at.row + first + i, column = at.column + first + j;
+      bool inside = row >= 0 && row < size.height && column >= 0 && column < size.width;
+      from[i][j] = inside ? maps + size.pixel(at.map, row, column) : zeros;
+    }
   for (long channel = 0; channel < size.channels; channel += LANES) {
     long lanes = std::min<long>(LANES, size.channels - channel);
-    Lanes pixels[SIDE][SIDE], out[6][6];
-    for (int i = 0; i < SIDE; i++)
-      for (int j = 0; j < SIDE; j++) {
-        long row = at.row + first + i, column = at.column + first + j;
-        bool inside = row >= 0 && row < size.height && column >= 0 && column < size.width;
-        const float* pixel = maps + size.pixel(at.map, row, column) + channel;
-        pixels[i][j] = !inside ? Lanes{} : lanes == LANES ? load(pixel, LANES) : load(pixel, lanes);
+    Lanes down[6][SIDE], out[6];
+    for (int column = 0; column < SIDE; column++) {
+      Lanes pixels[SIDE];
+      for (int i = 0; i < SIDE; i++) {
+        const float* pixel = from[i][column] + channel;
+        pixels[i] = lanes == LANES ? load(pixel, LANES) : load(pixel, lanes);
       }
-    both_ways<SIDE, 6, transform>(pixels, out);
-    for (int point = 0; point < 36; point++) {
-      float* to = points + point * apart + channel;
-      lanes == LANES ? store(to, out[point / 6][point % 6], LANES) : store(to, out[point / 6][point % 6], lanes);
+      transform(pixels, out);
+      for (int i = 0; i < 6; i++) down[i][column] = out[i];
+    }
+    for (int row = 0; row < 6; row++) {
+      transform(down[row], out);
+      for (int i = 0; i < 6; i++) {
+        float* to = points + (6 * row + i) * apart + channel;
+        lanes == LANES ? store(to, out[i], LANES) : store(to, out[i], lanes);
+      }
     }
   }
 }
 
 // The 4 x 4 pixels of a tile from its points.
 void to_pixels(const float* points, long apart, float* maps, Maps size, Place at) {
+  long rows = std::min<long>(4, size.height - at.row), columns = std::min<long>(4, size.width - at.column);
   for (long channel = 0; channel < size.channels; channel += LANES) {
     long lanes = std::min<long>(LANES, size.channels - channel);
-    Lanes products[6][6], out[4][4];
-    for (int point = 0; point < 36; point++)
-      products[point / 6][point % 6] = load(points + point * apart + channel, LANES);
-    both_ways<6, 4, of_output>(products, out);
-    for (long i = 0; i < std::min<long>(4, size.height - at.row); i++)
-      for (long j = 0; j < std::min<long>(4, size.width - at.column); j++) {
+    Lanes down[4][6], out[4];
+    for (int column = 0; column < 6; column++) {
+      Lanes products[6];
+      for (int i = 0; i < 6; i++) products[i] = load(points + (6 * i + column) * apart + channel, LANES);
+      of_output(products, out);
+      for (int i = 0; i < 4; i++) down[i][column] = out[i];
+    }
+    for (long i = 0; i < rows; i++) {
+      of_output(down[i], out);
+      for (long j = 0; j < columns; j++) {
         float* to = maps + size.pixel(at.map, at.row + i, at.column + j) + channel;
-        lanes == LANES ? store(to, out[i][j], LANES) : store(to, out[i][j], lanes);
+        lanes == LANES ? store(to, out[j], LANES) : store(to, out[j], lanes);
       }
+    }
   }
 }
 
 template <int SIDE, void transform(const Lanes*, Lanes*)>
 void to_tiles(const float* maps, float* tiles, Maps size, long first) {
   long total = size.tiles();
+  std::vector<float> zeros(size.channels);
 #pragma omp parallel for schedule(static)
   for (long tile = 0; tile < total; tile++)
-    to_points<SIDE, transform>(maps, size, Place(tile, size), first, tiles + tile * size.channels,
+    to_points<SIDE, transform>(maps, size, Place(tile, size), first, zeros.data(), tiles + tile * size.channels,
                                total * size.channels);
 }
 
@@ -180,6 +187,7 @@ void convolve(const float* maps, const float* kernel, float* out, long count, lo
               long outputs, long columns) {
   Maps from{count, height, width, channels}, to{count, height, width, outputs};
   long total = from.tiles(), at_once = tiles_at_once(channels, columns);
+  std::vector<float> zeros(channels);
 #pragma omp parallel
   {
     std::vector<float> before(36 * at_once * channels), after(36 * at_once * columns);
@@ -187,7 +195,8 @@ void convolve(const float* maps, const float* kernel, float* out, long count, lo
     for (long first = 0; first < total; first += at_once) {
       long tiles = std::min(at_once, total - first);
       for (long tile = 0; tile < tiles; tile++)
-        to_points<6, of_input>(maps, from, Place(first + tile, from), -1, &before[tile * channels], at_once * channels);
+        to_points<6, of_input>(maps, from, Place(first + tile, from), -1, zeros.data(), &before[tile * channels],
+                               at_once * channels);
       for (long point = 0; point < 36; point++)
         multiply(&before[point * at_once * channels], kernel + point * channels * columns,
                  &after[point * at_once * columns], tiles, channels, columns);
