@@ -27,7 +27,7 @@ _SHORTER = "--set distillation.steps=N, --set evaluation.students=N"
 @click.option(
     "--pool",
     metavar="REPO|DIR|none",
-    help="Copy of the extractor pool, if it was given by --pool; none: train it anew.",
+    help="Copy of the pool, if --pool gave it; none: train it anew.",
 )
 @click.option(
     "-o",
