@@ -73,7 +73,8 @@ def _stem(compiler: str, source: Path) -> Path:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
     # A cache can be shared by machines that differ in what a library may use.
     machine = [platform.machine(), platform.processor(), *sorted(cpu_features())]
-    made_of = "\n".join([source.read_text(encoding="utf-8"), *FLAGS, THREADS, version, *machine])
+    texts = [path.read_text(encoding="utf-8") for path in (source, *sorted(source.parent.glob("*.h")))]
+    made_of = "\n".join([*texts, *FLAGS, THREADS, version, *machine])
     return _folder() / f"{source.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:_DIGITS]}"
 
 

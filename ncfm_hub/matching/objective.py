@@ -4,6 +4,7 @@ An objective defines statistics of a group of features and a distance between tw
 features, F frequencies, S statistics of a group.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,14 +25,24 @@ class Objective(Protocol):
         ...
 
 
+# maps features (..., N, D) and frequencies (F, D) to real and imaginary part, each (..., F)
+CharacteristicFunction = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
 @dataclass(frozen=True)
 class Characteristic:
-    """NCFM: characteristic functions, S = 2 F (real parts, then imaginary parts), compared by NCFD with `alpha`."""
+    """NCFM: characteristic functions, S = 2 F (real parts, then imaginary parts), compared by NCFD with `alpha`.
+
+    without_gradient: computes characteristic functions where no gradient is asked for
+    """
 
     alpha: float
+    without_gradient: CharacteristicFunction = characteristic_function
 
     def statistics(self, features: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
-        return torch.cat(characteristic_function(features, frequencies), -1)
+        differentiates = torch.is_grad_enabled() and (features.requires_grad or frequencies.requires_grad)
+        function = characteristic_function if differentiates else self.without_gradient
+        return torch.cat(function(features, frequencies), -1)
 
     def distance(self, real: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
         (real_re, real_im), (synthetic_re, synthetic_im) = (both.chunk(2, -1) for both in (real, synthetic))
@@ -54,7 +65,8 @@ class FeatureMean:
         return torch.linalg.vector_norm(real - synthetic, dim=-1) / torch.pi**0.5
 
 
-def make_objective(name: str, alpha: float) -> Objective:
+def make_objective(
+    name: str, alpha: float, without_gradient: CharacteristicFunction = characteristic_function
+) -> Objective:
     """Create the objective named "characteristic" or "mean"."""
-    kinds: dict[str, Objective] = {"characteristic": Characteristic(alpha), "mean": FeatureMean()}
-    return kinds[name]
+    return Characteristic(alpha, without_gradient) if name == "characteristic" else FeatureMean()

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from accelerate.utils.memory import clear_device_cache
 
 from ncfm_hub.distillation.settings import choose_classes_at_once
+from ncfm_hub.distillation.units import objective_on
 from ncfm_hub.machine.engine import Engine, images_within
 from ncfm_hub.machine.kernels.available import native_built
 from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, augment, draw_augmentation
 from ncfm_hub.matching.frequencies import normal_frequencies
-from ncfm_hub.matching.objective import make_objective
 from ncfm_hub.matching.philox import Stream, key_of
 from ncfm_hub.matching.step import StepSettings, UnitDraw, real_statistics, unit_step
 from ncfm_hub.networks.build import Architecture, FeaturesAndLogits, build_network, normalise
@@ -113,7 +113,7 @@ class _Step:
         stored = _stored_images(recipe, architecture.classes, limit)
         decoded = stored[0] * stored[1] * recipe.factor**2
         self.settings = StepSettings(
-            make_objective(recipe.matching, recipe.alpha),
+            objective_on(engine, recipe),
             normalised,
             classes=architecture.classes,
             calibration=recipe.calibration,

@@ -8,7 +8,7 @@ import torch
 
 from ncfm_hub.errors import NativeError
 from ncfm_hub.machine import native
-from ncfm_hub.machine.kernels import blocks, winograd
+from ncfm_hub.machine.kernels import blocks, characteristic, winograd
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -43,6 +43,11 @@ OPERATORS: dict[str, tuple[Operator, dict[str, Any], dict[str, Any]]] = {  # wit
         {"wants_x": True, "wants_kernel": True},
     ),
     "input tiles": (winograd.input_tiles, {"x": made(2, 5, 6, 4)}, {}),
+    "characteristic": (
+        characteristic.characteristic,
+        {"features": made(2, 4, 6), "frequencies": made(9, 6)},
+        {},
+    ),
     "gradient tiles": (winograd.output_gradient_tiles, {"gradient": made(2, 5, 6, 4)}, {}),
 }
 EACH = [(name, tensor) for name, (_, tensors, _) in OPERATORS.items() for tensor in tensors]
@@ -79,13 +84,13 @@ def test_wrong_tensors_are_refused(name: str, tensor: str, wrong: str) -> None:
 def test_each_size_is_checked_against_the_others(name: str, tensor: str) -> None:
     """A channel less (of the weight's gradient an image less), which would be read all the same."""
     given = OPERATORS[name][1][tensor]
-    along = 0 if given.ndim == 1 or name == "weight" else 1
+    along = {"weight": 0, "characteristic": -1}.get(name, min(1, given.ndim - 1))
     with pytest.raises(ValueError, match="expected"):
         call(name, **{tensor: given.narrow(along, 0, given.shape[along] - 1)})
 
 
 @pytest.mark.parametrize(
-    ("name", "tensor"), [pair for pair in EACH if pair[1] in ("bias", "mean", "inverse", "tiles", "maps")]
+    ("name", "tensor"), [pair for pair in EACH if pair[1] in ("bias", "mean", "inverse", "features", "frequencies")]
 )
 def test_memory_in_another_order_is_refused(name: str, tensor: str) -> None:
     given = OPERATORS[name][1][tensor]
@@ -110,7 +115,7 @@ def test_without_a_library_the_error_says_what_to_install(monkeypatch: pytest.Mo
         call("winograd")
 
 
-@pytest.mark.parametrize("name", ["winograd", "weight", "pool", "pool back", "first", "first back"])
+@pytest.mark.parametrize("name", ["winograd", "weight", "pool", "pool back", "first", "first back", "characteristic"])
 def test_they_are_operators_as_torch_wants_them(name: str) -> None:
     """Schema, autograd, fake implementation, and the two together in torch.compile's tracing."""
     operator, tensors, values = OPERATORS[name]

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.machine.kernels.blocks import SOURCE as BLOCKS
 from ncfm_hub.machine.kernels.blocks import first_block, norm_relu_pool
+from ncfm_hub.machine.kernels.characteristic import characteristic_function
 from ncfm_hub.machine.kernels.winograd import SOURCE, convolution
 from ncfm_hub.machine.native import is_built, native_library
 from ncfm_hub.networks.convnet import ConvNet, run_natively
@@ -63,6 +64,36 @@ def test_winograd_is_the_convolution_forward_and_back(
     check_close(found, expected, 5e-6)
     for one, other in zip(mine, theirs, strict=True):
         check_close(one.grad, other.grad, 5e-6)
+
+
+@pytest.mark.parametrize(
+    ("sets", "samples", "dimension", "count", "scale"),
+    [
+        ((), 1, 1, 1, 1.0),
+        ((3,), 7, 5, 3, 1.0),
+        ((2, 2), 40, 257, 130, 0.1),
+        ((), 2100, 300, 65, 0.2),  # more samples and features than go through at once
+        ((), 5, 20, 70, 2e4),  # phases beyond those of the polynomials
+    ],
+)
+def test_characteristic_functions_are_the_oracle_s(
+    sets: tuple[int, ...], samples: int, dimension: int, count: int, scale: float
+) -> None:
+    features, frequencies = random(*sets, samples, dimension, seed=0), scale * random(count, dimension, seed=1)
+    found = torch.complex(*characteristic_function(features, frequencies))
+    expected = [
+        oracle.characteristic(z, frequencies.double()) for z in features.double().reshape(-1, samples, dimension)
+    ]
+    rounding = 2**-24 * (features.double() @ frequencies.double().T).abs().max()  # of the largest phase
+    assert found.shape == (*sets, count)
+    assert (found.reshape(-1, count) - torch.stack(expected)).abs().max() < 1e-6 + 4 * rounding
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_stays_none_in_a_characteristic_function(value: float) -> None:
+    features, frequencies = random(30, 4, seed=0), random(70, 4, seed=1)
+    features[7, 2] = value
+    assert all(part.isnan().all() for part in characteristic_function(features, frequencies))
 
 
 def plain_norm_relu_pool(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -217,6 +248,20 @@ def test_libraries_are_built_once_and_kept_unless_damaged(tmp_path: Path, monkey
         assert native_library(BLOCKS) is not None
     finally:
         native_library.cache_clear()
+
+
+def test_a_header_that_changed_is_another_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NCFM_HUB_CACHE", str(tmp_path / "cache"))
+    source, header = tmp_path / "answer.cpp", tmp_path / "answer.h"
+    source.write_text('#include "answer.h"\nextern "C" int answer() { return ANSWER; }\n')
+    answers = []
+    for number in (41, 42):
+        header.write_text(f"#define ANSWER {number}\n")
+        native_library.cache_clear()
+        library = native_library(source)
+        assert library is not None
+        answers.append(library.answer())
+    assert answers == [41, 42]
 
 
 @pytest.mark.parametrize("why", ["no compiler", "one that fails", "no place"])

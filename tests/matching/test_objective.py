@@ -25,6 +25,27 @@ def test_characteristic_functions_of_several_sets_at_once() -> None:
     torch.testing.assert_close(found, torch.stack(expected))
 
 
+def test_the_form_without_gradient_is_taken_only_where_none_is_asked_for() -> None:
+    asked = []
+
+    def without(z: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        asked.append(True)
+        return characteristic_function(z, t)
+
+    kind, z, t = make_objective("characteristic", 0.3, without), features(9, 6, 1), features(20, 6, 0)
+    expected = kind.statistics(z, t)
+    assert len(asked) == 1
+    for wants in (z, t):
+        wants.requires_grad_()
+        torch.testing.assert_close(kind.statistics(z, t), expected, rtol=0, atol=0)
+        assert len(asked) == 1
+        with torch.no_grad():
+            kind.statistics(z, t)
+        assert len(asked) == 2
+        wants.requires_grad_(False)
+        asked.pop()
+
+
 def test_means_are_compared_by_their_euclidean_distance() -> None:
     kind = FeatureMean()
     real, synthetic = features(9, 6, 1), features(5, 6, 2)

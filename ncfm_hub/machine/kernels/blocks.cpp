@@ -9,24 +9,11 @@
 #include <cstring>
 #include <vector>
 
+#include "lanes.h"
+
 namespace {
 
-constexpr long LANES = 16, WIDE = 4 * LANES, HALF = 2 * LANES, EIGHT = 8, TAPS = 32;
-typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
-
-Lanes load(const float* from) { return *reinterpret_cast<const Lanes*>(from); }
-void store(float* to, Lanes value) { *reinterpret_cast<Lanes*>(to) = value; }
-
-Lanes load(const float* from, long lanes) {
-  if (lanes == LANES) return load(from);
-  Lanes found = {};
-  std::memcpy(&found, from, lanes * sizeof(float));
-  return found;
-}
-
-void store(float* to, Lanes value, long lanes) {
-  lanes == LANES ? store(to, value) : void(std::memcpy(to, &value, lanes * sizeof(float)));
-}
+constexpr long WIDE = 4 * LANES, HALF = 2 * LANES, EIGHT = 8, TAPS = 32;
 
 struct Norm {  // the parameters of an affine instance norm
   const float *weight, *bias;

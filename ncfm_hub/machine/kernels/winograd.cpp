@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <vector>
 
-namespace {
+#include "product.h"
 
-constexpr int LANES = 16;
-typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
+namespace {
 
 struct Maps {
   long count, height, width, channels;
@@ -25,14 +25,6 @@ struct Place {  // of a tile: the map it lies in and its first row and column
   Place(long tile, Maps of)
       : map(tile / (of.high() * of.wide())), row(tile / of.wide() % of.high() * 4), column(tile % of.wide() * 4) {}
 };
-
-Lanes load(const float* from, long lanes) {
-  Lanes found = {};
-  std::memcpy(&found, from, lanes * sizeof(float));
-  return found;
-}
-
-void store(float* to, Lanes value, long lanes) { std::memcpy(to, &value, lanes * sizeof(float)); }
 
 // One-dimensional transforms at the points 0, A, -A, B, -B and infinity: the matrices B^T, A^T and A of the paper, their
 // common parts computed once. With A B = 1 most of their entries are powers of A and B.
@@ -85,19 +77,13 @@ void to_points(const float* maps, Maps size, Place at, long first, const float* 
     Lanes down[6][SIDE], out[6];
     for (int column = 0; column < SIDE; column++) {
       Lanes pixels[SIDE];
-      for (int i = 0; i < SIDE; i++) {
-        const float* pixel = from[i][column] + channel;
-        pixels[i] = lanes == LANES ? load(pixel, LANES) : load(pixel, lanes);
-      }
+      for (int i = 0; i < SIDE; i++) pixels[i] = load(from[i][column] + channel, lanes);
       transform(pixels, out);
       for (int i = 0; i < 6; i++) down[i][column] = out[i];
     }
     for (int row = 0; row < 6; row++) {
       transform(down[row], out);
-      for (int i = 0; i < 6; i++) {
-        float* to = points + (6 * row + i) * apart + channel;
-        lanes == LANES ? store(to, out[i], LANES) : store(to, out[i], lanes);
-      }
+      for (int i = 0; i < 6; i++) store(points + (6 * row + i) * apart + channel, out[i], lanes);
     }
   }
 }
@@ -110,16 +96,14 @@ void to_pixels(const float* points, long apart, float* maps, Maps size, Place at
     Lanes down[4][6], out[4];
     for (int column = 0; column < 6; column++) {
       Lanes products[6];
-      for (int i = 0; i < 6; i++) products[i] = load(points + (6 * i + column) * apart + channel, LANES);
+      for (int i = 0; i < 6; i++) products[i] = load(points + (6 * i + column) * apart + channel);
       of_output(products, out);
       for (int i = 0; i < 4; i++) down[i][column] = out[i];
     }
     for (long i = 0; i < rows; i++) {
       of_output(down[i], out);
-      for (long j = 0; j < columns; j++) {
-        float* to = maps + size.pixel(at.map, at.row + i, at.column + j) + channel;
-        lanes == LANES ? store(to, out[j], LANES) : store(to, out[j], lanes);
-      }
+      for (long j = 0; j < columns; j++)
+        store(maps + size.pixel(at.map, at.row + i, at.column + j) + channel, out[j], lanes);
     }
   }
 }
@@ -134,40 +118,25 @@ void to_tiles(const float* maps, float* tiles, Maps size, long first) {
                                total * size.channels);
 }
 
-// ROWS x VECTORS sums stay in registers, of which there are 32 with AVX-512, and 16 of half the size before it.
-#ifdef __AVX512F__
-constexpr int ROWS = 6, VECTORS = 4;
-#else
-constexpr int ROWS = 6, VECTORS = 1;
-#endif
-constexpr long PANEL = 4 * LANES;  // columns of the right factor that lie together
-
-// `rows` lines of the product of (rows, inner) and VECTORS vectors of a panel (inner, PANEL).
-template <int rows>
-void multiply_lines(const float* left, const float* panel, float* out, long inner, long columns) {
-  Lanes sums[rows][VECTORS] = {};
-  for (long k = 0; k < inner; k++) {
-    Lanes right[VECTORS];
-    for (int v = 0; v < VECTORS; v++) right[v] = load(panel + k * PANEL + v * LANES, LANES);
-    for (int row = 0; row < rows; row++)
-      for (int v = 0; v < VECTORS; v++) sums[row][v] += left[row * inner + k] * right[v];
-  }
-  for (int row = 0; row < rows; row++)
-    for (int v = 0; v < VECTORS; v++) store(out + row * columns + v * LANES, sums[row][v], LANES);
-}
-
-// (rows, inner) x (inner, columns), where the right factor lies in panels, (columns / PANEL, inner, PANEL).
-void multiply(const float* left, const float* panels, float* out, long rows, long inner, long columns) {
-  for (long column = 0; column < columns; column += VECTORS * LANES) {
-    const float* panel = panels + column / PANEL * PANEL * inner + column % PANEL;
-    long row = 0;
-    auto lines = [&](auto multiply_some, int count) {
-      for (; row + count <= rows; row += count)
-        multiply_some(left + row * inner, panel, out + row * columns + column, inner, columns);
-    };
-    lines(multiply_lines<ROWS>, ROWS);
-    lines(multiply_lines<2>, 2);
-    lines(multiply_lines<1>, 1);
+// G g G^T of the kernels of LANES outputs from `first` on, into panels (36, columns / PANEL, C, PANEL), zeros beyond.
+void kernel_points(const float* weight, const float* of_kernel, long channels, long outputs, long first,
+                   float* panels) {
+  long lanes = std::min(LANES, outputs - first), apart = channels * filled_up(outputs);
+  for (long channel = 0; channel < channels; channel++) {
+    Lanes taps[3][3] = {}, down[6][3];
+    for (long lane = 0; lane < lanes; lane++)
+      for (long tap = 0; tap < 9; tap++)
+        taps[tap / 3][tap % 3][lane] = weight[((first + lane) * channels + channel) * 9 + tap];
+    float* to = panels + first / PANEL * PANEL * channels + channel * PANEL + first % PANEL;
+    for (long i = 0; i < 6; i++) {
+      const float* row = of_kernel + 3 * i;
+      for (long j = 0; j < 3; j++) down[i][j] = row[0] * taps[0][j] + row[1] * taps[1][j] + row[2] * taps[2][j];
+    }
+    for (long i = 0; i < 6; i++)
+      for (long j = 0; j < 6; j++) {
+        const float* row = of_kernel + 3 * j;
+        store(to + (6 * i + j) * apart, row[0] * down[i][0] + row[1] * down[i][1] + row[2] * down[i][2]);
+      }
   }
 }
 
@@ -182,15 +151,19 @@ long tiles_at_once(long channels, long columns) {
 
 extern "C" {
 
-// kernel: (36, columns / PANEL, C, PANEL), whose columns beyond the `outputs` channels fill up the last panel.
-void convolve(const float* maps, const float* kernel, float* out, long count, long height, long width, long channels,
-              long outputs, long columns) {
+// weight: (outputs, C, 3, 3); of_kernel: G, (6, 3)
+void convolve(const float* maps, const float* weight, const float* of_kernel, float* out, long count, long height,
+              long width, long channels, long outputs) {
   Maps from{count, height, width, channels}, to{count, height, width, outputs};
-  long total = from.tiles(), at_once = tiles_at_once(channels, columns);
+  long total = from.tiles(), columns = filled_up(outputs), at_once = tiles_at_once(channels, columns);
+  std::unique_ptr<float[]> panels(new float[36 * channels * columns]);
   std::vector<float> zeros(channels);
 #pragma omp parallel
   {
     std::vector<float> before(36 * at_once * channels), after(36 * at_once * columns);
+#pragma omp for schedule(static)
+    for (long output = 0; output < columns; output += LANES)
+      kernel_points(weight, of_kernel, channels, outputs, output, panels.get());
 #pragma omp for schedule(static)
     for (long first = 0; first < total; first += at_once) {
       long tiles = std::min(at_once, total - first);
@@ -198,8 +171,8 @@ void convolve(const float* maps, const float* kernel, float* out, long count, lo
         to_points<6, of_input>(maps, from, Place(first + tile, from), -1, zeros.data(), &before[tile * channels],
                                at_once * channels);
       for (long point = 0; point < 36; point++)
-        multiply(&before[point * at_once * channels], kernel + point * channels * columns,
-                 &after[point * at_once * columns], tiles, channels, columns);
+        multiply(&before[point * at_once * channels], channels, &panels[point * channels * columns],
+                 &after[point * at_once * columns], tiles, channels, columns, false);
       for (long tile = 0; tile < tiles; tile++)
         to_pixels(&after[tile * columns], at_once * columns, out, to, Place(first + tile, to));
     }

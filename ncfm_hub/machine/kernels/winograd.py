@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from ncfm_hub.machine.kernels.checks import AS_IMAGES, check, check_maps
 from ncfm_hub.machine.native import call
 
 TILES_AT_ONCE = 256  # of the weight gradient: of the sizes tried the fastest at 128 channels, maps of 8 and 16 pixels
-_PANEL = 64  # columns of a transformed kernel that lie together, so that they stay in the nearest cache
 SOURCE = Path(__file__).with_suffix(".cpp")
 A, B = 2 / 3, 3 / 2
 # G: the transform of a kernel along one axis, a row for each of the points 0, A, -A, B, -B and infinity.
@@ -47,11 +45,9 @@ def convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """
     maps = _empty_maps(x, weight)
     x = x.contiguous(memory_format=AS_IMAGES)
-    kernel = F.pad(kernel_tiles(weight.transpose(0, 1)), (0, -len(weight) % _PANEL))  # (36, C, columns)
-    panels = kernel.unflatten(2, (-1, _PANEL)).transpose(1, 2).contiguous()
     count, channels, height, width = x.shape
-    sizes = (count, height, width, channels, len(weight), kernel.shape[2])
-    call(SOURCE, "convolve", x, panels, maps, *sizes)
+    of_kernel = torch.tensor(OF_KERNEL)
+    call(SOURCE, "convolve", x, weight.contiguous(), of_kernel, maps, count, height, width, channels, len(weight))
     return maps
 
 
@@ -106,15 +102,10 @@ def _parts(x: torch.Tensor) -> list[slice]:
     return [slice(first, first + images) for first in range(0, len(x), images)]
 
 
-def kernel_tiles(weight: torch.Tensor) -> torch.Tensor:
-    """G g G^T: (O, C, 3, 3) -> (36, O, C)."""
-    taps = weight.permute(2, 3, 0, 1)
-    return (_both_axes(weight) @ taps.reshape(9, -1)).reshape(36, *taps.shape[2:])
-
-
 def kernel_gradient(tiles: torch.Tensor) -> torch.Tensor:
-    """The adjoint of `kernel_tiles`: (36, O, C) -> (O, C, 3, 3)."""
-    taps = _both_axes(tiles).T @ tiles.reshape(36, -1)
+    """The adjoint of g -> G g G^T: (36, O, C) -> (O, C, 3, 3)."""
+    g = torch.tensor(OF_KERNEL, dtype=torch.float64)
+    taps = torch.kron(g, g).to(tiles).T @ tiles.reshape(36, -1)
     return taps.reshape(3, 3, *tiles.shape[1:]).permute(2, 3, 0, 1)
 
 
@@ -140,9 +131,3 @@ def _to_tiles(maps: torch.Tensor, way: str) -> torch.Tensor:
 def _tiles(maps: torch.Tensor) -> int:
     """Of each of the maps (N, C, H, W)."""
     return -(-maps.shape[2] // 4) * -(-maps.shape[3] // 4)
-
-
-def _both_axes(like: torch.Tensor) -> torch.Tensor:
-    """The transform of a kernel along both axes as one matrix (36, 9)."""
-    g = torch.tensor(OF_KERNEL, dtype=torch.float64)
-    return torch.kron(g, g).to(like)
