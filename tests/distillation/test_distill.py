@@ -21,7 +21,7 @@ from ncfm_hub.recipes.resolve import load_pipeline
 from ncfm_hub.sources.types import Source
 from ncfm_hub.utils.seeding import generator
 from tests import oracle
-from tests.matching.tiny import tiny_pool, tiny_settings, tiny_source
+from tests.matching.tiny import STANDARD, tiny_pool, tiny_settings, tiny_source
 
 
 @dataclass
@@ -360,7 +360,7 @@ def test_frequencies_of_a_step_are_all_distinct_normal_and_unbounded(
 ) -> None:
     """The authors' code has 4 distinct frequencies, no Gaussian factor, and a tanh that bounds them."""
     settings = tiny_settings(sampling_network=sampling_network, frequencies=512)
-    Distiller(source, tiny_pool(source), settings, engine).step(0)
+    Distiller(source, tiny_pool(source, name=STANDARD), settings, engine).step(0)
     t = idle.frequencies[0]
     assert t.shape == (512, 128 * 2 * 2)
     assert len(torch.unique(t, dim=0)) == 512

@@ -20,7 +20,7 @@ from ncfm_hub.networks.build import build_network
 from ncfm_hub.networks.capacity import footprint
 from ncfm_hub.sources.types import Source
 from tests.machine.test_engine import Notes
-from tests.matching.tiny import tiny_pool, tiny_settings
+from tests.matching.tiny import NARROW, STANDARD, tiny_pool, tiny_settings
 
 STEPS = 5
 GPU = torch.device("cuda")
@@ -65,8 +65,10 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, captured: Callable[[Any], tuple
     monkeypatch.setattr(graphs, "captured", captured)
 
 
-def run(source: Source, settings: DistillationSettings, engine: Engine, notes: Notes | None = None) -> torch.Tensor:
-    distiller = Distiller(source, tiny_pool(source), settings, engine, notes)
+def run(
+    source: Source, settings: DistillationSettings, engine: Engine, notes: Notes | None = None, name: str = NARROW
+) -> torch.Tensor:
+    distiller = Distiller(source, tiny_pool(source, name=name), settings, engine, notes)
     for number in range(STEPS):
         distiller.step(number)
     return torch.cat([distiller.stored.detach().flatten(), torch.tensor(distiller.curve).flatten()])
@@ -125,7 +127,7 @@ def test_out_of_memory_halves_the_passes_and_goes_on(
 ) -> None:
     """From the step at which it happens, which is not the first: another program may take the memory meanwhile."""
     settings = tiny_settings(steps=STEPS, classes_at_once=3, images_at_once=24, decoded_at_once=12)
-    expected, notes = run(source, settings, engine), Notes()
+    expected, notes = run(source, settings, engine, name=STANDARD), Notes()
     unit_step, calls = units.unit_step, [0]
 
     def limited(stored: Any, labels: Any, draw: Any, frequencies: Any, hybrids: Any, *rest: Any) -> Any:
@@ -145,7 +147,7 @@ def test_out_of_memory_halves_the_passes_and_goes_on(
     monkeypatch.setattr(units, "unit_step", limited)
     if replayed:
         as_on_a_gpu(monkeypatch, lambda work: (lambda made: (made, made.result))(Recorded(work)))
-    found = run(source, settings, engine, notes)
+    found = run(source, settings, engine, notes, STANDARD)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert notes.said == [
         "out of memory: going on with 12 real and 6 decoded images at once",
@@ -174,7 +176,7 @@ def test_on_a_gpu_passes_begin_with_what_the_memory_holds(
 ) -> None:
     monkeypatch.setattr("ncfm_hub.networks.capacity.free_memory", lambda device: 10 * 2 * 360_000)
     settings = tiny_settings(classes_at_once=3, images_at_once=24, decoded_at_once=12)
-    distiller = Distiller(source, tiny_pool(source), settings, engine)
+    distiller = Distiller(source, tiny_pool(source, name=STANDARD), settings, engine)
     found = distiller.units
     one = footprint(build_network(distiller.pool.architecture), (3, 16, 16))
     room = 10 * 360_000 // one.kept

@@ -24,7 +24,7 @@ from ncfm_hub.extractors.pool import (
 )
 from ncfm_hub.networks.build import backbone_of, build_network
 from ncfm_hub.utils.sealed import save_tensors
-from tests.matching.tiny import tiny_pool, tiny_source
+from tests.matching.tiny import STANDARD, tiny_pool, tiny_source
 
 SOURCE = tiny_source(channels=1, classes=10, per_class=4)
 
@@ -40,7 +40,7 @@ def write(pool: Pool, folder: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write(tiny_pool(SOURCE), tmp_path / "pool")
+    return write(tiny_pool(SOURCE, name=STANDARD), tmp_path / "pool")
 
 
 def test_blend_is_linear_between_trained_and_init() -> None:
@@ -56,7 +56,7 @@ def test_blend_is_linear_between_trained_and_init() -> None:
 
 
 def test_a_folder_holds_the_pool_whole(folder: Path) -> None:
-    pool, found = tiny_pool(SOURCE), read_pool(folder, "there")
+    pool, found = tiny_pool(SOURCE, name=STANDARD), read_pool(folder, "there")
     assert (found.architecture, found.class_names, found.key) == (pool.architecture, pool.class_names, pool.key)
     assert found.origin == "there"
     for mine, theirs in zip(pool.members, found.members, strict=True):
@@ -68,7 +68,7 @@ def test_a_folder_holds_the_pool_whole(folder: Path) -> None:
 
 
 def test_timm_loads_the_folder_as_a_model(folder: Path) -> None:
-    pool = tiny_pool(SOURCE)
+    pool = tiny_pool(SOURCE, name=STANDARD)
     network = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     assert (network.img_size, network.in_chans, network.num_classes) == (16, 1, 10)
     expected = build_network(pool.architecture).eval()
@@ -84,15 +84,15 @@ def test_timm_loads_the_folder_as_a_model(folder: Path) -> None:
 
 def test_a_pool_serves_as_pretrained_weights_of_another(folder: Path) -> None:
     """For other classes: same body, fresh head."""
-    other = replace(tiny_pool(SOURCE).architecture, classes=4)
+    other = replace(tiny_pool(SOURCE, name=STANDARD).architecture, classes=4)
     network = build_network(other, f"local-dir:{folder}")
     assert network.get_classifier().weight.shape == (4, 512)
-    trained = tiny_pool(SOURCE).members[0][1]
+    trained = tiny_pool(SOURCE, name=STANDARD).members[0][1]
     assert torch.equal(network.state_dict()["blocks.0.weight"], trained["blocks.0.weight"])
 
 
 def test_the_backbone_of_weights_is_read_from_their_configuration(folder: Path, tmp_path: Path) -> None:
-    assert backbone_of(f"local-dir:{folder}") == "ncfm_convnet3"
+    assert backbone_of(f"local-dir:{folder}") == STANDARD
     with pytest.raises(PoolError, match="cannot be had"):
         backbone_of(f"local-dir:{tmp_path / 'nothing'}")
     with pytest.raises(PoolError, match="name the backbone too"):
@@ -168,7 +168,7 @@ def test_places_that_hold_no_pool(tmp_path: Path) -> None:
 
 
 def test_a_pool_of_other_classes_or_sizes_does_not_fit() -> None:
-    pool = tiny_pool(SOURCE)
+    pool = tiny_pool(SOURCE, name=STANDARD)
     names = pool.class_names
     check_pool_fits(pool, names, 1, 16)
     check_pool_fits(pool, names[2:0:-1], 1, 16)  # fewer, in another order

@@ -55,7 +55,11 @@ def tiny_source(per_class: int = 12, classes: int = 3, channels: int = 3, size: 
     return Source(info, train, test, info.fingerprint)
 
 
-def tiny_pool(source: Source, members: int = 2, name: str = "ncfm_convnet3") -> Pool:
+STANDARD = "ncfm_convnet3"
+NARROW = "convnet-d3-w32-instance-relu-avg"  # as deep, with a quarter of the channels
+
+
+def tiny_pool(source: Source, members: int = 2, name: str = NARROW) -> Pool:
     """Pairs of fresh networks: what makes `trained` trained has no part in the mathematics."""
     info = source.info
     mean, std = channel_statistics(source.train.images)
