@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ncfm_hub.utils.mappings import UNFIT_SCALAR
+from ncfm_hub.utils.mappings import UNFIT_SCALAR, load_yaml, safe_loader
 
 _HEADER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.S | re.M)
 _MOST_BYTES = 1 << 19
@@ -19,7 +19,7 @@ class CardError(ValueError):
     """A header is not usable YAML; the message says why."""
 
 
-class _Loader(yaml.SafeLoader):  # the C loader is faster, but deep nesting overflows its stack and crashes the process
+class _Loader(safe_loader()):  # type: ignore[misc]
     """Safe YAML without merge keys, which can double a mapping repeatedly while it is parsed."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
@@ -36,7 +36,7 @@ def parse_header(text: str) -> dict[str, Any] | None:
     if len(found[1]) > _MOST_BYTES:
         raise CardError(f"the header is longer than {_MOST_BYTES:,} bytes")
     try:
-        loaded = yaml.load(found[1], _Loader)
+        loaded = load_yaml(found[1], _Loader)
         plain = _plain({} if loaded is None else loaded, [_MOST_VALUES], _DEEPEST)
     except CardError:
         raise

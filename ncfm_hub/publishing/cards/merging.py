@@ -14,7 +14,7 @@ from typing import Any
 
 from ncfm_hub.errors import DistilledError
 from ncfm_hub.publishing.cards.header import LICENSE_KEYS, generated_configs
-from ncfm_hub.utils.mappings import UNFIT_SCALAR
+from ncfm_hub.utils.mappings import UNFIT_SCALAR, load_yaml
 
 _HEADER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(?:(.*?)\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _BLOCK = re.compile(r"<!-- ncfm-hub:begin ([^>]*?)-->\n?(.*?)\n?<!-- ncfm-hub:end -->", re.DOTALL)
@@ -70,7 +70,7 @@ def parse_card(text: str, what: str = "README.md") -> Card:
     found = _HEADER.match(text)
     if found:
         try:
-            header = _load(found.group(1) or "") or {}
+            header = load_yaml(found.group(1) or "", aliases=False) or {}
         except (yaml.YAMLError, ValueError, RecursionError, *UNFIT_SCALAR) as error:
             line = " ".join(str(error).split())[:200]
             raise DistilledError(f"the header of {what} cannot be read ({line}); mend or remove it") from error
@@ -150,12 +150,3 @@ def _dump(header: dict[str, Any]) -> str:
 
     # Sorted keys would break `List(length=)` and ClassLabel names; folded lines are hard to edit.
     return yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=float("inf"))
-
-
-def _load(text: str) -> Any:
-    """Parse YAML without aliases, since a few lines of them can expand beyond memory."""
-    import yaml
-
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-        raise ValueError("it has aliases, `*name`; write them out")
-    return yaml.safe_load(text)

@@ -10,6 +10,7 @@ from ncfm_hub.publishing.hub.target import find_target
 from ncfm_hub.utils.commit_options import ON_MAIN, CommitOptions
 from ncfm_hub.utils.hub_client import RepoType, client, with_retries, without_bars
 from ncfm_hub.utils.progress import Silent
+from ncfm_hub.utils.waiting import patient
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -43,7 +44,7 @@ def check_can_push(
     holds anything but datasets or a pool of ncfm-hub or one different from `coming`, has the tag already, or is public
     despite `private`; ReplaceNeeded if an earlier version of `coming` would be replaced.
     """
-    with ending_with(again, repo_id or default_name, token):
+    with patient(), ending_with(again, repo_id or default_name, token):
         api = client(_token(token))
         me = with_retries(api.whoami, what="asking the Hub who you are", progress=Silent(), tries=_TRIES)
         target = _full_id(repo_id, str(me["name"]), default_name)

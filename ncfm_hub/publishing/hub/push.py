@@ -37,6 +37,7 @@ from ncfm_hub.utils.files import write_text
 from ncfm_hub.utils.hub_client import RepoType, client, with_retries, without_bars
 from ncfm_hub.utils.hub_errors import is_lost_answer, short
 from ncfm_hub.utils.progress import Progress, Silent
+from ncfm_hub.utils.waiting import patient
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -118,7 +119,7 @@ def push_folder(
         _to_present_layout(folder, progress, dry_run)
     checked = _checked(folder, repo_type, progress)
     job = PushJob(client(token), folder, checked, repo_id, repo_type, private, replace, default, commit)
-    with without_bars():
+    with without_bars(), patient(progress):  # one client for all requests, so that it connects once
         if dry_run:
             with ending_with(NOT_BEGUN, repo_id, token):
                 changes = with_retries(partial(_rehearse, job, progress), what=repo_id, progress=progress)

@@ -34,7 +34,7 @@ from ncfm_hub.publishing.hub.held import Held, held_by_card, held_pool, held_set
 from ncfm_hub.utils.files import sha256_file
 from ncfm_hub.utils.hub_client import RepoType
 from ncfm_hub.utils.hub_errors import is_missing
-from ncfm_hub.utils.mappings import UNFIT_SCALAR
+from ncfm_hub.utils.mappings import UNFIT_SCALAR, load_yaml
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -267,7 +267,7 @@ def mapping_of(text: str) -> Mapping[str, Any] | None:
     import yaml
 
     try:
-        content = yaml.safe_load(text)  # also reads pool.json, since JSON is YAML
+        content = load_yaml(text)  # also reads pool.json, since JSON is YAML
     except (yaml.YAMLError, ValueError, RecursionError, *UNFIT_SCALAR):
         return None
     return content if isinstance(content, dict) else None

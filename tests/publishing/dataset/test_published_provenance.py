@@ -13,14 +13,14 @@ from ncfm_hub.publishing.dataset.provenance import describe_run
 from ncfm_hub.recipes.resolve import load_pipeline
 from ncfm_hub.recipes.schema import Recipe, SourceRecipe
 from ncfm_hub.sources import Source, inspect_source, packaged_digits
-from tests.matching.tiny import plain_engine, tiny_pool, tiny_source
+from tests.matching.tiny import STANDARD, plain_engine, tiny_pool, tiny_source
 
 PIPELINE = load_pipeline("cifar10", preset="cpu", overrides={"distillation.ipc": 1})
 
 
 def described(source: Source, origin: str = "cache") -> dict[str, Any]:
     """As it is read back from the file."""
-    pool = dataclasses.replace(tiny_pool(source), origin=origin)
+    pool = dataclasses.replace(tiny_pool(source, name=STANDARD), origin=origin)
     content = describe_run(PIPELINE, source, pool, plain_engine(), notes=(), seconds={})
     return yaml.safe_load(yaml.safe_dump(content, sort_keys=False))
 
