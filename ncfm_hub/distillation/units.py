@@ -195,7 +195,7 @@ class Images:
 
 def objective_on(engine: Engine, recipe: DistillationRecipe) -> Objective:
     """Return a recipe's objective in the form that is fastest on this machine."""
-    fast = native.characteristic_function if engine.native else characteristic_function
+    fast = native.fast_characteristic_function if engine.native else characteristic_function
     objective = make_objective(recipe.matching, recipe.alpha, fast)
     return _Fused(engine.fuse(objective.statistics), objective.distance) if engine.fuses else objective
 

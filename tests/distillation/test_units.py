@@ -15,6 +15,6 @@ from ncfm_hub.recipes.resolve import load_pipeline
 @pytest.mark.parametrize("is_native", [True, False])
 def test_the_real_side_goes_by_native_kernels_where_the_networks_do(engine: Engine, is_native: bool) -> None:
     engine, recipe = replace(engine, native=is_native), load_pipeline("digits", preset="cpu").recipe.distillation
-    expected = native.characteristic_function if is_native else characteristic_function
+    expected = native.fast_characteristic_function if is_native else characteristic_function
     assert objective_on(engine, recipe) == Characteristic(recipe.alpha, expected)
     assert objective_on(engine, recipe.model_copy(update={"matching": "mean"})) == FeatureMean()

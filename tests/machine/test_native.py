@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from ncfm_hub.machine.engine import open_engine
 from ncfm_hub.machine.kernels.blocks import SOURCE as BLOCKS
 from ncfm_hub.machine.kernels.blocks import first_block, norm_relu_pool
-from ncfm_hub.machine.kernels.characteristic import characteristic_function
+from ncfm_hub.machine.kernels.characteristic import fast_characteristic_function
 from ncfm_hub.machine.kernels.winograd import SOURCE, convolution
 from ncfm_hub.machine.native import is_built, native_library
 from ncfm_hub.networks.convnet import ConvNet, run_natively
@@ -80,7 +80,7 @@ def test_characteristic_functions_are_the_oracle_s(
     sets: tuple[int, ...], samples: int, dimension: int, count: int, scale: float
 ) -> None:
     features, frequencies = random(*sets, samples, dimension, seed=0), scale * random(count, dimension, seed=1)
-    found = torch.complex(*characteristic_function(features, frequencies))
+    found = torch.complex(*fast_characteristic_function(features, frequencies))
     expected = [
         oracle.characteristic(z, frequencies.double()) for z in features.double().reshape(-1, samples, dimension)
     ]
@@ -93,7 +93,7 @@ def test_characteristic_functions_are_the_oracle_s(
 def test_what_is_no_number_stays_none_in_a_characteristic_function(value: float) -> None:
     features, frequencies = random(30, 4, seed=0), random(70, 4, seed=1)
     features[7, 2] = value
-    assert all(part.isnan().all() for part in characteristic_function(features, frequencies))
+    assert all(part.isnan().all() for part in fast_characteristic_function(features, frequencies))
 
 
 def plain_norm_relu_pool(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ SOURCE = Path(__file__).with_suffix(".cpp")
 Two = tuple[torch.Tensor, torch.Tensor]
 
 
-def characteristic_function(features: torch.Tensor, frequencies: torch.Tensor) -> Two:
+def fast_characteristic_function(features: torch.Tensor, frequencies: torch.Tensor) -> Two:
     """As that of `ncfm_hub.matching.characteristic`, for float32 tensors on the CPU, and without a gradient.
 
     features: (..., N, D); frequencies: (F, D)
