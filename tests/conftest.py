@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,6 +29,10 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 # Before the client is imported: it remembers by address what it has uploaded, and addresses of former hubs come again.
 os.environ["HF_XET_CACHE"] = tempfile.mkdtemp(prefix="ncfm-hub-xet-")
 atexit.register(shutil.rmtree, os.environ["HF_XET_CACHE"], ignore_errors=True)
+# The hubs of tests speak plain HTTP, but every new client reads the machine's certificate authorities: one is enough.
+for authority in ssl.create_default_context().get_ca_certs(binary_form=True)[:1]:
+    os.environ["SSL_CERT_FILE"] = str(Path(os.environ["HF_XET_CACHE"], "authority.pem"))
+    Path(os.environ["SSL_CERT_FILE"]).write_text(ssl.DER_cert_to_PEM_cert(authority))
 # A suite started in the background ignores SIGINT, and whatever it starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
