@@ -19,7 +19,7 @@ from ncfm_hub.machine.kernels.available import native_built
 from ncfm_hub.matching.augment import GEOMETRIES, Augmentation, augment, draw_augmentation
 from ncfm_hub.matching.frequencies import normal_frequencies
 from ncfm_hub.matching.philox import Stream, key_of
-from ncfm_hub.matching.step import StepSettings, UnitDraw, real_statistics, unit_step
+from ncfm_hub.matching.step import StepSettings, UnitDraw, real_features, unit_step
 from ncfm_hub.networks.build import Architecture, FeaturesAndLogits, build_network, normalise
 from ncfm_hub.networks.capacity import networks_at_once
 from ncfm_hub.networks.convnet import ConvNet
@@ -30,24 +30,25 @@ from ncfm_hub.planning.timing import seconds_a_call
 from ncfm_hub.recipes.schema import DistillationRecipe
 from ncfm_hub.utils.progress import Silent
 
-# At 32 px, at most. A GPU is only full with many; two cores take as long for an image among more, within a tenth.
-IMAGES = {"cpu": 32, "cuda": 4096}
+# At 32 px, at most. A GPU is only full with many; on a CPU a step of passes of 128 takes 3 to 9 % less than it says.
+IMAGES = {"cpu": 64, "cuda": 4096}
 BATCH = 128  # likewise, of each network
 TOGETHER = 10  # networks on a GPU, as where the gain below was measured
 
 
 @dataclass(frozen=True)
 class Gain:
-    """How many times as fast a distillation step and an update of a network become."""
+    """How many times as fast the two sides of a distillation step and an update of a network become."""
 
-    step: float
+    real: float
+    decoded: float
     training: float
 
 
-NONE = Gain(1, 1)
-NATIVE = Gain(2.45, 2.0)  # ConvNet-3 on CPUs, with the native kernels and without them
-COMPILED = Gain(1.85, 1.85)  # ConvNet-3 on a CPU (`_worth_compiling` of the engine); others gain nothing there
-COMPILED_ON_GPU = Gain(3.5, 3.8)  # H200, ConvNet-3: 313 to 90 ms a step, 67,000 to 253,000 images/s in training
+NONE = Gain(1, 1, 1)
+NATIVE = Gain(2.6, 3.6, 3.6)  # ConvNet-3 on an AMD EPYC (Zen 4), with the native kernels and without them
+COMPILED = Gain(1.85, 1.85, 1.85)  # ConvNet-3 on a CPU (`_worth_compiling` of the engine); others gain nothing there
+COMPILED_ON_GPU = Gain(3.5, 3.5, 3.8)  # H200, ConvNet-3: 313 to 90 ms a step, 67,000 to 253,000 images/s in training
 
 # Settings that the time of an image in a step depends on.
 _OF_A_STEP = {
@@ -62,9 +63,11 @@ def real_rate(architecture: Architecture, recipe: DistillationRecipe, engine: En
 
     def measure(engine: Engine) -> float:
         step = _Step(architecture, recipe, engine)
-        return step.settings.images_at_once / _seconds(step.real, engine)
+        features = _seconds(step.features, engine) / step.settings.images_at_once
+        return 1 / (features + _seconds(step.statistics, engine) / recipe.real_batch)
 
-    return _rate("real", architecture, _sizes(recipe), engine, measure) * _gain(architecture, engine).step
+    sizes = (recipe.real_batch, *_sizes(recipe))
+    return _rate("real", architecture, sizes, engine, measure) * _gain(architecture, engine).real
 
 
 def decoded_rate(architecture: Architecture, recipe: DistillationRecipe, engine: Engine) -> float:
@@ -74,7 +77,7 @@ def decoded_rate(architecture: Architecture, recipe: DistillationRecipe, engine:
         step = _Step(architecture, recipe, engine)
         return step.settings.decoded_at_once / _seconds(step.decoded, engine)
 
-    return _rate("decoded", architecture, _sizes(recipe), engine, measure) * _gain(architecture, engine).step
+    return _rate("decoded", architecture, _sizes(recipe), engine, measure) * _gain(architecture, engine).decoded
 
 
 def trained_rate(architecture: Architecture, batch_size: int, engine: Engine) -> float:
@@ -137,12 +140,18 @@ class _Step:
         self._frequencies = normal_frequencies(recipe.frequencies, dimension, 1.0, draws)
         features = torch.randn(stored[0], 2, dimension, device=device)
         self._known = self.settings.objective.statistics(features, self._frequencies)
+        self._class = torch.randn(recipe.real_batch, dimension, device=device)
 
-    def real(self) -> torch.Tensor:
-        """Compute the statistics of one pass of real images, as of one class."""
+    def features(self) -> torch.Tensor:
+        """Compute the features of one pass of real images."""
         of_real = self._network.bind_real(self._weights)
         with self.engine.at_work():
-            return real_statistics(self._draw(), self._frequencies, of_real, self.settings)
+            return real_features(self._draw(), of_real, self.settings)
+
+    def statistics(self) -> torch.Tensor:
+        """Compute the statistics of the features of one class's real images."""
+        with self.engine.at_work():
+            return self.settings.objective.statistics(self._class, self._frequencies)
 
     def decoded(self) -> None:
         """Compute losses and gradients of one unit, with the statistics of the real side given."""

@@ -78,8 +78,11 @@ def test_training_has_a_rate(engine: Engine, name: str) -> None:
 
 @pytest.mark.usefixtures("constant")
 def test_rates_count_the_images_of_a_call(engine: Engine) -> None:
-    assert real_rate(NETWORK, recipe(images_at_once=8), engine) == 8
-    assert real_rate(NETWORK, recipe(images_at_once=None), engine) == rates.IMAGES["cpu"]
+    # A second for a pass through the network, and one for the statistics of a class.
+    assert real_rate(NETWORK, recipe(images_at_once=8, real_batch=24), engine) == pytest.approx(1 / (1 / 8 + 1 / 24))
+    assert real_rate(NETWORK, recipe(images_at_once=None, real_batch=192), engine) == pytest.approx(
+        1 / (1 / rates.IMAGES["cpu"] + 1 / 192)
+    )
     assert decoded_rate(NETWORK, recipe(ipc=2, classes_at_once=3), engine) == 2 * 4 * 3
     assert decoded_rate(NETWORK, recipe(ipc=2, classes_at_once=None), engine) == 2 * 4 * 3
     assert decoded_rate(NETWORK, recipe(ipc=50, classes_at_once=None), engine) == rates.IMAGES["cpu"]
@@ -104,6 +107,9 @@ def test_what_was_timed_is_not_timed_again(engine: Engine, monkeypatch: pytest.M
     decoded_rate(replace(NETWORK, classes=4), recipe(), engine)
     decoded_rate(NETWORK, recipe(), replace(engine, precision="bf16"))
     assert len(timed) == 4
+    for real_batch in (8, 8, 3):
+        real_rate(NETWORK, recipe(real_batch=real_batch), engine)
+    assert len(timed) == 4 + 2 * 2
 
 
 @pytest.mark.usefixtures("constant", "refusing", "compiler")
@@ -114,7 +120,8 @@ def test_what_a_run_compiles_or_builds_is_reckoned_not_done(engine: Engine) -> N
         (NETWORK, replace(of_a_cpu, native=False), rates.COMPILED),
         (replace(STANDARD, name="resnet10t", resolution=32), of_a_cpu, rates.NONE),
     ):
-        assert real_rate(architecture, recipe(), of_run) == pytest.approx(8 * gain.step)
+        assert real_rate(architecture, recipe(), of_run) == pytest.approx(4 * gain.real)
+        assert decoded_rate(architecture, recipe(), of_run) == pytest.approx(4 * gain.decoded)
         assert trained_rate(architecture, 4, of_run) == pytest.approx(4 * gain.training)
 
 
@@ -123,7 +130,7 @@ def test_kernels_that_are_built_are_timed(engine: Engine, monkeypatch: pytest.Mo
     monkeypatch.setattr(rates, "native_built", lambda: True)
     switched: list[object] = []
     monkeypatch.setattr("ncfm_hub.networks.frozen.run_natively", lambda network: switched.append(network) or True)
-    assert real_rate(STANDARD, recipe(), replace(engine, compiled="ConvNets", native=True)) == 8
+    assert real_rate(STANDARD, recipe(), replace(engine, compiled="ConvNets", native=True)) == 4
     assert len(switched) == 1
 
 
