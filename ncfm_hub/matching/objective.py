@@ -69,4 +69,5 @@ def make_objective(
     name: str, alpha: float, without_gradient: CharacteristicFunction = characteristic_function
 ) -> Objective:
     """Create the objective named "characteristic" or "mean"."""
-    return Characteristic(alpha, without_gradient) if name == "characteristic" else FeatureMean()
+    kinds: dict[str, Objective] = {"characteristic": Characteristic(alpha, without_gradient), "mean": FeatureMean()}
+    return kinds[name]

@@ -96,6 +96,16 @@ def test_what_is_no_number_stays_none_in_a_characteristic_function(value: float)
     assert all(part.isnan().all() for part in fast_characteristic_function(features, frequencies))
 
 
+def test_the_user_s_default_dtype_has_no_part_in_it() -> None:
+    x, weight = random(2, 5, 6, 6, seed=0), random(7, 5, 3, 3, seed=1)
+    expected, before = convolution(x, weight), torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert torch.equal(convolution(x, weight), expected)
+    finally:
+        torch.set_default_dtype(before)
+
+
 def plain_norm_relu_pool(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """By torch's operations."""
     return F.avg_pool2d(F.relu(F.instance_norm(x, weight=weight, bias=bias, eps=1e-5)), 2)

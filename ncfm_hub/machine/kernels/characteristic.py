@@ -1,7 +1,7 @@
 """Empirical characteristic functions on CPUs where no gradient is asked for: those of the real side of a step.
 
-In torch the phases, 16 MB for 1,024 samples and 4,096 frequencies, go through memory for the product, the
-cosines, the sines and the means. `characteristic.cpp` takes 64 frequencies at a time, whose phases stay in the cache.
+In torch the phases, 16 MB for 1,024 samples and 4,096 frequencies, go through memory for the product, the cosines, the
+sines and the means. `characteristic.cpp` takes 64 frequencies at a time, whose phases stay in the cache.
 
 Legend: S sets of N samples, D features, F frequencies.
 """

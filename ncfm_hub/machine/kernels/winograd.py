@@ -46,7 +46,7 @@ def convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     maps = _empty_maps(x, weight)
     x = x.contiguous(memory_format=AS_IMAGES)
     count, channels, height, width = x.shape
-    of_kernel = torch.tensor(OF_KERNEL)
+    of_kernel = torch.tensor(OF_KERNEL, dtype=torch.float32)
     call(SOURCE, "convolve", x, weight.contiguous(), of_kernel, maps, count, height, width, channels, len(weight))
     return maps
 

@@ -44,18 +44,19 @@ def check_can_push(
     holds anything but datasets or a pool of ncfm-hub or one different from `coming`, has the tag already, or is public
     despite `private`; ReplaceNeeded if an earlier version of `coming` would be replaced.
     """
-    with patient(), ending_with(again, repo_id or default_name, token):
-        api = client(_token(token))
-        me = with_retries(api.whoami, what="asking the Hub who you are", progress=Silent(), tries=_TRIES)
-        target = _full_id(repo_id, str(me["name"]), default_name)
-        _check_token(me, None if commit.create_pr else target.partition("/")[0])
-    with ending_with(again, target, token), without_bars():
-        with_retries(
-            lambda: _check_repository(api, target, repo_type, private, name, coming, replace, commit),
-            what=target,
-            progress=Silent(),
-            tries=_TRIES,
-        )
+    with patient():  # one client for all requests, so that it connects once
+        with ending_with(again, repo_id or default_name, token):
+            api = client(_token(token))
+            me = with_retries(api.whoami, what="asking the Hub who you are", progress=Silent(), tries=_TRIES)
+            target = _full_id(repo_id, str(me["name"]), default_name)
+            _check_token(me, None if commit.create_pr else target.partition("/")[0])
+        with ending_with(again, target, token), without_bars():
+            with_retries(
+                lambda: _check_repository(api, target, repo_type, private, name, coming, replace, commit),
+                what=target,
+                progress=Silent(),
+                tries=_TRIES,
+            )
     return target
 
 

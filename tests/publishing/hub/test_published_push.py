@@ -9,6 +9,8 @@ from huggingface_hub import CommitOperationAdd, DatasetCard, HfApi
 
 from ncfm_hub.errors import PublishError
 from ncfm_hub.publishing import push_folder, write_data
+from ncfm_hub.utils import waiting
+from tests.publishing.conftest import typed
 from tests.publishing.dataset.test_published_data import LOAD, check_loaded
 from tests.publishing.noise_sets import NASTY, noise_set, write_folder, write_pool
 
@@ -114,6 +116,14 @@ answer([one.images.tolist(), (one.soft_labels == other.soft_labels).all().item()
     url = hub.env["HF_ENDPOINT"]
     assert refused[0] == f"{REPO} has no revision 'nowhere' on {url}; name a branch, a tag or a commit"
     assert refused[1].startswith(f"ada/missing is not on {url}, or is private")
+
+
+def test_a_push_connects_twice_to_ask_for_permission_and_to_publish(hub, here, folder, monkeypatch):
+    made, bounded = [], waiting._bounded
+    monkeypatch.setattr(waiting, "_bounded", lambda *given: made.append(bounded(*given)) or made[-1])
+    done = typed(shlex.join(["ncfm-hub", "push", str(folder), "--repo-id", REPO]))
+    assert done.exit_code == 0, done.stderr
+    assert len(made) == 2
 
 
 def test_busy_and_breaking_hubs_are_tried_again(hub, client, folder):
