@@ -75,11 +75,11 @@ def _be_python(arguments: list[str], env: dict[str, str], cwd: Path, streams: li
 
 
 def _execute(arguments: list[str]) -> None:
-    from ncfm_hub.planning import timing
-
-    timing.SECONDS = 0  # estimates time a single call, as in the tests' own process
     first, *rest = arguments
     if first == "-m":
+        from ncfm_hub.planning import timing
+
+        timing.SECONDS = 0  # estimates time a single call, as in the tests' own process
         sys.argv = rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     elif first == "-c":

@@ -32,6 +32,7 @@ from ncfm_hub.utils.progress import Silent
 
 # At 32 px, at most. A GPU is only full with many; on a CPU a step of passes of 128 takes 3 to 9 % less than it says.
 IMAGES = {"cpu": 64, "cuda": 4096}
+CLASS = 1024  # features of one class, at most: more of them take as long each
 BATCH = 128  # likewise, of each network
 TOGETHER = 10  # networks on a GPU, as where the gain below was measured
 
@@ -64,7 +65,7 @@ def real_rate(architecture: Architecture, recipe: DistillationRecipe, engine: En
     def measure(engine: Engine) -> float:
         step = _Step(architecture, recipe, engine)
         features = _seconds(step.features, engine) / step.settings.images_at_once
-        return 1 / (features + _seconds(step.statistics, engine) / recipe.real_batch)
+        return 1 / (features + _seconds(step.statistics, engine) / step.of_a_class)
 
     sizes = (recipe.real_batch, *_sizes(recipe))
     return _rate("real", architecture, sizes, engine, measure) * _gain(architecture, engine).real
@@ -140,7 +141,8 @@ class _Step:
         self._frequencies = normal_frequencies(recipe.frequencies, dimension, 1.0, draws)
         features = torch.randn(stored[0], 2, dimension, device=device)
         self._known = self.settings.objective.statistics(features, self._frequencies)
-        self._class = torch.randn(recipe.real_batch, dimension, device=device)
+        self.of_a_class = min(recipe.real_batch, CLASS)
+        self._class = torch.randn(self.of_a_class, dimension, device=device)
 
     def features(self) -> torch.Tensor:
         """Compute the features of one pass of real images."""

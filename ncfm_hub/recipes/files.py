@@ -71,7 +71,9 @@ def parse_yaml(text: str, where: str) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         problem = str(error.problem or "not valid YAML").splitlines()[0]
         raise PipelineError(f"{where}{line}: {problem}") from error
-    except (yaml.YAMLError, RecursionError, ValueError, *UNFIT_SCALAR) as error:
+    except RecursionError:
+        raise PipelineError(f"{where}: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, *UNFIT_SCALAR) as error:
         raise PipelineError(f"{where}: not valid YAML ({type(error).__name__})") from error
 
 

@@ -20,7 +20,9 @@ _IN_TURN = """
 import json, sys
 from click.testing import CliRunner
 from ncfm_hub.cli import main
+from ncfm_hub.planning import timing
 
+timing.SECONDS = 0
 ended = {}
 for name, words in json.load(sys.stdin).items():
     found = CliRunner().invoke(main, words, prog_name="ncfm-hub")

@@ -83,6 +83,9 @@ def test_rates_count_the_images_of_a_call(engine: Engine) -> None:
     assert real_rate(NETWORK, recipe(images_at_once=None, real_batch=192), engine) == pytest.approx(
         1 / (1 / rates.IMAGES["cpu"] + 1 / 192)
     )
+    assert real_rate(NETWORK, recipe(images_at_once=8, real_batch=50_000), engine) == pytest.approx(
+        1 / (1 / 8 + 1 / rates.CLASS)
+    )
     assert decoded_rate(NETWORK, recipe(ipc=2, classes_at_once=3), engine) == 2 * 4 * 3
     assert decoded_rate(NETWORK, recipe(ipc=2, classes_at_once=None), engine) == 2 * 4 * 3
     assert decoded_rate(NETWORK, recipe(ipc=50, classes_at_once=None), engine) == rates.IMAGES["cpu"]

@@ -209,7 +209,7 @@ def test_what_dataset_may_name(write: Any, tmp_path: Path, monkeypatch: pytest.M
         ("pool: &p {size: 1}\nevaluation: *p", "line 2: aliases (*name) are not allowed"),
         ("source: !!python/object/apply:os.system [ls]", "could not determine a constructor for the tag"),
         ("source: [", "line 1: "),
-        ("[" * 3000, "not valid YAML"),
+        ("[" * 3000, "it is nested too deeply"),
         ("description: !!bool x", "not valid YAML"),
         ("a\0b", "not valid YAML"),
     ],
